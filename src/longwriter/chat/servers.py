@@ -1,0 +1,129 @@
+"""Where an OpenAI-compatible address comes from: a server that is up, or llama.cpp in-process."""
+
+import hashlib
+import importlib.util
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from longwriter.chat.settings import ServerKind, ServerSettings
+from longwriter.errors import DataError, ServerError, SettingsError
+
+
+@dataclass(frozen=True)
+class Address:
+    """A model that can be spoken to."""
+
+    base_url: str
+    model: str
+    identity: str
+    """Stands for the model in the cache's keys: the SHA-256 of a GGUF's bytes, or address and
+    name of a model served elsewhere."""
+    api_key: str = "none"
+
+
+def cores() -> int:
+    """Processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def locate(model: str) -> Path:
+    """The path that a setting means: a file, a folder, or `package:NAME/FILE` inside an installed
+    Python package, which is found without being imported.
+
+    Raises:
+        SettingsError: nothing is there.
+    """
+    if model.startswith("package:"):
+        name, _, file = model.removeprefix("package:").partition("/")
+        spec = importlib.util.find_spec(name)
+        folders = list(spec.submodule_search_locations or ()) if spec else []
+        path = Path(folders[0]) / file if folders else Path(file)
+    else:
+        path = Path(model).absolute()
+    if not path.exists():
+        raise SettingsError(f"{model}: no such file or folder; name one, or install the package")
+    return path
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def serve(
+    settings: ServerSettings,
+    *,
+    gguf: Path | None = None,
+    threads: int | None = None,
+    version: str = "",
+) -> Iterator[Address]:
+    """Yields the address of the model that `settings` name, and ends what it started.
+
+    Args:
+        gguf: `llama_cpp`: the file to serve instead of settings.model.
+        threads: `llama_cpp`: threads; null: every core.
+        version: `endpoint`: what else tells the model from others of its name in the cache's keys.
+
+    Raises:
+        SettingsError: what the kind of server needs is not set, or the file is not there.
+        ServerError: the server does not start, or the key is not in the environment.
+    """
+    match settings.server:
+        case ServerKind.endpoint:
+            yield _endpoint(settings, version)
+        case ServerKind.llama_cpp:
+            if gguf is None and settings.model is None:
+                raise SettingsError("model: null, and server=llama_cpp needs a GGUF file")
+            with _llama_cpp(settings, gguf or locate(settings.model or ""), threads) as address:
+                yield address
+
+
+def _endpoint(settings: ServerSettings, version: str) -> Address:
+    if not settings.base_url or not settings.model:
+        raise SettingsError("server=endpoint needs base_url (up to and with /v1) and model")
+    key = "none"
+    if settings.api_key_env:
+        key = os.environ.get(settings.api_key_env, "")
+        if not key:
+            raise ServerError(
+                f"the environment variable {settings.api_key_env}, named by api_key_env, is not set"
+            )
+    base_url = settings.base_url.rstrip("/")
+    return Address(base_url, settings.model, f"{base_url} {settings.model} {version}", key)
+
+
+@contextmanager
+def _llama_cpp(settings: ServerSettings, gguf: Path, threads: int | None) -> Iterator[Address]:
+    """llama.cpp's own server on a free loopback port, in this process.
+
+    One slot a call in flight; continuous batching and prompt caching are on.
+    Source: llama.cpp, tools/server/README.md.
+    """
+    import xllamacpp
+
+    with gguf.open("rb") as file:
+        if file.read(4) != b"GGUF":
+            raise DataError(f"{gguf}: is no GGUF file")
+    params = xllamacpp.CommonParams()
+    params.model.path = str(gguf)
+    params.n_parallel = settings.concurrency
+    params.n_ctx = settings.concurrency * settings.context
+    params.cpuparams.n_threads = threads or cores()
+    params.hostnames = ["127.0.0.1"]
+    params.port = 0
+    params.ui = False
+    params.verbosity = 0
+    try:
+        server = xllamacpp.Server(params)
+    except Exception as error:  # the extension raises bare RuntimeError and its kin
+        raise ServerError(f"llama.cpp cannot serve {gguf}: {error}") from None
+    try:
+        name = settings.model or gguf.parent.name
+        yield Address(f"{server.listening_address}/v1", name, f"gguf {digest(gguf)}")
+    finally:
+        del server

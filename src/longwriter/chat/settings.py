@@ -1,0 +1,55 @@
+"""What must be known to speak to a model: the shape that `teacher`, `student` and `judge` share."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from longwriter.bounds import bounded
+
+
+class ServerKind(Enum):
+    """Where the OpenAI-compatible address comes from."""
+
+    llama_cpp = "llama_cpp"
+    """llama.cpp's server inside this process, serving a GGUF file."""
+    endpoint = "endpoint"
+    """Any address that is already up."""
+
+
+class Structured(Enum):
+    """How a model is held to JSON."""
+
+    json_schema = "json_schema"
+    """The server constrains decoding to the schema."""
+    text = "text"
+    """The prompt asks for JSON and the answer is parsed."""
+
+
+@dataclass(kw_only=True)
+class ServerSettings:
+    """Settings of one model that is spoken to."""
+
+    server: ServerKind
+    model: str | None
+    """`endpoint`: the model's name there. `llama_cpp`: a GGUF file, or `package:NAME/FILE` for one
+    inside an installed Python package."""
+    base_url: str | None
+    """`endpoint`: the address up to and with `/v1`."""
+    api_key_env: str | None
+    """Name of the environment variable that holds the key; never the key."""
+    concurrency: int = bounded(ge=1)
+    """Calls in flight at once; for `llama_cpp` also the server's slots."""
+    context: int = bounded(ge=128)
+    """`llama_cpp`: tokens of context a slot."""
+    temperature: float = bounded(ge=0, le=2)
+    top_p: float = bounded(gt=0, le=1)
+    max_tokens: int = bounded(ge=1)
+    """Most new tokens a call."""
+    timeout_s: float = bounded(gt=0)
+    """Longest wait for one answer, in seconds."""
+    max_retries: int = bounded(ge=0)
+    """Further tries after a fault that may pass (408, 409, 429, 5xx, a broken connection)."""
+    structured: Structured
+    price_prompt: float = bounded(ge=0)
+    """US dollars a million prompt tokens."""
+    price_completion: float = bounded(ge=0)
+    """US dollars a million completion tokens."""

@@ -1,0 +1,1 @@
+"""From drafts to a training set: rules, rejected rows, the data card."""

@@ -1,0 +1,65 @@
+"""Every error that longwriter raises on purpose.
+
+LongwriterError
+├── SettingsError        a key, type or value in conf/ or on the command line
+├── DataError            a file or a row of it
+├── TrainingError        training cannot start or go on
+├── ServerError          stops the run: every further call would fail in the same way
+└── CallError            one call to a model failed for good; the rest of the run goes on
+    ├── TimedOut
+    ├── RateLimited
+    ├── ServerFault      5xx, a broken connection, a body that is not a completion
+    ├── ContextExceeded
+    ├── BadRequest       any other 4xx
+    └── BadCompletion    the model answered, and no sample of its answer was usable
+
+A stage that ends with one of them prints the message and exits with status 1.
+"""
+
+
+class LongwriterError(Exception):
+    """What is wrong, what was given, how to mend it."""
+
+
+class SettingsError(LongwriterError):
+    """A setting is unknown, missing, of the wrong type or out of range."""
+
+
+class DataError(LongwriterError):
+    """A file is missing or empty, or a row of it is not what the stage reads."""
+
+
+class TrainingError(LongwriterError):
+    """Training cannot start or go on."""
+
+
+class ServerError(LongwriterError):
+    """The server is away, refuses the key or does not know the model."""
+
+
+class CallError(LongwriterError):
+    """One call failed for good, after the client's own retries."""
+
+
+class TimedOut(CallError):
+    """No answer within `timeout_s`."""
+
+
+class RateLimited(CallError):
+    """429 on the last try."""
+
+
+class ServerFault(CallError):
+    """5xx, a broken connection, or a body that is not a chat completion, on the last try."""
+
+
+class ContextExceeded(CallError):
+    """Prompt and completion do not fit the model's context."""
+
+
+class BadRequest(CallError):
+    """The server refuses this call, not every call."""
+
+
+class BadCompletion(CallError):
+    """Every sample was empty, cut off, too short, repeated or not the JSON that was asked for."""

@@ -1,0 +1,1 @@
+"""LongBench-Write: predictions, length and quality scores, their statistics."""

@@ -1,0 +1,105 @@
+"""Writes a benchmark's answers with the model under test."""
+
+import re
+from pathlib import Path
+from statistics import fmean
+
+from longwriter.chat.calls import all_at_once
+from longwriter.chat.client import ChatClient
+from longwriter.chat.servers import digest
+from longwriter.chat.settings import ServerKind
+from longwriter.errors import CallError, DataError
+from longwriter.evaluation.settings import BenchSettings, PredictSettings
+from longwriter.records import BenchmarkPrompt, Prediction, read_jsonl
+from longwriter.text import count_words
+from longwriter.training.settings import StudentSettings
+
+
+def load_benchmark(path: Path, sha256: str | None) -> list[BenchmarkPrompt]:
+    """The prompts in `path`.
+
+    Args:
+        sha256: what the file's checksum must be, in hex; null: not checked.
+
+    Raises:
+        DataError: the file cannot be read, has another checksum, or a row is not a prompt.
+    """
+    prompts = read_jsonl(path, BenchmarkPrompt)
+    if sha256 is not None and digest(path) != sha256.lower():
+        raise DataError(
+            f"{path}: its SHA-256 is {digest(path)}, and bench.sha256 expects {sha256}. Get the "
+            "file again, or set bench.sha256 to the new sum (null: not checked) if it is meant: "
+            "scores of different files cannot be compared."
+        )
+    return prompts
+
+
+def chosen_benchmark(
+    predict: PredictSettings, bench: BenchSettings, root: Path
+) -> list[BenchmarkPrompt]:
+    """The first `bench.limit` prompts of `predict.benchmark`, else of `bench.path`, whose
+    checksum is checked.
+
+    Raises:
+        DataError: as `load_benchmark`.
+    """
+    if predict.benchmark:
+        prompts = load_benchmark(Path(predict.benchmark).absolute(), None)
+    else:
+        prompts = load_benchmark(root / bench.path, bench.sha256)
+    return prompts[: bench.limit]
+
+
+async def predict(client: ChatClient, prompts: list[BenchmarkPrompt]) -> list[Prediction]:
+    """One answer a prompt, in the prompts' order and with their fields, all asked for at once.
+
+    Each prompt is one user message, sampled as the client's settings say. An empty answer is an
+    answer. All calls are tried before a failure is raised, so another run repeats the failed only.
+
+    Raises:
+        CallError: a prompt has no answer: a benchmark with holes is no benchmark. The class is
+            the first failure's.
+        ServerError: every call would fail.
+    """
+    answers = await all_at_once([_answer(client, prompt) for prompt in prompts], "predict")
+    failures = [answer for answer in answers if isinstance(answer, CallError)]
+    if failures:
+        first = failures[0]
+        raise type(first)(
+            f"{len(failures)} of {len(prompts)} prompts have no answer; the first: "
+            f"{type(first).__name__}: {first}. Finished calls are kept: the same command asks "
+            "for the missing ones only."
+        )
+    return [answer for answer in answers if isinstance(answer, Prediction)]
+
+
+async def _answer(client: ChatClient, prompt: BenchmarkPrompt) -> Prediction | CallError:
+    try:
+        completion = await client.complete([{"role": "user", "content": prompt.prompt}])
+    except CallError as error:
+        return error
+    answer = {
+        "response": completion.text,
+        "response_length": count_words(completion.text),
+        "finish_reason": completion.finish_reason,
+    }
+    return Prediction.model_validate(prompt.model_dump() | answer)
+
+
+def describe(predictions: list[Prediction]) -> dict[str, float]:
+    """Count, cut-off answers and mean words, for the record of the run."""
+    return {
+        "n": len(predictions),
+        "cut_off": sum(row.finish_reason == "length" for row in predictions),
+        "mean_words": round(fmean(row.response_length for row in predictions), 4),
+    }
+
+
+def predictions_name(predict: PredictSettings, student: StudentSettings) -> str:
+    """What the predictions' file is called: the name of `predict.model` where it is given, else of
+    the endpoint's model ("-" for characters that do not belong into a file's name), else `dpo`."""
+    if predict.model:
+        return Path(predict.model).name
+    if student.server is ServerKind.endpoint:
+        return re.sub(r"[^A-Za-z0-9._-]", "-", student.model or "dpo")
+    return "dpo"

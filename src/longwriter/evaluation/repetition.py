@@ -1,0 +1,42 @@
+"""How much of a text repeats what already stood in it."""
+
+import re
+from collections.abc import Hashable, Sequence
+
+_TOKEN = re.compile(r"[\u4e00-\u9fff]|[^\s\u4e00-\u9fff]+")
+_SENTENCE_END = re.compile(r"[.!?。！？\n]+")
+_FEWEST_TOKENS = 4
+"""Shorter sentences ("Yes.", "And then?") recur in good writing too."""
+
+
+def repeated_ngrams(text: str, n: int = 8, before: str = "") -> float:
+    """Share (0 to 1) of the text's n-grams that occurred earlier in it; 0 below n tokens.
+
+    Equal to 1 - distinct n-grams / n-grams. With `before`, those that stand in it count as having
+    occurred too. A token is a Chinese character (U+4E00 to U+9FFF), or
+    a run of anything else between white space or such characters.
+
+    Source: seq-rep-n of Welleck et al., "Neural Text Generation with Unlikelihood Training"
+    (arXiv 1908.04319).
+    """
+    grams, known = _ngrams(text, n), set(_ngrams(before, n))
+    return 1 - len(set(grams) - known) / len(grams) if grams else 0.0
+
+
+def copied_sentences(text: str) -> float:
+    """Share (0 to 1) of the text's sentences that are copies of an earlier one in it.
+
+    A sentence ends at a full stop, an exclamation or question mark (Chinese ones too) or a line's
+    end. Those of fewer than four tokens are left out; 0 where none is left.
+    """
+    sentences = (tuple(_TOKEN.findall(part)) for part in _SENTENCE_END.split(text))
+    return _share_seen([tokens for tokens in sentences if len(tokens) >= _FEWEST_TOKENS])
+
+
+def _ngrams(text: str, n: int) -> list[tuple[str, ...]]:
+    tokens = _TOKEN.findall(text)
+    return [tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1)]
+
+
+def _share_seen(items: Sequence[Hashable]) -> float:
+    return (len(items) - len(set(items))) / len(items) if items else 0.0

@@ -1,0 +1,219 @@
+"""The typed rows that pass between stages, read and written as JSON Lines."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from longwriter.errors import DataError
+
+Text = Annotated[str, Field(min_length=1, pattern=r"\S")]
+
+
+class Record(BaseModel):
+    """A row. Fields it does not name are kept and written back."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+R = TypeVar("R", bound=Record)
+
+
+class Message(Record):
+    role: Literal["system", "user", "assistant"]
+    content: Text
+
+
+class Instruction(Record):
+    """What someone wants written. `length` is the number of words it asks for."""
+
+    prompt: Text
+    id: str = ""
+    length: Annotated[int, Field(gt=0)] | None = None
+    language: Literal["en", "zh"] = "en"
+    type: str = ""
+    source: str = ""
+
+    @model_validator(mode="after")
+    def _derive_id(self) -> Self:
+        if not self.id:
+            self.id = hashlib.sha256(self.prompt.encode()).hexdigest()[:12]
+        return self
+
+
+class Step(Record):
+    """One paragraph of a plan; `word_count` is its budget in words."""
+
+    main_point: Text
+    word_count: Annotated[int, Field(gt=0)]
+
+
+class Usage(Record):
+    """Calls and tokens, those answered from the cache included."""
+
+    calls: int = 0
+    prompt_tokens: int = 0
+    cached_prompt_tokens: int = 0
+    """Of `prompt_tokens`, those that the server took from its prefix cache."""
+    completion_tokens: int = 0
+
+
+class Draft(Instruction):
+    plan: list[Step]
+    paragraphs: list[Text]
+    response: Text
+    response_length: int
+    usage: Usage
+
+
+class Failure(Record):
+    id: str
+    prompt: str
+    step: str
+    """`plan`, or `write N` with N counted from 1."""
+    error: str
+    detail: str
+    attempts: int
+
+
+class TrainingRow(Record):
+    messages: Annotated[list[Message], Field(min_length=2)]
+    id: str
+    source: str = ""
+    length: int | None = None
+    response_length: int | None = None
+
+    @model_validator(mode="after")
+    def _ends_with_the_target(self) -> Self:
+        if self.messages[-1].role != "assistant":
+            raise ValueError("the last message must be the assistant's")
+        return self
+
+
+class RejectedRow(Record):
+    id: str
+    rule: str
+    detail: str
+
+
+class Pair(Record):
+    prompt: list[Message]
+    chosen: list[Message]
+    rejected: list[Message]
+    chosen_score: float
+    rejected_score: float
+    id: str
+    chosen_sample: int | None = None
+    rejected_sample: int | None = None
+    chosen_length: int | None = None
+    rejected_length: int | None = None
+
+
+class Candidate(Record):
+    """One sample of the SFT model's answer; `score` is null where it could not be scored."""
+
+    id: str
+    prompt: str
+    length: int | None
+    sample: int
+    response: str
+    response_length: int
+    finish_reason: str
+    score: float | None
+
+
+def _as_number(value: Any) -> Any:
+    return int(value) if isinstance(value, str) and value.isdigit() else value
+
+
+class BenchmarkPrompt(Record):
+    """A row of LongBench-Write or of a benchmark with the same fields."""
+
+    prompt: Text
+    type: str
+    length: Annotated[int, Field(gt=0), BeforeValidator(_as_number)]
+
+
+class Prediction(BenchmarkPrompt):
+    """As in the paper's pred.jsonl; an empty response is allowed and scores 0."""
+
+    response: str
+    response_length: int = -1
+    finish_reason: str = ""
+
+
+class Judgement(Prediction):
+    """A scored prediction. Either `scores` (six dimensions, 1 to 5) or `unscored` (the reason)."""
+
+    length_score: float
+    scores: dict[str, int] | None = None
+    unscored: str | None = None
+
+
+def read_jsonl(path: Path, kind: type[R]) -> list[R]:
+    """Reads every row of `path` as `kind`.
+
+    Raises:
+        DataError: the file is missing or holds no row, or a line is not UTF-8, not JSON, or
+            not a `kind`; the message names file and line.
+    """
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+    rows = [
+        _parse(line, kind, f"{path}:{number}")
+        for number, line in enumerate(lines, start=1)
+        if line.strip()
+    ]
+    if not rows:
+        raise DataError(f"{path}: holds no row; one JSON object a line is needed")
+    return rows
+
+
+def _parse(line: bytes, kind: type[R], where: str) -> R:
+    try:
+        return kind.model_validate(json.loads(line))
+    except UnicodeDecodeError as error:
+        raise DataError(f"{where}: not UTF-8 (byte {error.start} of the line)") from None
+    except json.JSONDecodeError as error:
+        raise DataError(f"{where}: not JSON: {error.msg} at column {error.colno}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "row"
+        raise DataError(f"{where}: {key}: {first['msg']}; mend the row or remove it") from None
+
+
+def write_jsonl(path: Path, rows: Iterable[Record]) -> None:
+    """Writes `rows` to `path`, whole or not at all."""
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        for row in rows:
+            file.write(json.dumps(row.model_dump(), ensure_ascii=False) + "\n")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes `value` as indented JSON to `path`, whole or not at all."""
+    write_text(path, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes `text` to `path`, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yields a temporary path beside `path` that takes its place when the block ends well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

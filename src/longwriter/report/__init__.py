@@ -1,0 +1,1 @@
+"""Figures and the one page that says what a run found."""

@@ -1,0 +1,76 @@
+"""Keeps the results in README.md true: `python -m longwriter.report.readme [--check]`.
+
+The block between `<!-- results -->` and `<!-- /results -->` is written from the metric files of
+the folder it runs in. With --check nothing is written, and the status is 1 where they differ.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from longwriter.errors import DataError, LongwriterError
+from longwriter.evaluation.statistics import Interval
+from longwriter.records import write_text
+from longwriter.report.page import MODELS, results_table
+
+START, END = "<!-- results -->", "<!-- /results -->"
+
+
+def with_results(readme: str, table: str) -> str:
+    """Returns `readme` with `table` as its block of results.
+
+    Raises:
+        DataError: the two marks are not there once each, in order.
+    """
+    before, start, rest = readme.partition(START)
+    _, end, after = rest.partition(END)
+    if not start or not end or START in rest or END in before + after:
+        raise DataError(f"README.md: needs {START} and after it {END}, each on a line and once")
+    return f"{before}{START}\n{table}{END}{after}"
+
+
+def committed_table(root: Path) -> str:
+    """Returns the table that the metric files below `root` give.
+
+    Raises:
+        DataError: a metric file is missing.
+    """
+    try:
+        evals = {
+            model: json.loads((root / f"metrics/eval/{model}.json").read_bytes())
+            for model in MODELS
+        }
+        differences = json.loads((root / "metrics/comparison.json").read_bytes())
+    except FileNotFoundError as error:
+        raise DataError(f"{error.filename}: is missing; `make repro` writes it") from None
+    return results_table(evals, {step: Interval(**found) for step, found in differences.items()})
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Writes the block, or with --check compares it; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="longwriter.report.readme", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing, exit 1 if they differ")
+    check = parser.parse_args(arguments).check
+    path = Path("README.md")
+    try:
+        readme = path.read_text(encoding="utf-8")
+        wanted = with_results(readme, committed_table(Path()))
+    except (LongwriterError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    if readme == wanted:
+        return 0
+    if check:
+        print(
+            "README.md: its results are not those of metrics/; `python -m "
+            "longwriter.report.readme` writes them",
+            file=sys.stderr,
+        )
+        return 1
+    write_text(path, wanted)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,133 @@
+"""What the stages left behind, read for the report."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ruamel.yaml import YAML
+
+from longwriter.errors import DataError
+from longwriter.evaluation.score import compare
+from longwriter.evaluation.settings import BenchSettings
+from longwriter.evaluation.statistics import Interval
+from longwriter.records import Judgement, read_jsonl
+from longwriter.report.page import MODELS, STEPS
+from longwriter.settings import Settings
+from longwriter.tracking import GitState, git_state, parameters
+
+STAGES = ("agentwrite", "filter", "sft", "pairs", "dpo")
+COMPARED = """
+teacher.model student.checkpoint judge.model
+agentwrite.limit agentwrite.step_words
+filter.min_words filter.min_length_score filter.max_repetition filter.max_copied
+sft.learning_rate sft.num_train_epochs sft.max_length sft.packing
+pairs.samples pairs.temperature
+dpo.learning_rate dpo.num_train_epochs dpo.beta dpo.loss_type
+bench.path runtime.seed
+"""
+"""Settings that the pipeline's run shows in MLflow, whose compare view is readable for a few."""
+
+
+class Output(NamedTuple):
+    """A stage's output as dvc.lock has it."""
+
+    path: str
+    md5: str
+    size: int
+    """Bytes."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything the report is made of."""
+
+    metrics: Mapping[str, Any]
+    """Name → metrics/<name>.json: an object, or a list of points for a curve."""
+    evals: Mapping[str, Mapping[str, Any]]
+    """Model → metrics/eval/<model>.json, in the order base, sft, dpo."""
+    judgements: Mapping[str, Sequence[Judgement]]
+    outputs: Sequence[Output]
+    git: GitState
+
+    @property
+    def numbers(self) -> dict[str, Any]:
+        """All metrics as one nested object."""
+        return {**self.metrics, "eval": dict(self.evals)}
+
+    @property
+    def pointers(self) -> dict[str, str]:
+        """Path → md5 of every output that DVC keeps."""
+        return {output.path: output.md5 for output in self.outputs}
+
+
+def read_results(root: Path) -> Results:
+    """Reads what lies in the checkout `root`. A stage that has not run is left out.
+
+    Raises:
+        DataError: no model has been evaluated, or a file is not what its stage writes.
+    """
+    paths = {model: root / f"metrics/eval/{model}.json" for model in MODELS}
+    evals = {model: _read_json(path) for model, path in paths.items() if path.exists()}
+    if not evals:
+        raise DataError(f"{root}/metrics/eval: holds no scores; `dvc repro eval` writes them")
+    return Results(
+        metrics={
+            path.stem: _read_json(path)
+            for path in sorted((root / "metrics").glob("*.json"), key=_place)
+            if path.stem != "comparison"
+        },
+        evals=evals,
+        judgements={
+            model: read_jsonl(root / f"data/judgements/{model}.jsonl", Judgement) for model in evals
+        },
+        outputs=_outputs(root / "dvc.lock"),
+        git=git_state(root),
+    )
+
+
+def compare_models(results: Results, bench: BenchSettings, seed: int) -> dict[str, Interval]:
+    """Returns step → its paired difference of S_l, for `sft-base` and `dpo-sft` where both ran."""
+    found = {}
+    for step, (before, after) in STEPS.items():
+        if before in results.judgements and after in results.judgements:
+            rows = results.judgements
+            difference = compare(rows[before], rows[after], bench.resamples, seed)
+            if difference is not None:
+                found[step] = Interval(*(round(number, 4) for number in difference))
+    return found
+
+
+def compared_settings(settings: Settings) -> dict[str, str]:
+    """Returns full key → value of the settings worth comparing between pipelines."""
+    keys = COMPARED.split()
+    known = parameters(settings, sorted({key.partition(".")[0] for key in keys}))
+    return {key: known[key] for key in keys if key in known}
+
+
+def _place(path: Path) -> tuple[int, str]:
+    """Sorts metric files as the pipeline runs, files of other names behind."""
+    known = path.stem in STAGES
+    return (STAGES.index(path.stem) if known else len(STAGES), path.stem)
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except ValueError as error:
+        raise DataError(f"{path}: not JSON ({error}); run the stage that writes it again") from None
+
+
+def _outputs(lock: Path) -> list[Output]:
+    """Reads dvc.lock but for this stage's own outputs: a page that held the md5 of the page before
+    it would never come out the same twice."""
+    if not lock.exists():
+        return []
+    stages = YAML(typ="safe").load(lock)["stages"]
+    return [
+        Output(out["path"], out["md5"], out["size"])
+        for name, stage in stages.items()
+        if name != "report"
+        for out in stage.get("outs", [])
+    ]

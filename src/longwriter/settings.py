@@ -1,0 +1,226 @@
+"""Loads and validates settings, composes params.yaml, runs a script as a DVC stage or Hydra app.
+
+People edit conf/. params.yaml is its resolved image. A stage that DVC runs reads params.yaml;
+the same script run by hand is a Hydra app that composes conf/ with the overrides given.
+"""
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, NoReturn
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from longwriter.agentwrite.settings import AgentWriteSettings
+from longwriter.bounds import violations
+from longwriter.chat.settings import ServerSettings
+from longwriter.dataset.settings import FilterSettings
+from longwriter.errors import LongwriterError, SettingsError
+from longwriter.evaluation.settings import BenchSettings, EvalSettings, PredictSettings
+from longwriter.records import write_text
+from longwriter.training.settings import (
+    DpoSettings,
+    PairsSettings,
+    SftSettings,
+    StudentSettings,
+)
+
+
+@dataclass(kw_only=True)
+class RuntimeSettings:
+    """What holds for every stage."""
+
+    seed: int
+    threads: int | None
+    """Threads that embedded servers and training on a CPU use; null: every core."""
+    system_metrics: bool
+    """Log CPU, memory and GPU use to MLflow while a stage runs."""
+
+
+@dataclass(kw_only=True)
+class Settings:
+    """All settings: one field a group of conf/."""
+
+    teacher: ServerSettings
+    student: StudentSettings
+    judge: ServerSettings
+    agentwrite: AgentWriteSettings
+    filter: FilterSettings
+    sft: SftSettings
+    pairs: PairsSettings
+    dpo: DpoSettings
+    bench: BenchSettings
+    predict: PredictSettings
+    eval: EvalSettings
+    runtime: RuntimeSettings
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Where a stage reads and writes."""
+
+    root: Path
+    """The checkout: inputs that no setting names lie here, where the DAG puts them."""
+    out: Path
+    """Outputs go below it with the DAG's relative paths: the checkout under DVC, else Hydra's
+    run folder."""
+
+    def input(self, given: str | None, default: str) -> Path:
+        """The file or folder that a setting names, else `default` where the DAG puts it."""
+        return Path(given).absolute() if given else self.root / default
+
+    def output(self, relative: str) -> Path:
+        """Where the output that the DAG calls `relative` is to be written."""
+        return self.out / relative
+
+    @property
+    def cache(self) -> Path:
+        """Folder of everything resumable, outside DVC's outs: LONGWRITER_CACHE, else .cache/."""
+        main = Path(os.environ.get("DVC_ROOT", self.root))
+        return Path(os.environ.get("LONGWRITER_CACHE", main / ".cache")).absolute()
+
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C."""
+
+Stage = Callable[[Settings, Workspace], None]
+
+
+def validate(config: DictConfig, choices: dict[str, str] | None = None) -> Settings:
+    """Turns a composed configuration into typed settings.
+
+    Args:
+        config: every group of conf/, resolved or not.
+        choices: group → chosen option, to name the very file in an error.
+
+    Raises:
+        SettingsError: unknown key, missing value, wrong type, out of range; the message holds the
+            full key and the file to edit.
+    """
+    try:
+        unknown = [str(key) for key in config if key not in {f.name for f in fields(Settings)}]
+        if unknown:
+            raise SettingsError(_message(unknown[0], "is no group of settings", choices))
+        merged = OmegaConf.merge(OmegaConf.structured(Settings), config)
+        settings = OmegaConf.to_object(merged)
+    except OmegaConfBaseException as error:
+        what = (error.msg or str(error)).splitlines()[0]
+        raise SettingsError(_message(error.full_key or "", what, choices)) from None
+    assert isinstance(settings, Settings)
+    for key, what in violations(settings):
+        raise SettingsError(_message(key, what, choices))
+    return settings
+
+
+def _message(key: str, what: str, choices: dict[str, str] | None) -> str:
+    group = key.split(".")[0]
+    if group in ("predict", "eval") or "." not in key:
+        file = "conf/config.yaml"
+    elif choices and group in choices:
+        file = f"conf/{group}/{choices[group]}.yaml"
+    else:
+        file = f"conf/{group}/"
+    return f"{key}: {what}. Mend it in {file}, in the experiment or in the override that sets it."
+
+
+def compose_params(root: Path) -> str:
+    """Composes conf/ as `dvc exp run` does and returns the text of params.yaml.
+
+    Raises:
+        SettingsError: conf/ does not compose or does not validate.
+    """
+    from hydra.errors import HydraException
+
+    try:
+        with hydra.initialize_config_dir(str(root / "conf"), version_base=None):
+            config = hydra.compose("config", return_hydra_config=True)
+        choices = dict(config.hydra.runtime.choices)
+        config = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+        OmegaConf.resolve(config)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise SettingsError(f"conf/ cannot be composed: {error}") from None
+    validate(config, choices)
+    return OmegaConf.to_yaml(config)
+
+
+def write_params(root: Path) -> None:
+    """The `params` stage: writes params.yaml, or checks the one that `dvc exp run -S` composed."""
+    params = root / "params.yaml"
+    if os.environ.get("DVC_EXP_NAME") and params.exists():
+        validate(_load(params))
+    else:
+        write_text(params, compose_params(root))
+
+
+def _load(params: Path) -> DictConfig:
+    try:
+        config = OmegaConf.load(params)
+    except OSError as error:
+        raise SettingsError(f"{params}: {error.strerror}; `dvc repro params` writes it") from None
+    assert isinstance(config, DictConfig)
+    return config
+
+
+def run_stage(stage: Stage) -> None:
+    """Runs `stage` with params.yaml where DVC started the script, else as a Hydra app.
+
+    Under DVC further arguments are overrides of the form key=value (dvc.yaml gives
+    `predict.model=…` so). Prints one line and exits with 1 on an error that longwriter foresees,
+    with 130 on Ctrl-C.
+    """
+    root = Path(sys.argv[0]).resolve().parent.parent
+    for noisy in ("httpx2", "openai"):  # a line for every call
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    if "DVC_STAGE" in os.environ:
+        guarded(lambda: _run_for_dvc(stage, root))
+    else:
+        _hydra_app(stage, root)
+
+
+def _run_for_dvc(stage: Stage, root: Path) -> None:
+    config = _load(root / "params.yaml")
+    config.merge_with_dotlist(sys.argv[1:])
+    stage(validate(config), Workspace(root=root, out=root))
+
+
+def _hydra_app(stage: Stage, root: Path) -> None:
+    @hydra.main(config_path=str(root / "conf"), config_name="config", version_base="1.3")
+    def app(config: DictConfig) -> None:
+        run = HydraConfig.get()
+        out = Path(run.runtime.output_dir)
+        guarded(lambda: stage(validate(config, dict(run.runtime.choices)), Workspace(root, out)))
+
+    sys.argv.insert(1, f"hydra.job.name={Path(sys.argv[0]).stem}")
+    app()
+
+
+def guarded(work: Callable[[], Any]) -> None:
+    """Runs `work`; errors that a person can mend end as one line on stderr, not a traceback."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        work()
+    except LongwriterError as error:
+        _stop(f"error: {error}", 1)
+    except OSError as error:
+        if error.filename is None and error.errno is None:
+            raise
+        _stop(f"error: {error}. Earlier outputs are as they were.", 1)
+    except KeyboardInterrupt:
+        _stop(
+            "stopped: finished calls and checkpoints are kept; the same command goes on",
+            INTERRUPTED,
+        )
+
+
+def _stop(message: str, status: int) -> NoReturn:
+    print(f"\n{message}", file=sys.stderr, flush=True)
+    if status == INTERRUPTED:  # embedded servers and loaders may hold threads that never end
+        os._exit(status)
+    sys.exit(status)

@@ -1,0 +1,1 @@
+"""Checkpoints, supervised fine-tuning, preference pairs, DPO."""

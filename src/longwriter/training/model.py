@@ -1,0 +1,92 @@
+"""The student: where its starting checkpoint comes from, and how a checkpoint is read."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from longwriter.chat.servers import locate
+from longwriter.errors import SettingsError, TrainingError
+from longwriter.training.settings import StudentSettings
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Yields an empty folder beside `path` that takes its place when the block ends well."""
+    fresh = path.with_name(f".{path.name}.new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    try:
+        yield fresh
+    except BaseException:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
+    shutil.rmtree(path, ignore_errors=True)
+    fresh.rename(path)
+
+
+def load(
+    checkpoint: Path, student: StudentSettings
+) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
+    """Model (weights in student.dtype) and tokenizer of a checkpoint folder.
+
+    Raises:
+        TrainingError: the folder is no checkpoint, or has no chat template.
+    """
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    source = {"trust_remote_code": student.trust_remote_code, "local_files_only": True}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(checkpoint, **source)
+        model = AutoModelForCausalLM.from_pretrained(
+            checkpoint, dtype=student.dtype.value, **source
+        )
+    except (OSError, ValueError) as error:
+        raise TrainingError(f"{checkpoint}: cannot be read as a checkpoint: {error}") from None
+    if not tokenizer.chat_template:
+        raise TrainingError(f"{checkpoint}: has no chat template; add one to its tokenizer")
+    return model, tokenizer
+
+
+def save(model: Any, tokenizer: Any, path: Path) -> None:
+    """Writes weights as safetensors, configuration and tokenizer to the folder `path`, whole."""
+    with replacing_folder(path) as fresh:
+        model.save_pretrained(fresh)
+        tokenizer.save_pretrained(fresh)
+
+
+def materialise(student: StudentSettings, path: Path) -> int:
+    """Writes the student's starting checkpoint to `path` as a Hugging Face folder.
+
+    Returns:
+        Number of parameters.
+
+    Raises:
+        SettingsError: student.checkpoint names nothing that can be loaded.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    dtype = getattr(torch, student.dtype.value)
+    source: dict[str, Any] = {"trust_remote_code": student.trust_remote_code}
+    if student.checkpoint.endswith(".gguf"):
+        gguf = locate(student.checkpoint)
+        name, source = str(gguf.parent), source | {"gguf_file": gguf.name}
+    else:
+        name, source = student.checkpoint, source | {"revision": student.revision}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name, **source)
+        model = AutoModelForCausalLM.from_pretrained(name, dtype=dtype, **source)
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"student.checkpoint: {student.checkpoint}: {error}") from None
+    if student.checkpoint.endswith(".gguf"):
+        plain = type(model)(model.config)  # save_pretrained refuses a model read from GGUF
+        plain.load_state_dict(model.state_dict())
+        plain.generation_config = model.generation_config
+        model = plain.to(dtype)
+    save(model, tokenizer, path)
+    return int(model.num_parameters())

@@ -1,0 +1,41 @@
+"""Write long drafts with AgentWrite (stage `agentwrite`)."""
+
+from typing import Any
+
+from longwriter.agentwrite.agent import Outcome, describe, write_drafts
+from longwriter.chat.calls import with_client
+from longwriter.chat.client import ChatClient
+from longwriter.errors import DataError
+from longwriter.records import Instruction, read_jsonl, write_json, write_jsonl
+from longwriter.settings import Settings, Workspace, run_stage
+from longwriter.tracking import log_metrics, stage_run
+
+
+def agentwrite(settings: Settings, work: Workspace) -> None:
+    path = work.input(settings.agentwrite.instructions, "data/instructions.jsonl")
+    instructions = read_jsonl(path, Instruction)[: settings.agentwrite.limit]
+    seed = settings.runtime.seed
+
+    drafts = work.output("data/agentwrite/drafts.jsonl")
+
+    async def write(client: ChatClient) -> tuple[Outcome, dict[str, Any]]:
+        outcome = await write_drafts(client, instructions, settings.agentwrite)
+        return outcome, describe(outcome, client, settings.bench.resamples, seed)
+
+    with stage_run("agentwrite", settings, work, ["teacher", "agentwrite"]):
+        outcome, metrics = with_client(
+            write, settings.teacher, work.cache, seed=seed, threads=settings.runtime.threads
+        )
+        write_jsonl(drafts.with_name("failures.jsonl"), outcome.failures)
+        if not outcome.drafts:
+            first = outcome.failures[0]
+            raise DataError(f"no draft is complete; the first: {first.step}: {first.detail}")
+        write_jsonl(drafts, outcome.drafts)
+        write_json(work.output("metrics/agentwrite.json"), metrics)
+        log_metrics(metrics)
+    print(f"{metrics['drafts']} drafts, {metrics['words']} words: {drafts}")
+    print(f"{metrics['failures']} failures: {drafts.with_name('failures.jsonl')}")
+
+
+if __name__ == "__main__":
+    run_stage(agentwrite)

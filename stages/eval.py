@@ -1,0 +1,28 @@
+"""Score one model's predictions for length and quality (stage `eval`)."""
+
+from longwriter.evaluation.score import evaluate_with, headline, summarise
+from longwriter.records import Prediction, read_jsonl, write_json, write_jsonl
+from longwriter.settings import Settings, Workspace, run_stage
+from longwriter.tracking import log_metrics, stage_run
+
+
+def evaluate(settings: Settings, work: Workspace) -> None:
+    source = work.input(settings.eval.predictions, "data/predictions/dpo.jsonl")
+    predictions = read_jsonl(source, Prediction)
+    rows = work.output(f"data/judgements/{source.stem}.jsonl")
+    metrics = work.output(f"metrics/eval/{source.stem}.json")
+    seed, bench = settings.runtime.seed, settings.bench
+    with stage_run(f"eval {source.stem}", settings, work, ["judge", "bench", "eval"]):
+        judgements = evaluate_with(
+            settings.judge, predictions, work.cache, seed=seed, threads=settings.runtime.threads
+        )
+        summary = summarise(judgements, bench.length_bins, bench.resamples, seed)
+        write_jsonl(rows, judgements)
+        write_json(metrics, summary)
+        log_metrics(summary)
+    print(headline(summary))
+    print(f"{metrics}, row by row: {rows}")
+
+
+if __name__ == "__main__":
+    run_stage(evaluate)

@@ -1,0 +1,36 @@
+"""Write the benchmark's answers with one model (stage `predict`)."""
+
+from longwriter.evaluation.predict import (
+    chosen_benchmark,
+    describe,
+    predict,
+    predictions_name,
+)
+from longwriter.records import write_jsonl
+from longwriter.settings import Settings, Workspace, run_stage
+from longwriter.tracking import log_metrics, stage_run
+from longwriter.training.gguf import with_student
+
+
+def predict_stage(settings: Settings, work: Workspace) -> None:
+    checkpoint = work.input(settings.predict.model, "models/dpo")
+    prompts = chosen_benchmark(settings.predict, settings.bench, work.root)
+    name = predictions_name(settings.predict, settings.student)
+    path = work.output(f"data/predictions/{name}.jsonl")
+    with stage_run(f"predict {name}", settings, work, ["student", "bench", "predict"]):
+        predictions = with_student(
+            lambda client: predict(client, prompts),
+            checkpoint,
+            settings.student,
+            work.cache,
+            seed=settings.runtime.seed,
+            threads=settings.runtime.threads,
+        )
+        write_jsonl(path, predictions)
+        metrics = describe(predictions)
+        log_metrics(metrics)
+    print(f"{metrics['n']} predictions, {metrics['cut_off']} cut off by max_tokens: {path}")
+
+
+if __name__ == "__main__":
+    run_stage(predict_stage)

@@ -1,0 +1,24 @@
+"""Supervised fine-tuning of models/base (stage `sft`)."""
+
+from longwriter.records import TrainingRow, read_jsonl, write_json
+from longwriter.settings import Settings, Workspace, run_stage
+from longwriter.tracking import log_metrics, stage_run
+from longwriter.training.sft import train
+
+
+def sft(settings: Settings, work: Workspace) -> None:
+    rows = read_jsonl(work.input(settings.sft.data, "data/sft/train.jsonl"), TrainingRow)
+    path = work.output("models/sft")
+    with stage_run("sft", settings, work, ["student", "sft"]):
+        trained, metrics = train(work.root / "models/base", rows, path, settings, work)
+        write_json(work.output("metrics/sft.json"), metrics)
+        write_json(work.output("metrics/sft_curve.json"), trained.curve)
+        log_metrics(metrics)
+    print(
+        f"{metrics['rows']} rows, {metrics['tokens_per_s']} tokens/s, loss {metrics['train_loss']}"
+    )
+    print(f"the tuned model: {path}")
+
+
+if __name__ == "__main__":
+    run_stage(sft)

@@ -1,0 +1,41 @@
+"""Fixtures that several tests share. HTTP is real: a server on loopback, no network."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from loopback import Answer, ChatServer, endpoint_settings
+
+from longwriter.chat.client import ChatClient
+from longwriter.chat.servers import Address
+
+
+@pytest.fixture
+def chat_server() -> Iterator[Callable[[Callable[[dict[str, Any]], Answer]], ChatServer]]:
+    """Starts servers: `server = chat_server(lambda request: "Hello.")`. All end with the test."""
+    servers: list[ChatServer] = []
+
+    def start(answer: Callable[[dict[str, Any]], Answer]) -> ChatServer:
+        servers.append(ChatServer(answer))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+@pytest.fixture
+def open_client(tmp_path: Path) -> Callable[..., AbstractAsyncContextManager[ChatClient]]:
+    """Opens clients: `async with open_client(server, max_tokens=9) as client: …`.
+
+    All clients of a test share one cache, in tmp_path/cache; keywords replace settings.
+    """
+
+    def start(server: ChatServer, **changes: Any) -> AbstractAsyncContextManager[ChatClient]:
+        settings = endpoint_settings(server.base_url, **changes)
+        address = Address(server.base_url, "m", f"{server.base_url} m")
+        return ChatClient.open(settings, address, tmp_path / "cache", seed=7)
+
+    return start

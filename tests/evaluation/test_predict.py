@@ -1,0 +1,194 @@
+import asyncio
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from loopback import Answer, completion, endpoint_settings
+
+from longwriter.chat.settings import ServerKind
+from longwriter.errors import ContextExceeded, DataError, ServerError
+from longwriter.evaluation.predict import (
+    chosen_benchmark,
+    describe,
+    load_benchmark,
+    predict,
+    predict_checkpoint,
+    predictions_name,
+)
+from longwriter.evaluation.settings import BenchSettings, PredictSettings
+from longwriter.records import BenchmarkPrompt, Prediction
+from longwriter.training.settings import Dtype, StudentSettings
+
+ROWS = [
+    {"prompt": f"Write text {i}.", "type": "Poem", "length": 10 * i, "id": f"p{i}"}
+    for i in range(1, 6)
+]
+PROMPTS = [BenchmarkPrompt.model_validate(row) for row in ROWS]
+TOO_LONG = (400, b'{"error": {"message": "exceeds the context size"}}')
+
+
+def asked_for(request: dict[str, Any]) -> str:
+    return str(request["messages"][0]["content"])
+
+
+@pytest.fixture
+def predicted(open_client: Any) -> Callable[..., list[Prediction]]:
+    def run(server: Any, prompts: list[BenchmarkPrompt], **settings: Any) -> list[Prediction]:
+        async def ask() -> list[Prediction]:
+            async with open_client(server, **settings) as client:
+                return await predict(client, prompts)
+
+        return asyncio.run(ask())
+
+    return run
+
+
+def student(base_url: str, model: str | None = "m", **changes: Any) -> StudentSettings:
+    shared = vars(endpoint_settings(base_url, model=model, **changes))
+    own = {"checkpoint": "c", "revision": None, "trust_remote_code": False}
+    return StudentSettings(**shared | own, dtype=Dtype.float32)
+
+
+def test_predictions_keep_order_and_fields(chat_server: Any, predicted: Any) -> None:
+    def answer(request: dict[str, Any]) -> Answer:
+        number = int(asked_for(request)[-2])
+        time.sleep(0.02 * (6 - number))  # the first prompt is answered last
+        return completion("word " * number, "length" if number == 5 else "stop")
+
+    server = chat_server(answer)
+    rows = predicted(server, PROMPTS, concurrency=5, temperature=0.25, max_tokens=77)
+    assert [row.model_dump() for row in rows] == [
+        row
+        | {
+            "response": "word " * i,
+            "response_length": i,
+            "finish_reason": "length" if i == 5 else "stop",
+        }
+        for i, row in enumerate(ROWS, start=1)
+    ]
+    assert {(r["temperature"], r["max_tokens"]) for r in server.requests} == {(0.25, 77)}
+    assert {len(r["messages"]) for r in server.requests} == {1}
+
+
+def test_all_prompts_are_asked_for_at_once(chat_server: Any, predicted: Any) -> None:
+    # Nobody is answered before all five have arrived.
+    everyone = threading.Barrier(5, timeout=5)
+
+    def answer(request: dict[str, Any]) -> Answer:
+        everyone.wait()
+        return "fine"
+
+    assert len(predicted(chat_server(answer), PROMPTS, concurrency=5)) == 5
+
+
+def test_an_empty_answer_is_an_answer(chat_server: Any, predicted: Any) -> None:
+    (row,) = predicted(chat_server(lambda request: ""), PROMPTS[:1])
+    assert (row.response, row.response_length) == ("", 0)
+
+
+def test_a_missing_answer_fails_the_run_and_keeps_the_others(
+    chat_server: Any, predicted: Any
+) -> None:
+    server = chat_server(lambda r: TOO_LONG if asked_for(r)[-2] in "24" else "fine")
+    with pytest.raises(ContextExceeded) as raised:
+        predicted(server, PROMPTS)
+    message = str(raised.value)
+    assert message.startswith("2 of 5 prompts have no answer; the first: ContextExceeded: ")
+    assert "Finished calls are kept" in message
+    server.requests.clear()
+    server.answer = lambda request: "mended"
+    rows = predicted(server, PROMPTS)
+    assert [row.response for row in rows] == ["fine", "mended", "fine", "mended", "fine"]
+    assert sorted(map(asked_for, server.requests)) == ["Write text 2.", "Write text 4."]
+
+
+def test_a_server_that_is_away_stops_the_run(chat_server: Any, predicted: Any) -> None:
+    server = chat_server(lambda request: (404, b'{"error": {"message": "no such model"}}'))
+    with pytest.raises(ServerError, match="does not know model 'm'"):
+        predicted(server, PROMPTS, concurrency=1)
+    # One call at a time: the first fault cancels the four that wait.
+    assert len(server.requests) == 1
+
+
+def test_predict_checkpoint_with_an_endpoint(chat_server: Any, tmp_path: Path) -> None:
+    # The checkpoint is not there, and need not be: the endpoint serves the model.
+    server = chat_server(lambda request: "fine")
+    rows = predict_checkpoint(
+        tmp_path / "none", PROMPTS, student(server.base_url), tmp_path, seed=3, threads=None
+    )
+    assert [row.response for row in rows] == ["fine"] * 5
+    assert {request["seed"] for request in server.requests} == {3}
+
+
+def test_predict_checkpoint_serves_the_checkpoint(tmp_path: Path) -> None:
+    checkpoint = tmp_path / "student.gguf"
+    checkpoint.write_bytes(b"no model")
+    own = student("u", None, server=ServerKind.llama_cpp)
+    with pytest.raises(DataError, match=r"student\.gguf: is no GGUF file"):
+        predict_checkpoint(checkpoint, PROMPTS, own, tmp_path, seed=3, threads=1)
+
+
+def test_predictions_name() -> None:
+    endpoint = student("u", "Org/Model v1.5_x:free")
+    embedded = student("u", None, server=ServerKind.llama_cpp)
+    default = PredictSettings(model=None, benchmark=None)
+    given = PredictSettings(model="models/sft", benchmark=None)
+    assert predictions_name(default, endpoint) == "Org-Model-v1.5_x-free"
+    assert predictions_name(default, embedded) == "dpo"
+    # DVC gives predict.model and expects its name, whoever serves it.
+    assert predictions_name(given, endpoint) == "sft"
+    assert predictions_name(given, embedded) == "sft"
+
+
+def test_describe() -> None:
+    rows = [
+        Prediction(
+            prompt="p", type="t", length=9, response="", response_length=n, finish_reason=why
+        )
+        for n, why in [(3, "length"), (4, "stop"), (3, "length")]
+    ]
+    assert describe(rows) == {"n": 3, "cut_off": 2, "mean_words": 3.3333}  # 10 / 3
+
+
+def write_benchmark(path: Path) -> str:
+    text = "".join(json.dumps(row) + "\n" for row in ROWS)
+    path.write_text(text, encoding="utf-8")
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_load_benchmark(tmp_path: Path) -> None:
+    path = tmp_path / "bench.jsonl"
+    checksum = write_benchmark(path)
+    assert load_benchmark(path, checksum) == PROMPTS
+    assert load_benchmark(path, checksum.upper()) == PROMPTS
+    assert load_benchmark(path, None) == PROMPTS
+    with pytest.raises(DataError) as raised:
+        load_benchmark(path, "0" * 64)
+    assert str(raised.value).startswith(
+        f"{path}: its SHA-256 is {checksum}, and bench.sha256 expects {'0' * 64}. Get the file "
+    )
+
+
+def test_chosen_benchmark(tmp_path: Path) -> None:
+    write_benchmark(tmp_path / "other.jsonl")
+    checksum = write_benchmark(tmp_path / "bench.jsonl")
+
+    def chosen(given: str | None, sha256: str, limit: int | None = None) -> list[BenchmarkPrompt]:
+        bench = BenchSettings(
+            path="bench.jsonl", sha256=sha256, limit=limit, length_bins=[0], resamples=100
+        )
+        return chosen_benchmark(PredictSettings(model=None, benchmark=given), bench, tmp_path)
+
+    assert chosen(None, checksum) == PROMPTS
+    assert chosen(None, checksum, limit=2) == PROMPTS[:2]
+    # The checksum is that of bench.path, not of another file.
+    other = str(tmp_path / "other.jsonl")
+    assert chosen(other, "0" * 64) == PROMPTS
+    assert chosen(other, "0" * 64, limit=2) == PROMPTS[:2]
+    with pytest.raises(DataError):
+        chosen(None, "0" * 64)

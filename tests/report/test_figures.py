@@ -1,0 +1,163 @@
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from finished_pipeline import METRICS, PLANTED, WRITTEN, evaluation, judgement
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+
+from longwriter.records import Judgement
+from longwriter.report import figures
+from longwriter.report.figures import COLOURS, Drawn, draw
+
+EVALS = {model: METRICS[f"eval/{model}"] for model in WRITTEN}
+JUDGEMENTS = {
+    model: [Judgement(**judgement(model, place)) for place in range(6)] for model in WRITTEN
+}
+
+
+def texts(path: Path) -> set[str]:
+    """Every text in an SVG: matplotlib draws letters as paths and leaves the text as a comment."""
+    parser = ET.XMLParser(target=ET.TreeBuilder(insert_comments=True))
+    tree = ET.parse(path, parser)
+    return {node.text.strip() for node in tree.iter() if node.tag is ET.Comment and node.text}
+
+
+def inked(figure: Figure, colour: str) -> int:
+    """Pixels of exactly `colour`."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    pixels = np.asarray(canvas.buffer_rgba())[..., :3]
+    wanted = np.round(np.array(to_rgb(colour)) * 255)
+    return int((pixels == wanted).all(axis=-1).sum())
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Drawn]:
+    folder = tmp_path_factory.mktemp("figures")
+    return {each.path.name: each for each in draw(folder, EVALS, JUDGEMENTS, METRICS)}
+
+
+def test_every_figure_says_what_it_shows(drawn: dict[str, Drawn]) -> None:
+    expected = {
+        "scores.svg": {
+            "length score S_l",
+            "quality score S_q",
+            "score (0 to 100)",
+            "base",
+            "sft",
+            "dpo",
+            "46.0",
+            "58.2",
+            "60.0",
+            "40.5",
+            "52.0",
+            "not",
+            "scored",
+        },
+        "scores_by_length.svg": {
+            "required length (words)",
+            "length score S_l (0 to 100)",
+            "[0,200)",
+            "[200,∞)",
+            "n = 3",
+            "base",
+            "sft",
+            "dpo",
+        },
+        "written_words.svg": {
+            "required length (words)",
+            "written length (words)",
+            "100",
+            "200",
+            "500",
+            "base",
+            "sft",
+            "dpo",
+            "cut off",
+            "as long as asked",
+        },
+        "loss.svg": {"SFT (nats a token)", "DPO (nats a pair)", "optimiser step", "training loss"},
+        "data.svg": {
+            "instructions",
+            "40",
+            "failed: BadCompletion",
+            "failed: TimedOut",
+            "drafts",
+            "36",
+            "rejected: repetition",
+            "7",
+            "rejected: too_short",
+            "4",
+            "kept",
+            "25",
+            "rows",
+        },
+    }
+    assert drawn.keys() == expected.keys()
+    for name, wanted in expected.items():
+        assert wanted <= texts(drawn[name].path), name
+    assert "rejected: copied" not in texts(drawn["data.svg"].path)  # it rejected nothing
+
+
+def test_the_same_numbers_give_the_same_bytes(drawn: dict[str, Drawn], tmp_path: Path) -> None:
+    for again in draw(tmp_path, EVALS, JUDGEMENTS, METRICS):
+        assert again.path.read_bytes() == drawn[again.path.name].path.read_bytes()
+
+
+def test_no_temporary_file_is_left(drawn: dict[str, Drawn]) -> None:
+    folder = drawn["loss.svg"].path.parent
+    assert {path.name for path in folder.iterdir()} == drawn.keys()
+
+
+def test_figures_without_numbers_are_left_out(tmp_path: Path) -> None:
+    evals = {"base": EVALS["base"]}
+    names = [each.path.name for each in draw(tmp_path, evals, {"base": JUDGEMENTS["base"]}, {})]
+    assert names == ["scores.svg", "scores_by_length.svg", "written_words.svg"]
+
+
+def test_models_have_their_colours_and_cut_off_outputs_are_hollow() -> None:
+    with mpl.rc_context(figures.STYLE):
+        figure = figures.written_words(JUDGEMENTS)
+    # two collections a model: finished, then cut off
+    collections = figure.axes[0].collections
+    finished, cut_off = collections[0], collections[1]
+    assert len(finished.get_offsets()) == 1  # base finished the shortest request only
+    assert len(finished.get_facecolor()) == 1
+    assert len(cut_off.get_offsets()) == 5
+    assert len(cut_off.get_facecolor()) == 0
+    assert cut_off.get_offsets().tolist()[0] == [80.0, 300.0]
+
+
+def test_marks_are_really_drawn() -> None:
+    with mpl.rc_context(figures.STYLE):
+        figure = figures.scores(EVALS)
+    for model in EVALS:
+        assert inked(figure, COLOURS[model]) > 50, model
+    assert inked(figure, "#123456") == 0
+
+
+def test_an_interval_spans_its_ends() -> None:
+    evals: dict[str, Any] = {"sft": evaluation(60.0, 50.0, 0, 100.0)}  # S_l from 52 to 67
+    axes = figures.scores(evals).axes[0]
+    [bar] = axes.containers
+    low, high = bar.lines[2][0].get_segments()[0][:, 1]
+    assert (low, high) == (52.0, 67.0)
+
+
+def test_an_empty_output_is_drawn_at_one_word() -> None:
+    row = Judgement(**judgement("sft", 2) | {"response": "", "response_length": 0})
+    points = figures.written_words({"sft": [row]}).axes[0].collections[0].get_offsets().tolist()
+    assert points == [[150.0, 1.0]]
+
+
+def test_text_from_outside_does_not_become_markup(tmp_path: Path) -> None:
+    filtered = {**METRICS["filter"], "rejected": {PLANTED: 3}}
+    metrics = {"agentwrite": METRICS["agentwrite"], "filter": filtered}
+    drawn = {each.path.name: each.path for each in draw(tmp_path, EVALS, JUDGEMENTS, metrics)}
+    elements = ET.parse(drawn["data.svg"]).iter()
+    assert not [node for node in elements if str(node.tag).endswith("script")]

@@ -1,0 +1,199 @@
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from finished_pipeline import METRICS, PLANTED, judgement, write_finished
+from omegaconf import DictConfig, OmegaConf
+
+from longwriter.errors import DataError
+from longwriter.evaluation.statistics import Interval
+from longwriter.records import Judgement
+from longwriter.report.figures import draw
+from longwriter.report.page import costs, headline, is_toy, pick_samples, render, results_table
+from longwriter.report.results import Output, compare_models, compared_settings, read_results
+from longwriter.settings import Settings, compose_params, validate
+
+EVALS = {model: METRICS[f"eval/{model}"] for model in ("base", "sft", "dpo")}
+COMPARISONS = {step: Interval(**found) for step, found in METRICS["comparison"].items()}
+VOID = {"meta", "img", "br", "link", "input", "hr"}
+
+
+@pytest.fixture
+def finished(tmp_path: Path) -> Path:
+    return write_finished(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def settings() -> Settings:
+    config = OmegaConf.create(compose_params(Path(__file__).parents[2]))
+    assert isinstance(config, DictConfig)
+    return validate(config)
+
+
+@pytest.fixture
+def page(finished: Path, settings: Settings) -> str:
+    results = read_results(finished)
+    figures = draw(finished / "reports/figures", results.evals, results.judgements, results.metrics)
+    return render(settings, results, COMPARISONS, figures)
+
+
+class Reader(HTMLParser):
+    """Collects attributes and visible text, and checks that tags are balanced."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.attributes: list[tuple[str, str, str]] = []
+        self.texts: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+
+def test_table() -> None:
+    assert results_table(EVALS, COMPARISONS) == (
+        "| model | S̄ | S_l [95 %] | S_q [95 %] | n | unscored | cut off | mean words |\n"
+        "|---|---:|---:|---:|---:|---:|---:|---:|\n"
+        "| base | 43.2 | 46.0 [38.0, 53.0] | 40.5 [37.5, 43.5] | 6 | 1 | 5 | 302 |\n"
+        "| sft | – | 58.2 [50.2, 65.2] | – | 6 | 6 | 0 | 143 |\n"
+        "| dpo | 56.0 | 60.0 [52.0, 67.0] | 52.0 [49.0, 55.0] | 6 | 1 | 0 | 172 |\n"
+        "\n"
+        "Paired difference of S_l [95 %]: sft − base +12.2 [+5.1, +19.4]; "
+        "dpo − sft +1.8 [−2.0, +3.1].\n"
+    )
+
+
+def test_table_of_one_model() -> None:
+    assert results_table({"base": EVALS["base"]}, {}).splitlines() == [
+        "| model | S̄ | S_l [95 %] | S_q [95 %] | n | unscored | cut off | mean words |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
+        "| base | 43.2 | 46.0 [38.0, 53.0] | 40.5 [37.5, 43.5] | 6 | 1 | 5 | 302 |",
+    ]
+
+
+def test_headline_says_whether_the_interval_excludes_0() -> None:
+    assert headline(EVALS, COMPARISONS) == (
+        "Supervised fine-tuning raised the length score S_l from 46.0 to 58.2 (+12.2, 95 % "
+        "interval +5.1 to +19.4, which excludes 0); DPO moved the length score S_l from 58.2 to "
+        "60.0 (+1.8, 95 % interval −2.0 to +3.1, which includes 0: no change is shown)."
+    )
+    worse = {"sft-base": Interval(-9.0, -12.0, -6.0)}
+    assert "lowered the length score" in headline(EVALS, worse)
+    touching = {"sft-base": Interval(5.0, 0.0, 9.0)}
+    assert "includes 0" in headline(EVALS, touching)
+    assert headline({"base": EVALS["base"]}, {}) == "base has S_l 46.0."
+
+
+def test_page_is_whole_and_needs_no_other_file(page: str) -> None:
+    reader = Reader(page)
+    assert reader.open == []
+    references = [
+        value for _, name, value in reader.attributes if name in ("src", "href", "data", "srcset")
+    ]
+    assert len(references) == 5  # the figures
+    assert all(value.startswith("data:image/svg+xml;base64,") for value in references)
+    assert not re.search(r"https?://|url\(|@import", page)
+    assert {tag for tag, _, _ in reader.attributes}.isdisjoint({"script", "link", "iframe"})
+
+
+def test_page_says_what_was_found(page: str) -> None:
+    text = " ".join(" ".join(Reader(page).texts).split())
+    for expected in (
+        headline(EVALS, COMPARISONS),
+        "50.2, 65.2",
+        "Paired difference of S_l [95 %]: sft − base +12.2 [+5.1, +19.4]",
+        "The grades of so small a model mean nothing",
+        "agentwrite 210 50,000 (21,000 cached) 12,000 – 0.12 –",  # 0.125 to two decimals
+        "sft – – – 9,000 – 61",
+        "50 words asked for",
+        "240 words asked for",
+        "600 words asked for",
+        "305 words, S_l 54, cut off",
+        "no commit",
+        "data/sft/train.jsonl 0123456789abcdef0123456789abcdef 1,234,567",
+        "min_length_score:",
+    ):
+        assert expected in text, expected
+
+
+def test_text_of_models_is_escaped(page: str) -> None:
+    assert "<script" not in page
+    assert PLANTED in "".join(Reader(page).texts)
+
+
+def test_only_the_packages_own_judge_is_a_toy(settings: Settings) -> None:
+    assert is_toy(settings.judge)
+    before, settings.judge.model = settings.judge.model, "gpt-4o"
+    assert not is_toy(settings.judge)
+    settings.judge.model = before
+
+
+def test_costs_are_read_where_a_stage_has_them() -> None:
+    rows = list(costs({"filter": {"kept": 3}, "sft_curve": [], "eval": {"dpo": {"calls": 1200}}}))
+    assert rows == [("eval dpo", "1,200", "–", "–", "–", "–", "–")]
+
+
+def test_samples_are_the_shortest_the_median_and_the_longest() -> None:
+    rows = {
+        model: [Judgement(**judgement(model, place)) for place in (5, 3, 0, 1, 4, 2)]
+        for model in ("base", "dpo")
+    }
+    found = pick_samples(rows)
+    assert [request.length for request in found] == [50, 240, 600]
+    assert [sample.model for sample in found[1].samples] == ["base", "dpo"]
+    assert found[2].samples[0].text.startswith("base writes. word")
+    assert found[2].samples[0].cut_off
+    assert [request.length for request in pick_samples({"base": rows["base"][:1]})] == [600]
+
+
+def test_a_long_sample_is_cut_and_says_so() -> None:
+    row = Judgement(**judgement("base", 1) | {"response": "x" * 6001})
+    [request] = pick_samples({"base": [row]})
+    assert (len(request.samples[0].text), request.samples[0].rest) == (6000, 1)
+
+
+def test_results_hold_what_the_stages_left(finished: Path) -> None:
+    results = read_results(finished)
+    assert list(results.evals) == ["base", "sft", "dpo"]
+    stages = ["agentwrite", "filter", "sft", "pairs", "dpo", "dpo_curve", "sft_curve"]
+    assert list(results.metrics) == stages  # the report's own comparison.json is none of them
+    assert results.outputs == [
+        Output("data/sft/train.jsonl", "0123456789abcdef0123456789abcdef", 1234567),
+        Output("models/sft", "fedcba9876543210fedcba9876543210.dir", 538000000),
+    ]
+
+
+def test_comparison_is_paired_by_prompt(finished: Path, settings: Settings) -> None:
+    # the fixture gives every answer of sft and dpo one point less than base's to the same prompt
+    found = compare_models(read_results(finished), settings.bench, seed=0)
+    assert found == {"sft-base": (-1.0, -1.0, -1.0), "dpo-sft": (0.0, 0.0, 0.0)}
+
+
+def test_results_without_any_score_are_refused(finished: Path) -> None:
+    for path in (finished / "metrics/eval").iterdir():
+        path.unlink()
+    with pytest.raises(DataError, match="holds no scores"):
+        read_results(finished)
+
+
+def test_a_broken_metric_file_is_named(finished: Path) -> None:
+    (finished / "metrics/sft.json").write_text("{")
+    with pytest.raises(DataError, match=r"metrics/sft\.json: not JSON"):
+        read_results(finished)
+
+
+def test_compared_settings_exist(settings: Settings) -> None:
+    found = compared_settings(settings)
+    assert found["sft.learning_rate"] == str(settings.sft.learning_rate)
+    assert len(found) >= 15

@@ -1,0 +1,259 @@
+import os
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from mlflow.utils.validation import _validate_metric_name
+from omegaconf import DictConfig, OmegaConf
+
+from longwriter.settings import Settings, Workspace, compose_params, validate
+from longwriter.tracking import (
+    flatten,
+    git_state,
+    log_metrics,
+    log_pipeline_run,
+    parameters,
+    stage_run,
+    tracking_uri,
+)
+
+CHECKOUT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def settings() -> Settings:
+    config = OmegaConf.create(compose_params(CHECKOUT))
+    assert isinstance(config, DictConfig)
+    config.runtime.system_metrics = False
+    return validate(config)
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A root whose database is migrated: that takes seconds, so the tests share it."""
+    return tmp_path_factory.mktemp("root")
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "DVC_ROOT", "DVC_STAGE", "DVC_EXP_NAME"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def runs(root: Path, filter_string: str) -> list[Run]:
+    client = MlflowClient(f"sqlite:///{root}/mlruns/mlflow.db")
+    experiment = client.get_experiment_by_name("longwriter")
+    assert experiment is not None
+    return list(client.search_runs([experiment.experiment_id], filter_string))
+
+
+def test_database_lies_in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert tracking_uri(Path("/checkout")) == "sqlite:////checkout/mlruns/mlflow.db"
+    monkeypatch.setenv("DVC_ROOT", "/parent")  # dvc exp run --temp
+    assert tracking_uri(Path("/checkout")) == "sqlite:////parent/mlruns/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://server:5000")
+    assert tracking_uri(Path("/checkout")) == "http://server:5000"
+
+
+def test_stage_run_is_read_back(
+    settings: Settings, database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DVC_STAGE", "filter")
+    with stage_run("filter", settings, Workspace(database, database), ["filter"]) as run_id:
+        log_metrics({"kept": 25, "rejected": {"too_short": 4}})
+    [run] = runs(database, f"attributes.run_id = '{run_id}'")
+    assert run.info.run_name == "filter"
+    assert run.info.status == "FINISHED"
+    assert run.data.params == parameters(settings, ["filter"])
+    assert run.data.metrics == {"kept": 25.0, "rejected/too_short": 4.0}
+    assert run.data.tags["longwriter.kind"] == "stage"
+    assert run.data.tags["longwriter.dvc_stage"] == "filter"
+    assert run.info.artifact_uri.startswith(f"file://{database}/mlruns/artifacts/")
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(ValueError, "FAILED"), (SystemExit, "FAILED"), (KeyboardInterrupt, "KILLED")],
+)
+def test_stage_run_ends_as_the_stage_does(
+    settings: Settings, database: Path, error: type[BaseException], status: str
+) -> None:
+    work = Workspace(database, database)
+    with pytest.raises(error), stage_run("sft", settings, work, []) as run_id:
+        raise error
+    [run] = runs(database, f"attributes.run_id = '{run_id}'")
+    assert run.info.status == status
+    with pytest.raises(RuntimeError, match="inside stage_run"):  # nothing is left open
+        log_metrics({"loss": 1.0})
+
+
+def test_what_the_trainer_logs_late_is_kept(settings: Settings, database: Path) -> None:
+    import mlflow
+
+    with stage_run("dpo", settings, Workspace(database, database), []) as run_id:
+        for step in range(50):
+            mlflow.log_metrics({"loss": float(step)}, step=step, synchronous=False)
+    history = MlflowClient(tracking_uri(database)).get_metric_history(run_id, "loss")
+    assert [(point.step, point.value) for point in history] == [(n, float(n)) for n in range(50)]
+
+
+def test_system_metrics_are_logged_every_second(settings: Settings, database: Path) -> None:
+    settings.runtime.system_metrics = True
+    try:
+        with stage_run("sft", settings, Workspace(database, database), []) as run_id:
+            time.sleep(2.5)
+    finally:
+        settings.runtime.system_metrics = False
+    [run] = runs(database, f"attributes.run_id = '{run_id}'")
+    assert "system/cpu_utilization_percentage" in run.data.metrics
+
+
+def test_pipeline_run_is_updated_not_repeated(database: Path, tmp_path: Path) -> None:
+    figure = tmp_path / "scores.svg"
+    figure.write_text("<svg/>")
+    params, metrics = {"sft.learning_rate": "1e-05"}, {"eval": {"sft": {"S_l": 58.0}}}
+
+    def report(md5: str) -> str:
+        pointers = {"data/sft/train.jsonl": md5, "models/sft": f"{md5}.dir", "reports": md5}
+        return log_pipeline_run(database, params, metrics, [figure], pointers)
+
+    first, again = report("a" * 32), report("b" * 32)
+    assert again == first
+    [run] = runs(database, "tags.`longwriter.kind` = 'pipeline'")
+    assert run.info.run_id == first
+    assert run.info.status == "FINISHED"
+    assert run.data.params == params
+    assert run.data.metrics == {"eval/sft/S_l": 58.0}
+    assert run.data.tags["dvc.models/sft"] == "b" * 32 + ".dir"
+    assert run.data.tags["dvc.reports"] == "b" * 32
+
+    client = MlflowClient(tracking_uri(database))
+    assert len(client.get_metric_history(first, "eval/sft/S_l")) == 1
+    assert [file.path for file in client.list_artifacts(first)] == ["scores.svg"]
+    [model] = client.search_logged_models([run.info.experiment_id])
+    assert (model.name, model.source_run_id) == ("sft", first)
+    assert model.tags["dvc.md5"] == "b" * 32 + ".dir"
+    digests = {(i.dataset.name, i.dataset.digest) for i in run.inputs.dataset_inputs}
+    assert ("data/sft/train.jsonl", "b" * 32) in digests
+
+    other = log_pipeline_run(database, {"sft.learning_rate": "2e-05"}, metrics, [], {})
+    assert other != first
+    assert len(runs(database, "tags.`longwriter.kind` = 'pipeline'")) == 2
+
+
+def test_two_processes_may_open_a_fresh_database_at_once(tmp_path: Path) -> None:
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom longwriter.tracking import log_pipeline_run\n"
+        "log_pipeline_run(Path(sys.argv[1]), {'who': sys.argv[2]}, {}, [], {})\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT / "src")}
+    processes = [
+        subprocess.Popen([sys.executable, "-c", code, tmp_path, who], env=environment)
+        for who in ("one", "two")
+    ]
+    assert [process.wait(timeout=120) for process in processes] == [0, 0]
+    assert sorted(run.data.params["who"] for run in runs(tmp_path, "")) == ["one", "two"]
+    with sqlite3.connect(tmp_path / "mlruns/mlflow.db") as connection:
+        names = connection.execute("SELECT name FROM experiments ORDER BY name").fetchall()
+    assert names.count(("longwriter",)) == 1
+
+
+def test_flatten_gives_names_that_mlflow_takes() -> None:
+    metrics = {
+        "S_l": 46,
+        "S_q": None,
+        "ok": True,
+        "loss": float("nan"),
+        "intervals": {"S_l": [40.0, 52.0]},
+        "by_length": {"[0,100)": {"S_l": 1.5}, "[4000, 20000]": {"n": 2}, "[400,∞)": {"n": 3}},
+        "by_type": {"Literature and Creative Writing": {"n": 3}, "Q&A (new)": {"n": 4}},
+    }
+    flat = flatten(metrics)
+    assert flat == {
+        "S_l": 46.0,
+        "by_length/0-100/S_l": 1.5,
+        "by_length/4000-20000/n": 2.0,
+        "by_length/400-up/n": 3.0,
+        "by_type/Literature and Creative Writing/n": 3.0,
+        "by_type/Q_A _new_/n": 4.0,
+    }
+    for name in flat:
+        _validate_metric_name(name)
+
+
+def test_parameters_are_flat_short_and_without_null(settings: Settings) -> None:
+    found = parameters(settings, ["judge", "dpo"])
+    assert found["judge.server"] == "llama_cpp"
+    assert found["dpo.loss_type"] == settings.dpo.loss_type.value
+    assert found["dpo.lora.r"] == str(settings.dpo.lora.r)
+    assert "judge.api_key_env" not in found
+    assert not any(key.startswith("sft.") for key in found)
+    settings.judge.base_url, before = "http://" + "x" * 400, settings.judge.base_url
+    assert len(parameters(settings, ["judge"])["judge.base_url"]) == 250
+    settings.judge.base_url = before
+
+
+def test_git_state(tmp_path: Path) -> None:
+    def git(*arguments: str) -> str:
+        who = ["-c", "user.name=n", "-c", "user.email=e"]
+        command = ["git", "-C", str(tmp_path), *who, *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    assert git_state(tmp_path) == ("", False)  # no checkout
+    git("init", "-q")
+    (tmp_path / "src").mkdir()
+    code = tmp_path / "src/code.py"
+    code.write_text("1\n")
+    assert git_state(tmp_path) == ("", False)  # no commit
+    assert str(git_state(tmp_path)) == "no commit"
+    git("add", "-A")
+    git("commit", "-q", "-m", "first")
+    head = git("rev-parse", "HEAD")
+    (tmp_path / "metrics.json").write_text("{}")  # an output, not code
+    assert git_state(tmp_path) == (head, False)
+    code.write_text("2\n")
+    assert git_state(tmp_path) == (head, True)
+    assert str(git_state(tmp_path)) == f"{head} + uncommitted changes"
+
+
+def test_neither_mlflow_nor_torch_is_imported_before_a_run() -> None:
+    code = "import sys, longwriter.tracking; print({'mlflow', 'torch'} & sys.modules.keys())"
+    assert run_python(code, os.environ) == "set()\n"
+
+
+def test_nothing_reaches_for_the_network(database: Path) -> None:
+    code = f"""
+import sys
+seen = []
+def hook(event, arguments):
+    if event in ("socket.connect", "socket.getaddrinfo", "socket.sendto"):
+        seen.append((event, arguments[-1]))
+sys.addaudithook(hook)
+from pathlib import Path
+from longwriter.tracking import log_pipeline_run
+from mlflow.telemetry.utils import is_telemetry_disabled
+log_pipeline_run(Path({str(database)!r}), {{"a": 1}}, {{"n": 1}}, [], {{"models/sft": "a" * 32}})
+print(is_telemetry_disabled(), seen)
+"""
+    # MLflow takes pytest and CI for a reason to be silent: without them it must be silent too
+    hidden = ("PYTEST", "CI", "GITHUB", "MLFLOW", "DO_NOT_TRACK")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(hidden)}
+    assert run_python(code, environment) == "True []\n"
+
+
+def run_python(code: str, environment: Mapping[str, str]) -> str:
+    """What a fresh interpreter that runs `code` prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**environment, "PYTHONPATH": str(CHECKOUT / "src")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout
