@@ -8,7 +8,7 @@ LongwriterError
 └── CallError            one call to a model failed for good; the rest of the run goes on
     ├── TimedOut
     ├── RateLimited
-    ├── ServerFault      5xx, a broken connection, a body that is not a completion
+    ├── ServerFault      5xx, a connection that breaks, a body that is not a completion
     ├── ContextExceeded
     ├── BadRequest       any other 4xx
     └── BadCompletion    the model answered, and no sample of its answer was usable

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -178,15 +179,35 @@ def read_jsonl(path: Path, kind: type[R]) -> list[R]:
 
 def _parse(line: bytes, kind: type[R], where: str) -> R:
     try:
-        return kind.model_validate(json.loads(line))
+        value = json.loads(line)
+        if b"\\ud" in line.lower():  # an escape that UTF-8 may not be able to hold
+            json.dumps(value, ensure_ascii=False).encode()
+        return kind.model_validate(value)
     except UnicodeDecodeError as error:
         raise DataError(f"{where}: not UTF-8 (byte {error.start} of the line)") from None
+    except UnicodeEncodeError:
+        raise DataError(f"{where}: holds half of a surrogate pair; mend the row") from None
+    except RecursionError:
+        raise DataError(f"{where}: is nested too deeply; mend the row") from None
     except json.JSONDecodeError as error:
         raise DataError(f"{where}: not JSON: {error.msg} at column {error.colno}") from None
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or "row"
         raise DataError(f"{where}: {key}: {first['msg']}; mend the row or remove it") from None
+    except ValueError as error:  # a number of thousands of digits
+        raise DataError(f"{where}: not JSON: {error}") from None
+
+
+def check_ids(rows: Iterable[Instruction]) -> None:
+    """Checks that no two instructions share an id.
+
+    Raises:
+        DataError: two do.
+    """
+    twice = [name for name, number in Counter(row.id for row in rows).items() if number > 1]
+    if twice:
+        raise DataError(f"instructions: id {twice[0]!r} stands twice; ids must differ")
 
 
 def write_jsonl(path: Path, rows: Iterable[Record]) -> None:

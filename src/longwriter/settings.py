@@ -4,6 +4,7 @@ People edit conf/. params.yaml is its resolved image. A stage that DVC runs read
 the same script run by hand is a Hydra app that composes conf/ with the overrides given.
 """
 
+import ctypes
 import logging
 import os
 import signal
@@ -185,9 +186,17 @@ def run_stage(stage: Stage) -> None:
 
 
 def _run_for_dvc(stage: Stage, root: Path) -> None:
+    _end_with_parent()
     config = _load(root / "params.yaml")
     config.merge_with_dotlist(sys.argv[1:])
     stage(validate(config), Workspace(root=root, out=root))
+
+
+def _end_with_parent() -> None:
+    """Linux: asks for SIGTERM when DVC dies, so that a killed `dvc repro` leaves no stage behind
+    that works beside the one that the next `dvc repro` starts."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # 1: PR_SET_PDEATHSIG of <sys/prctl.h>
 
 
 def _hydra_app(stage: Stage, root: Path) -> None:

@@ -17,11 +17,11 @@ from longwriter.evaluation.predict import (
     describe,
     load_benchmark,
     predict,
-    predict_checkpoint,
     predictions_name,
 )
 from longwriter.evaluation.settings import BenchSettings, PredictSettings
 from longwriter.records import BenchmarkPrompt, Prediction
+from longwriter.training.gguf import with_student
 from longwriter.training.settings import Dtype, StudentSettings
 
 ROWS = [
@@ -115,22 +115,26 @@ def test_a_server_that_is_away_stops_the_run(chat_server: Any, predicted: Any) -
     assert len(server.requests) == 1
 
 
-def test_predict_checkpoint_with_an_endpoint(chat_server: Any, tmp_path: Path) -> None:
+def predict_with(checkpoint: Path, settings: StudentSettings, cache: Path) -> list[Prediction]:
+    return with_student(
+        lambda client: predict(client, PROMPTS), checkpoint, settings, cache, seed=3, threads=1
+    )
+
+
+def test_predict_with_an_endpoint(chat_server: Any, tmp_path: Path) -> None:
     # The checkpoint is not there, and need not be: the endpoint serves the model.
     server = chat_server(lambda request: "fine")
-    rows = predict_checkpoint(
-        tmp_path / "none", PROMPTS, student(server.base_url), tmp_path, seed=3, threads=None
-    )
+    rows = predict_with(tmp_path / "none", student(server.base_url), tmp_path)
     assert [row.response for row in rows] == ["fine"] * 5
     assert {request["seed"] for request in server.requests} == {3}
 
 
-def test_predict_checkpoint_serves_the_checkpoint(tmp_path: Path) -> None:
+def test_predict_serves_the_checkpoint(tmp_path: Path) -> None:
     checkpoint = tmp_path / "student.gguf"
     checkpoint.write_bytes(b"no model")
     own = student("u", None, server=ServerKind.llama_cpp)
     with pytest.raises(DataError, match=r"student\.gguf: is no GGUF file"):
-        predict_checkpoint(checkpoint, PROMPTS, own, tmp_path, seed=3, threads=1)
+        predict_with(checkpoint, own, tmp_path)
 
 
 def test_predictions_name() -> None:

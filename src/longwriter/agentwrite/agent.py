@@ -3,6 +3,7 @@
 Source: LongWriter (arXiv 2408.07055), section 3.
 """
 
+import asyncio
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ from longwriter.errors import BadCompletion, CallError
 from longwriter.evaluation.length import length_score
 from longwriter.evaluation.repetition import repeated_ngrams
 from longwriter.evaluation.statistics import interval
-from longwriter.records import Draft, Failure, Instruction, Step, Usage
+from longwriter.records import Draft, Failure, Instruction, Step, Usage, check_ids
 from longwriter.text import count_words
 
 
@@ -33,11 +34,24 @@ async def write_drafts(
 ) -> Outcome:
     """Writes a draft for every instruction; those that fail for good come back as failures.
 
+    As many drafts are in work as the server has places, the longest first: a long chain of steps
+    that starts last would keep one place busy and leave the others idle.
+
     Raises:
+        DataError: two instructions have the same id.
         ServerError: every call would fail; finished calls are in the cache.
     """
-    jobs = [write_draft(client, instruction, settings) for instruction in instructions]
-    results = await all_at_once(jobs, "drafts")
+    check_ids(instructions)
+    places = asyncio.Semaphore(client.settings.concurrency)
+
+    async def one(instruction: Instruction) -> Draft | Failure:
+        async with places:
+            return await write_draft(client, instruction, settings)
+
+    longest_first = sorted(instructions, key=lambda instruction: -(instruction.length or 0))
+    results = await all_at_once([one(instruction) for instruction in longest_first], "drafts")
+    place = {instruction.id: number for number, instruction in enumerate(instructions)}
+    results.sort(key=lambda result: place[result.id])
     return Outcome(
         drafts=[result for result in results if isinstance(result, Draft)],
         failures=[result for result in results if isinstance(result, Failure)],
@@ -66,14 +80,14 @@ async def write_draft(
             attempts=usage.calls,
         )
     response = "\n\n".join(paragraphs)
-    return Draft(
-        **instruction.model_dump(),
-        plan=plan,
-        paragraphs=paragraphs,
-        response=response,
-        response_length=count_words(response),
-        usage=usage,
-    )
+    written = {
+        "plan": plan,
+        "paragraphs": paragraphs,
+        "response": response,
+        "response_length": count_words(response),
+        "usage": usage,
+    }
+    return Draft.model_validate(instruction.model_dump() | written)
 
 
 async def write_step(

@@ -14,7 +14,7 @@ from longwriter.records import Instruction, Step, Usage
 
 def steps_wanted(length: int, settings: AgentWriteSettings) -> int:
     """Number of steps for `length` words: near length / step_words, at least one, and never so few
-    or many that a step would leave [min_step_words, max_step_words]."""
+    or many that a step would leave [min_step_words, max_step_words]. It may be above max_steps."""
     fewest = -(-length // settings.max_step_words)
     most = max(fewest, min(settings.max_steps, length // settings.min_step_words))
     return max(fewest, 1, min(most, round(length / settings.step_words)))
@@ -25,7 +25,11 @@ def plan_schema(steps: int | None, settings: AgentWriteSettings) -> dict[str, An
     step = {
         "type": "object",
         "properties": {
-            "main_point": {"type": "string", "minLength": 10, "maxLength": 160},
+            "main_point": {
+                "type": "string",
+                "minLength": 10,
+                "maxLength": settings.max_point_characters,
+            },
             "word_count": {
                 "type": "integer",
                 "minimum": settings.min_step_words,
@@ -62,6 +66,11 @@ async def make_plan(
         CallError: a call failed for good.
     """
     steps = steps_wanted(instruction.length, settings) if instruction.length else None
+    if steps and steps > settings.max_steps:
+        raise BadCompletion(
+            f"{instruction.length} words need {steps} steps of at most {settings.max_step_words} "
+            f"words, and agentwrite.max_steps is {settings.max_steps}; raise one of the two"
+        )
     fault = ""
     for sample in range(settings.attempts):
         completion = await client.complete(
@@ -102,6 +111,7 @@ def rescale(plan: list[Step], length: int) -> list[Step]:
         seen += step.word_count
         budgets.append(max(1, round(length * seen / total) - given))
         given += budgets[-1]
+    budgets[budgets.index(max(budgets))] -= given - length
     return [
         step.model_copy(update={"word_count": budget})
         for step, budget in zip(plan, budgets, strict=True)

@@ -18,6 +18,7 @@ class Wording:
     example_prompt: str
     example_plan: str
     so_far: str
+    only: str
     first: str
     following: str
     last: str
@@ -36,6 +37,7 @@ WORDINGS = {
         ),
         outline="The plan:\n{plan}\n\n",
         so_far="The text so far:\n{text}\n\n",
+        only="Write it as one paragraph of about {words} words. Its point: {point}",
         first="Write only the first paragraph, in about {words} words. Its point: {point}",
         following="Write only the next paragraph, in about {words} words. Its point: {point}",
         last="Write only the last paragraph, in about {words} words. Its point: {point}",
@@ -50,6 +52,7 @@ WORDINGS = {
         ),
         outline="写作计划：\n{plan}\n\n",
         so_far="已经写好的部分：\n{text}\n\n",
+        only="请写成一个约{words}字的段落。要点：{point}",
         first="请只写第一段，约{words}字。要点：{point}",
         following="请只写下一段，约{words}字。要点：{point}",
         last="请只写最后一段，约{words}字。要点：{point}",
@@ -76,9 +79,12 @@ def step_messages(
     """
     wording, number = WORDINGS[instruction.language], len(written)
     outline = "\n".join(f"{i}. {step.main_point}" for i, step in enumerate(plan, start=1))
-    ask = wording.first if number == 0 else wording.following
-    if number and number == len(plan) - 1:
-        ask = wording.last
+    if len(plan) == 1:
+        ask = wording.only
+    elif number == 0:
+        ask = wording.first
+    else:
+        ask = wording.last if number == len(plan) - 1 else wording.following
     content = f"{instruction.prompt}\n\n"
     if len(plan) > 1:
         content += wording.outline.format(plan=outline)

@@ -21,6 +21,8 @@ class AgentWriteSettings:
     """Largest budget of a step, in words (the paper: 1,000)."""
     max_steps: int = bounded(ge=1)
     """Most steps a plan may have (the paper: 50)."""
+    max_point_characters: int = bounded(ge=20)
+    """Longest main point that a JSON-schema plan may hold, in characters."""
     tokens_per_word: float = bounded(gt=0)
     """Tokens that a word may take: a step may use budget × tokens_per_word × slack tokens."""
     slack: float = bounded(ge=1)

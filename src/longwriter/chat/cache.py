@@ -6,6 +6,8 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from longwriter.errors import DataError
 
 
@@ -27,12 +29,14 @@ class Cache:
         self.path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._database = sqlite3.connect(path, timeout=60, isolation_level=None)
-            self._database.execute("PRAGMA journal_mode=WAL")
-            self._database.execute("PRAGMA synchronous=NORMAL")
-            self._database.execute(
-                "CREATE TABLE IF NOT EXISTS calls (key TEXT PRIMARY KEY, completion TEXT NOT NULL)"
-            )
+            with FileLock(path.with_suffix(".lock")):  # SQLite does not wait to switch to WAL
+                self._database = sqlite3.connect(path, timeout=60, isolation_level=None)
+                self._database.execute("PRAGMA journal_mode=WAL")
+                self._database.execute("PRAGMA synchronous=NORMAL")
+                self._database.execute(
+                    "CREATE TABLE IF NOT EXISTS calls "
+                    "(key TEXT PRIMARY KEY, completion TEXT NOT NULL)"
+                )
         except (sqlite3.Error, OSError) as error:
             raise DataError(
                 f"{path}: the cache of calls cannot be opened ({error}); free the disk, mend the "
@@ -47,7 +51,7 @@ class Cache:
         return json.loads(row[0]) if row else None
 
     def put(self, key: str, completion: dict[str, Any]) -> None:
-        """Keeps `completion`; it is on disk when this returns.
+        """Keeps `completion`; when this returns, no kill of the process loses it.
 
         Raises:
             DataError: it could not be written (a full disk, say); nothing kept before is lost.

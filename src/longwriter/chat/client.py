@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import httpx2
 import openai
-from openai.types.chat import ChatCompletion
+from pydantic import BaseModel, Field, ValidationError
 
 from longwriter.chat.cache import Cache, call_key
 from longwriter.chat.servers import Address
@@ -173,8 +174,9 @@ class ChatClient:
                 continue
             except openai.OpenAIError as error:
                 raise self._typed(error) from None
-            if isinstance(answer, ChatCompletion) and answer.choices:
-                return _completion(answer)
+            completion = _completion(answer)
+            if completion is not None:
+                return completion
         raise ServerFault(f"{self.address.base_url}: the answer's body is no chat completion")
 
     def _typed(self, error: openai.OpenAIError) -> LongwriterError:
@@ -182,6 +184,10 @@ class ChatClient:
         match error:
             case openai.APITimeoutError():
                 return TimedOut(f"{where}: no answer in {self.settings.timeout_s:g} s")
+            case openai.APIConnectionError() if not isinstance(
+                error.__cause__, httpx2.ConnectError
+            ):
+                return ServerFault(f"{where}: the connection broke ({error.__cause__ or what})")
             case openai.APIConnectionError():
                 return ServerError(
                     f"{where}: cannot be reached ({error.__cause__ or what}). Start the server or "
@@ -202,15 +208,46 @@ class ChatClient:
                 return ServerFault(f"{where}: {what}")
 
 
-def _completion(answer: ChatCompletion) -> Completion:
-    choice, usage = answer.choices[0], answer.usage
-    details = usage.prompt_tokens_details if usage else None
+class _Message(BaseModel):
+    content: str | None = None
+
+
+class _Choice(BaseModel):
+    message: _Message
+    finish_reason: str | None = None
+
+
+class _Details(BaseModel):
+    cached_tokens: int | None = None
+
+
+class _Counts(BaseModel):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    prompt_tokens_details: _Details | None = None
+
+
+class _Body(BaseModel):
+    """What is read of a chat completion; `openai` does not check what a server sends."""
+
+    choices: Annotated[list[_Choice], Field(min_length=1)]
+    usage: _Counts | None = None
+
+
+def _completion(answer: object) -> Completion | None:
+    """What a body says, or None where it is no chat completion."""
+    try:
+        body = _Body.model_validate(answer, from_attributes=True)
+    except ValidationError:
+        return None
+    usage = body.usage or _Counts()
+    details = usage.prompt_tokens_details
     return Completion(
-        text=choice.message.content or "",
-        finish_reason=choice.finish_reason or "",
-        prompt_tokens=usage.prompt_tokens if usage else 0,
+        text=body.choices[0].message.content or "",
+        finish_reason=body.choices[0].finish_reason or "",
+        prompt_tokens=usage.prompt_tokens or 0,
         cached_prompt_tokens=(details.cached_tokens or 0) if details else 0,
-        completion_tokens=usage.completion_tokens if usage else 0,
+        completion_tokens=usage.completion_tokens or 0,
     )
 
 

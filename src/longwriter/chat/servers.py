@@ -38,9 +38,13 @@ def locate(model: str) -> Path:
     """
     if model.startswith("package:"):
         name, _, file = model.removeprefix("package:").partition("/")
-        spec = importlib.util.find_spec(name)
-        folders = list(spec.submodule_search_locations or ()) if spec else []
-        path = Path(folders[0]) / file if folders else Path(file)
+        spec = importlib.util.find_spec(name) if name.isidentifier() else None
+        if spec is None or not spec.submodule_search_locations or not file:
+            raise SettingsError(
+                f"{model}: no such file; the form is package:NAME/FILE, with NAME "
+                "an installed package"
+            )
+        path = Path(spec.submodule_search_locations[0]) / file
     else:
         path = Path(model).absolute()
     if not path.exists():

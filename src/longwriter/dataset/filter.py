@@ -30,7 +30,7 @@ def filter_drafts(drafts: list[Draft], settings: FilterSettings) -> Filtered:
                 reasons[id(draft)] = ("duplicate", f"the same response as {first.id}")
     kept = [_training_row(draft) for draft in drafts if reasons[id(draft)] is None]
     rejected = [
-        RejectedRow(rule=reason[0], detail=reason[1], **draft.model_dump())
+        RejectedRow.model_validate(draft.model_dump() | {"rule": reason[0], "detail": reason[1]})
         for draft in drafts
         if (reason := reasons[id(draft)])
     ]

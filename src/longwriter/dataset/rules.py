@@ -11,10 +11,13 @@ from longwriter.text import count_words
 
 Rule = Callable[[Draft, FilterSettings], str | None]
 
+_CANNOT = r"(can't|cannot|can not|won't|am unable to|'m unable to|am not able to|'m not able to)"
 _REFUSAL = re.compile(
-    r"\b(I('m| am) (sorry|unable|not able)|I (can't|cannot|can not|won't) (help|assist|write|provide"
-    r"|fulfil+|create|comply|generate)|as an? (AI|artificial intelligence|(large )?language model))\b"
-    r"|(对不起|抱歉)，?(但)?我(无法|不能)|作为(一个|一名)?(人工智能|AI|语言模型)",
+    rf"\b(I('m| am) sorry,? (but )?I {_CANNOT}|I('m| am)? ?{_CANNOT} (assist|comply|fulfill?|provide|"
+    r"generate|create|write|help (you )?with)|as an? (AI|artificial intelligence|large language|"
+    r"language) (language )?(model|assistant))\b"
+    r"|^\s*(很|非常)?(对不起|抱歉)[，,]?\s*(但是?)?我(无法|不能|没有办法|没办法)"
+    r"|作为(一个|一名)?(人工智能|AI)(语言)?(模型|助手)",
     re.IGNORECASE,
 )
 
@@ -41,7 +44,7 @@ def length_missed(draft: Draft, settings: FilterSettings) -> str | None:
 
 def refusal(draft: Draft, settings: FilterSettings) -> str | None:
     """A refusal or a model speaking of itself, in the first 300 characters."""
-    found = _REFUSAL.search(draft.response[:300])
+    found = _REFUSAL.search(draft.response[:300].replace("’", "'"))
     return f"says {found.group(0)!r}" if found else None
 
 

@@ -20,7 +20,7 @@ def repeated_ngrams(text: str, n: int = 8, before: str = "") -> float:
     (arXiv 1908.04319).
     """
     grams, known = _ngrams(text, n), set(_ngrams(before, n))
-    return 1 - len(set(grams) - known) / len(grams) if grams else 0.0
+    return (len(grams) - len(set(grams) - known)) / len(grams) if grams else 0.0
 
 
 def copied_sentences(text: str) -> float:

@@ -84,6 +84,7 @@ def materialise(student: StudentSettings, path: Path) -> int:
     except (OSError, ValueError) as error:
         raise SettingsError(f"student.checkpoint: {student.checkpoint}: {error}") from None
     if student.checkpoint.endswith(".gguf"):
+        del model.config.quantization_config  # the weights are plain numbers now
         plain = type(model)(model.config)  # save_pretrained refuses a model read from GGUF
         plain.load_state_dict(model.state_dict())
         plain.generation_config = model.generation_config

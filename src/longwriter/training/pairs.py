@@ -12,7 +12,7 @@ from typing import Any
 from longwriter.chat.calls import all_at_once
 from longwriter.chat.client import ChatClient
 from longwriter.evaluation.length import length_score
-from longwriter.records import Candidate, Instruction, Message, Pair
+from longwriter.records import Candidate, Instruction, Message, Pair, check_ids
 from longwriter.text import count_words
 from longwriter.training.settings import PairsSettings
 
@@ -31,6 +31,7 @@ async def sample_candidates(
     """`samples` answers to every instruction, in order of instruction and sample.
 
     Raises:
+        DataError: two instructions have the same id.
         CallError: a call failed for good; finished calls are in the cache.
     """
 
@@ -53,6 +54,7 @@ async def sample_candidates(
             score=length_score(instruction.length, words) if instruction.length else None,
         )
 
+    check_ids(instructions)
     jobs = [one(i, sample) for i in instructions for sample in range(settings.samples)]
     return await all_at_once(jobs, "candidates")
 

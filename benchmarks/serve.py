@@ -1,0 +1,63 @@
+"""Tokens/s of the embedded server over its number of slots, as ratios to one slot, in one run.
+
+    python benchmarks/serve.py [--slots 1 4 16] [--tokens 200] [--gguf FILE]
+
+Each line serves the same 16 requests. The base line is one slot: calls one after the other.
+"""
+
+import argparse
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from longwriter.chat.calls import all_at_once, with_client
+from longwriter.chat.client import ChatClient
+from longwriter.settings import compose_params, validate
+
+REQUESTS = 16
+
+
+async def generate(client: ChatClient, tokens: int) -> tuple[int, float]:
+    """Tokens written by REQUESTS calls, and the seconds they took."""
+    start = time.perf_counter()
+    jobs = [
+        client.complete(
+            [{"role": "user", "content": f"Tell the history of tea in 900 words. Part {number}."}],
+            max_tokens=tokens,
+        )
+        for number in range(REQUESTS)
+    ]
+    answers = await all_at_once(jobs, "serve")
+    return sum(answer.completion_tokens for answer in answers), time.perf_counter() - start
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--slots", type=int, nargs="+", default=[1, 4, 16])
+    parser.add_argument("--tokens", type=int, default=200)
+    parser.add_argument("--gguf", type=Path, help="another file than the teacher's")
+    options = parser.parse_args()
+    config = OmegaConf.create(compose_params(Path(__file__).resolve().parent.parent))
+    assert isinstance(config, DictConfig)
+    teacher = validate(config).teacher
+    first = None
+    for slots in options.slots:
+        with tempfile.TemporaryDirectory() as cache:
+            tokens, seconds = with_client(
+                lambda client: generate(client, options.tokens),
+                replace(teacher, concurrency=slots),
+                Path(cache),
+                seed=0,
+                threads=None,
+                gguf=options.gguf,
+            )
+        rate = tokens / seconds
+        first = first or rate
+        print(f"{slots:3d} slots: {rate:6.1f} tokens/s, {rate / first:.2f} x the first line")
+
+
+if __name__ == "__main__":
+    main()

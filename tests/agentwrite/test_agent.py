@@ -1,0 +1,403 @@
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from loopback import Answer, ChatServer, completion
+
+from longwriter.agentwrite.agent import Outcome, describe, next_budget, write_drafts
+from longwriter.agentwrite.settings import AgentWriteSettings
+from longwriter.errors import DataError, ServerError
+from longwriter.records import Instruction, Step, Usage
+
+SETTINGS = AgentWriteSettings(
+    instructions=None,
+    limit=None,
+    step_words=30,
+    min_step_words=5,
+    max_step_words=60,
+    max_steps=10,
+    max_point_characters=100,
+    tokens_per_word=2.0,
+    slack=1.5,
+    min_step_share=0.5,
+    max_step_repetition=0.2,
+    attempts=3,
+)
+PROMPT = "Write 100 words about bees."
+INSTRUCTION = Instruction(prompt=PROMPT, id="bees", length=100)
+POINTS = ("The hive wakes.", "The bees fly out.", "The night falls.")
+OUTLINE = "The plan:\n1. The hive wakes.\n2. The bees fly out.\n3. The night falls.\n\n"
+
+
+def words(number: int, name: str) -> str:
+    """So many different words, none of which another name's words share."""
+    return " ".join(name + chr(97 + i // 26) + chr(97 + i % 26) for i in range(number))
+
+
+GOOD: dict[str, list[Answer]] = {
+    POINTS[0]: [words(40, "x")],
+    POINTS[1]: [words(20, "y")],
+    POINTS[2]: [words(40, "z")],
+}
+
+
+def plan(*steps: tuple[str, int]) -> str:
+    rows = [{"main_point": point, "word_count": number} for point, number in steps]
+    return json.dumps({"plan": rows}, ensure_ascii=False)
+
+
+PLAN = plan((POINTS[0], 80), (POINTS[1], 40), (POINTS[2], 80))  # 40, 20, 40 of 100 words
+
+
+def teacher(
+    paragraphs: dict[str, list[Answer]], plans: dict[str, Answer] | None = None
+) -> Callable[[dict[str, Any]], Answer]:
+    """A teacher whose n-th sample is the n-th answer listed for that prompt's plan or that main
+    point; status 500 beyond."""
+
+    def answer(request: dict[str, Any]) -> Answer:
+        asked, sample = str(request["messages"][-1]["content"]), request["seed"] - 7
+        if "response_format" in request:
+            return (plans or {PROMPT: PLAN})[asked.split("\n\n")[0]]
+        point = asked.split("Its point: ")[-1].split("要点：")[-1]
+        listed = paragraphs.get(point, [])
+        return listed[sample] if sample < len(listed) else (500, b"the script has no more")
+
+    return answer
+
+
+@pytest.fixture
+def write(open_client: Any) -> Callable[..., Outcome]:
+    def run(server: ChatServer, *instructions: Instruction, **settings: Any) -> Outcome:
+        async def work() -> Outcome:
+            async with open_client(server, **settings) as client:
+                return await write_drafts(client, list(instructions), SETTINGS)
+
+        return asyncio.run(work())
+
+    return run
+
+
+def asked(server: ChatServer) -> list[str]:
+    """What was asked for, paragraph by paragraph."""
+    return [
+        str(request["messages"][0]["content"])
+        for request in server.requests
+        if "response_format" not in request
+    ]
+
+
+def test_a_draft(chat_server: Any, write: Any) -> None:
+    source = INSTRUCTION.model_copy(update={"type": "Essay", "source": "own", "topic": "nature"})
+    outcome = write(chat_server(teacher(GOOD)), source)
+    paragraphs = [words(40, "x"), words(20, "y"), words(40, "z")]
+    (draft,) = outcome.drafts
+    assert draft.model_dump() == {
+        "prompt": PROMPT,
+        "id": "bees",
+        "length": 100,
+        "language": "en",
+        "type": "Essay",
+        "source": "own",
+        "topic": "nature",
+        "plan": [
+            {"main_point": POINTS[0], "word_count": 40},
+            {"main_point": POINTS[1], "word_count": 20},
+            {"main_point": POINTS[2], "word_count": 40},
+        ],
+        "paragraphs": paragraphs,
+        "response": "\n\n".join(paragraphs),
+        "response_length": 100,
+        # Four calls; the server counts what stands between white space as a token.
+        "usage": {
+            "calls": 4,
+            "prompt_tokens": 40,
+            "cached_prompt_tokens": 16,
+            "completion_tokens": len(PLAN.split()) + 100,
+        },
+    }
+    assert outcome.failures == []
+
+
+def test_each_call_sees_instruction_plan_and_text_so_far(chat_server: Any, write: Any) -> None:
+    # 30 words of 40: 70 are left for 60 planned, 20 · 70/60 = 23 now. 20 of them: 50 are left.
+    short = GOOD | {POINTS[0]: [words(30, "x")], POINTS[2]: [words(50, "z")]}
+    server = chat_server(teacher(short))
+    (draft,) = write(server, INSTRUCTION).drafts
+    assert draft.response_length == 100
+    assert asked(server) == [
+        f"{PROMPT}\n\n{OUTLINE}"
+        "Write only the first paragraph, in about 40 words. Its point: The hive wakes.",
+        f"{PROMPT}\n\n{OUTLINE}The text so far:\n{words(30, 'x')}\n\n"
+        "Write only the next paragraph, in about 20 words. Its point: The bees fly out.",
+        f"{PROMPT}\n\n{OUTLINE}The text so far:\n{words(30, 'x')}\n\n{words(20, 'y')}\n\n"
+        "Write only the last paragraph, in about 50 words. Its point: The night falls.",
+    ]
+    # budget · 2 tokens a word · slack 1.5, and 16
+    assert [request["max_tokens"] for request in server.requests] == [
+        60 + 80 * 3,
+        136,  # 40 · 3 + 16
+        85,  # 23 · 3 + 16
+        166,  # 50 · 3 + 16
+    ]
+    assert [request.get("stop") for request in server.requests] == [None, *[["\n\n"]] * 3]
+
+
+def test_a_prompt_begins_as_the_one_before_it(chat_server: Any, write: Any) -> None:
+    # So a server's prefix cache serves all but the new paragraph and the step.
+    server = chat_server(teacher(GOOD))
+    write(server, INSTRUCTION)
+    first, second, third = asked(server)
+    assert second.startswith(first.split("Write only")[0])
+    assert third.startswith(second.split("Write only")[0])
+    for prompt, point in zip((first, second, third), POINTS, strict=True):
+        assert prompt.endswith(point)
+
+
+def test_a_text_of_one_paragraph_has_no_outline(chat_server: Any, write: Any) -> None:
+    plans: dict[str, Answer] = {PROMPT: plan((POINTS[0], 25))}
+    server = chat_server(teacher({POINTS[0]: [words(40, "x")]}, plans))
+    (draft,) = write(server, INSTRUCTION.model_copy(update={"length": 40})).drafts
+    assert draft.response == words(40, "x")
+    assert asked(server) == [
+        f"{PROMPT}\n\nWrite it as one paragraph of about 40 words. Its point: The hive wakes."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("plan", "written", "budget"),
+    [
+        ([100, 100, 100], [], 100),
+        ([100, 100, 100], [100], 100),
+        ([100, 100, 100], [40], 130),  # 260 lack, half of them now
+        ([100, 100, 100], [40, 130], 130),  # 130 lack, one step is left
+        ([100, 100, 100], [190], 55),  # 110 lack
+        ([100, 100, 100], [250], 50),  # 25 would be the share; at least half of the plan's 100
+        ([100, 100, 100], [300, 200], 50),  # nothing lacks
+        ([60, 30, 90], [30], 38),  # 150 lack, 30/120 of them: 37.5
+        ([60, 30, 90], [30, 38], 112),  # 180 - 68
+        ([10, 75], [99], 38),  # half of 75, rounded up
+    ],
+)
+def test_next_budget(plan: list[int], written: list[int], budget: int) -> None:
+    steps = [Step(main_point="p", word_count=number) for number in plan]
+    assert next_budget(steps, [words(number, "x") for number in written]) == budget
+
+
+BAD = [
+    ("", "empty"),
+    (" \n", "empty"),
+    (words(9, "y"), "9 words of 20"),
+    (completion(words(20, "y"), "length"), "cut off by max_tokens after 20 words of 20"),
+    # All 13 sequences of eight stand in the paragraph before.
+    (words(20, "x"), "100% of its 8-grams stand in the text already"),
+    # Ten words twice: 13 sequences of eight, the last 3 stood there before.
+    (words(10, "y") + " " + words(10, "y"), "23% of its 8-grams stand in the text already"),
+]
+
+
+@pytest.mark.parametrize(("bad", "fault"), BAD)
+def test_a_bad_paragraph_is_sampled_again(
+    chat_server: Any, write: Any, bad: Answer, fault: str
+) -> None:
+    server = chat_server(teacher(GOOD | {POINTS[1]: [bad, bad, words(20, "y")]}))
+    outcome = write(server, INSTRUCTION)
+    assert outcome.failures == []
+    assert outcome.drafts[0].paragraphs == [words(40, "x"), words(20, "y"), words(40, "z")]
+    again = [r for r in server.requests if str(r["messages"][0]["content"]).endswith(POINTS[1])]
+    assert [request.pop("seed") for request in again] == [7, 8, 9]
+    assert again[0] == again[1] == again[2]
+
+
+@pytest.mark.parametrize(("bad", "fault"), BAD)
+def test_a_draft_without_a_usable_paragraph_is_a_failure(
+    chat_server: Any, write: Any, bad: Answer, fault: str
+) -> None:
+    server = chat_server(teacher(GOOD | {POINTS[1]: [bad] * 9}))
+    outcome = write(server, INSTRUCTION)
+    assert outcome.drafts == []
+    (failure,) = outcome.failures
+    assert failure.model_dump() == {
+        "id": "bees",
+        "prompt": PROMPT,
+        "step": "write 2",
+        "error": "BadCompletion",
+        "detail": f"no usable paragraph in 3 samples; the last: {fault}",
+        "attempts": 5,  # the plan, the first paragraph and three samples of the second
+    }
+    assert len(server.requests) == 5
+
+
+def test_what_is_just_good_enough_is_used(chat_server: Any, write: Any) -> None:
+    # Half of the budget; and nine words twice would be 20 %: 2 of 11 are 18 %.
+    loop = words(9, "y") + " " + words(9, "y")
+    for paragraph in (words(10, "y"), loop):
+        server = chat_server(teacher(GOOD | {POINTS[1]: [f" {paragraph}\n"]}))
+        (draft,) = write(server, INSTRUCTION).drafts
+        assert draft.paragraphs[1] == paragraph
+
+
+def test_failures_leave_the_other_drafts_alone(chat_server: Any, write: Any) -> None:
+    prompts = [f"Write about number {i}." for i in range(5)]
+    plans: dict[str, Answer] = {
+        prompt: plan((f"The start of {i}.", 20), (f"The end of {i}.", 20))
+        for i, prompt in enumerate(prompts)
+    }
+    plans[prompts[1]] = "Sorry, no plan."
+    plans[prompts[3]] = (500, b"down")
+    paragraphs: dict[str, list[Answer]] = {}
+    for i in range(5):
+        paragraphs[f"The start of {i}."] = [words(20, "x")]
+        paragraphs[f"The end of {i}."] = [words(20, "y")]
+    paragraphs["The end of 2."] = [(400, b'{"error": {"message": "context size"}}')]
+    script = teacher(paragraphs, plans)
+
+    def answer(request: dict[str, Any]) -> Answer:
+        asked = request["messages"][-1]["content"]
+        time.sleep(0.1 if asked.startswith(prompts[0]) else 0)  # the first is ready last
+        return script(request)
+
+    server = chat_server(answer)
+    instructions = [Instruction(prompt=p, id=f"i{i}", length=40) for i, p in enumerate(prompts)]
+    outcome = write(server, *instructions)
+    whole = f"{words(20, 'x')}\n\n{words(20, 'y')}"
+    assert [(draft.id, draft.response) for draft in outcome.drafts] == [
+        ("i0", whole),
+        ("i4", whole),
+    ]
+    assert [(failure.id, failure.step, failure.error) for failure in outcome.failures] == [
+        ("i1", "plan", "BadCompletion"),
+        ("i2", "write 2", "ContextExceeded"),
+        ("i3", "plan", "ServerFault"),
+    ]
+
+
+def test_a_second_run_asks_for_nothing(chat_server: Any, write: Any) -> None:
+    server = chat_server(teacher(GOOD | {POINTS[1]: ["", words(20, "y")]}))
+    first = write(server, INSTRUCTION)
+    server.requests.clear()
+    assert write(server, INSTRUCTION) == first
+    assert server.requests == []
+
+
+def test_a_mended_server_is_asked_only_for_what_is_missing(chat_server: Any, write: Any) -> None:
+    server = chat_server(teacher(GOOD | {POINTS[1]: []}))
+    assert [failure.step for failure in write(server, INSTRUCTION).failures] == ["write 2"]
+    server.requests.clear()
+    server.answer = teacher(GOOD)
+    (draft,) = write(server, INSTRUCTION).drafts
+    assert draft.usage.calls == 4
+    assert [prompt.split("Its point: ")[1] for prompt in asked(server)] == list(POINTS[1:])
+    assert len(server.requests) == 2
+
+
+def test_the_longest_text_is_begun_first(chat_server: Any, write: Any) -> None:
+    lengths = {"Write a.": 25, "Write b.": 40, "Write c.": None, "Write d.": 30}
+    plans: dict[str, Answer] = {prompt: plan((f"About {prompt}", 30)) for prompt in lengths}
+    paragraphs: dict[str, list[Answer]] = {f"About {p}": [words(30, "x")] for p in lengths}
+    server = chat_server(teacher(paragraphs, plans))
+    instructions = [Instruction(prompt=p, length=length) for p, length in lengths.items()]
+    outcome = write(server, *instructions, concurrency=1)
+    assert [draft.prompt for draft in outcome.drafts] == list(lengths)
+    # One place: a draft is finished before the next is begun.
+    assert [prompt.split("\n")[0] for prompt in asked(server)] == [
+        "Write b.",
+        "Write d.",
+        "Write a.",
+        "Write c.",
+    ]
+    planned = ["response_format" in request for request in server.requests]
+    assert planned == [True, False] * 4
+
+
+def test_ids_that_stand_twice_are_an_error(chat_server: Any, write: Any) -> None:
+    server = chat_server(teacher(GOOD))
+    with pytest.raises(DataError) as raised:
+        write(server, INSTRUCTION, Instruction(prompt="Write more.", id="bees"))
+    assert str(raised.value) == "instructions: id 'bees' stands twice; ids must differ"
+    assert server.requests == []
+
+
+def test_a_dead_endpoint_stops_the_run(chat_server: Any, write: Any) -> None:
+    server = chat_server(teacher(GOOD))
+    server.close()
+    with pytest.raises(ServerError, match="cannot be reached"):
+        write(server, INSTRUCTION, Instruction(prompt="Write more."))
+
+
+def test_a_chinese_text(chat_server: Any, write: Any) -> None:
+    def characters(number: int, first: int) -> str:
+        return "".join(chr(first + i) for i in range(number)) + "。"
+
+    prompt, points = "请写一篇100字的文章，介绍蜜蜂。", ("蜂巢醒来。", "蜜蜂飞出去。", "夜晚来临。")
+    plans: dict[str, Answer] = {prompt: plan((points[0], 40), (points[1], 20), (points[2], 40))}
+    written = [characters(30, 0x5000), characters(20, 0x6000), characters(50, 0x7000)]
+    server = chat_server(teacher({p: [w] for p, w in zip(points, written, strict=True)}, plans))
+    (draft,) = write(server, Instruction(prompt=prompt, length=100, language="zh")).drafts
+    assert draft.response_length == 100
+    example, shown, ask = (message["content"] for message in server.requests[0]["messages"])
+    assert (
+        example
+        == "写一篇200字的文章，介绍我们的第一个菜园。\n\n请规划3个段落，给出每段的要点和字数。"
+    )
+    assert [step["word_count"] for step in json.loads(shown)["plan"]] == [70, 80, 50]
+    assert ask == f"{prompt}\n\n请规划3个段落，给出每段的要点和字数。"
+    outline = f"写作计划：\n1. {points[0]}\n2. {points[1]}\n3. {points[2]}\n\n"
+    assert asked(server) == [
+        f"{prompt}\n\n{outline}请只写第一段，约40字。要点：{points[0]}",
+        f"{prompt}\n\n{outline}已经写好的部分：\n{written[0]}\n\n"
+        f"请只写下一段，约20字。要点：{points[1]}",
+        f"{prompt}\n\n{outline}已经写好的部分：\n{written[0]}\n\n{written[1]}\n\n"
+        f"请只写最后一段，约50字。要点：{points[2]}",
+    ]
+
+
+def test_describe(chat_server: Any, open_client: Any) -> None:
+    other = "Write 50 words about ants."
+    plans: dict[str, Answer] = {
+        PROMPT: PLAN,
+        other: plan(("The ants march.", 20), ("The ants rest.", 20)),
+        "Write about rain.": plan(("The rain falls.", 30)),
+        "Write about wind.": "no",
+    }
+    paragraphs = GOOD | {
+        "The ants march.": [words(25, "x")],
+        "The ants rest.": [words(50, "y")],
+        "The rain falls.": [words(30, "x")],
+    }
+    instructions = [
+        INSTRUCTION,
+        Instruction(prompt=other, length=50),
+        Instruction(prompt="Write about rain."),
+        Instruction(prompt="Write about wind."),
+    ]
+    server = chat_server(teacher(paragraphs, plans))
+
+    async def run() -> tuple[dict[str, Any], Usage]:
+        async with open_client(server, price_prompt=5.0, price_completion=15.0) as client:
+            outcome = await write_drafts(client, instructions, SETTINGS)
+            return describe(outcome, client, resamples=100, seed=1), client.usage
+
+    described, usage = asyncio.run(run())
+    # Calls: 4 for the bees, 3 for the ants, 2 for the rain, 3 for the wind.
+    assert (usage.calls, usage.prompt_tokens) == (12, 120)
+    plan_tokens = sum(len(str(text).split()) for text in plans.values()) + 2  # "no", three times
+    assert usage.completion_tokens == plan_tokens + 100 + 75 + 30
+    low, high = described.pop("S_l_interval")
+    assert low <= 91.6667 <= high
+    assert described == {
+        "instructions": 4,
+        "drafts": 3,
+        "failures": 1,
+        "failures_by_error": {"BadCompletion": 1},
+        "words": 205,
+        "S_l": 91.6667,  # (100 + 100 · (1 - (75/50 - 1) / 3)) / 2; the rain has no length
+        "calls": 12,
+        "prompt_tokens": 120,
+        "cached_prompt_tokens": 48,
+        "completion_tokens": usage.completion_tokens,
+        "cost_usd": round((120 * 5 + usage.completion_tokens * 15) / 1e6, 6),
+    }

@@ -1,0 +1,25 @@
+import pytest
+
+from longwriter.text import count_words
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", 0),
+        ("One two\nthree.", 3),
+        ("don't stop", 3),  # don, t, stop
+        ("well-known", 2),
+        ("In 1999 there were 7", 3),  # digits count nothing
+        ("mp3 3D snake_case", 0),  # a word that touches a digit or an underscore counts nothing
+        ("café naïve cafe", 1),  # nor does one that touches an accented letter
+        ("今天天气很好。", 6),  # the full stop is no character
+        ("我用Python写书", 4),  # Python touches Chinese characters: 我 用 写 书
+        ("我用 Python 写书", 5),
+        ("\u4e00\u9fff", 2),  # both ends belong to it
+        ("\u4dff\ua000", 0),
+        ("カタカナ ひらがな 한국어", 0),
+    ],
+)
+def test_count_words(text: str, words: int) -> None:
+    assert count_words(text) == words

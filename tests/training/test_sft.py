@@ -1,0 +1,318 @@
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from checkpoints import default_settings, packaged_tokenizer, write_tiny
+from safetensors.torch import load_file
+from torch.nn import functional
+from transformers import AutoModelForCausalLM
+
+from longwriter.errors import TrainingError
+from longwriter.records import Message, TrainingRow
+from longwriter.settings import Settings, Workspace
+from longwriter.tracking import stage_run
+from longwriter.training import sft, trainer
+
+SRC = Path(sft.__file__).parent.parent.parent
+
+
+def row(name: str, prompt: str, answer: str) -> TrainingRow:
+    messages = [Message(role="user", content=prompt), Message(role="assistant", content=answer)]
+    return TrainingRow(messages=messages, id=name)
+
+
+ROWS = [
+    row("one", "Name a river.", "The Rhine, which runs from the Alps to the North Sea."),
+    row("two", "Say yes.", "Yes."),
+    row("three", "Write about rain.", "Rain falls. " * 12 + "Then it stops."),
+    row("four", "Count.", "One, two, three, four, five, six, seven."),
+]
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Any:
+    return packaged_tokenizer()
+
+
+@pytest.fixture(scope="module")
+def base(tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny(tmp_path_factory.mktemp("tiny") / "base", tokenizer)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where MLflow's database lies: making one takes seconds, so the tests share it."""
+    return tmp_path_factory.mktemp("root")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_environment() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ["MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "DVC_ROOT", "DVC_STAGE"]:
+            patch.delenv(name, raising=False)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LONGWRITER_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture(scope="module")
+def threads() -> Iterator[None]:
+    """Gives other tests back the threads that training sets."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def four_steps() -> Settings:
+    """Settings for an optimiser step a row, with a checkpoint after each."""
+    settings = default_settings()
+    settings.sft = replace(
+        settings.sft,
+        learning_rate=1e-3,
+        num_train_epochs=1,
+        max_length=256,
+        packing=False,
+        save_steps=1,
+    )
+    return settings
+
+
+@pytest.fixture
+def settings(threads: None) -> Settings:
+    return four_steps()
+
+
+@pytest.fixture(scope="module")
+def whole(base: Path, root: Path, threads: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What training gives that nothing stops."""
+    path = tmp_path_factory.mktemp("whole") / "sft"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LONGWRITER_CACHE", str(path.parent / "cache"))
+        trained, _ = train(base, path, four_steps(), root)
+    assert [entry["step"] for entry in trained.curve] == [1, 2, 3, 4]
+    return path
+
+
+def train(
+    base: Path, path: Path, settings: Settings, root: Path, rows: list[TrainingRow] = ROWS
+) -> tuple[trainer.Trained, dict[str, Any]]:
+    work = Workspace(root, path.parent)
+    with stage_run("sft", settings, work, []):
+        return sft.train(base, rows, path, settings, work)
+
+
+def weights(path: Path) -> bytes:
+    return (path / "model.safetensors").read_bytes()
+
+
+# One row
+
+
+def test_targets_are_the_last_answer_and_its_end(tokenizer: Any) -> None:
+    messages = [
+        Message(role="system", content="Be brief."),
+        Message(role="user", content="Hi."),
+        Message(role="assistant", content="Ho."),
+        Message(role="user", content="Hi."),
+        Message(role="assistant", content="Hello."),
+    ]
+    tokens = sft.tokenize(TrainingRow(messages=messages, id="x"), tokenizer, 64)
+    start, end, line = "<|im_start|>", "<|im_end|>", "Ċ"  # Ċ: the line break
+    context = [
+        *(start, "system", line, "Be", "Ġbrief", ".", end, line),
+        *(start, "user", line, "Hi", ".", end, line),
+        *(start, "ass", "istant", line, "Ho", ".", end, line),
+        *(start, "user", line, "Hi", ".", end, line),
+        *(start, "ass", "istant", line),
+    ]
+    target = ["Hello", ".", end, line]
+    assert tokenizer.convert_ids_to_tokens(tokens["input_ids"]) == context + target
+    assert tokens["completion_mask"] == [0] * len(context) + [1] * len(target)
+    assert set(tokens) == {"input_ids", "completion_mask"}
+    assert tokenizer.eos_token == end
+
+
+def test_a_row_of_max_length_fits_and_a_longer_one_is_an_error(tokenizer: Any) -> None:
+    length = len(sft.tokenize(ROWS[0], tokenizer, 1000)["input_ids"])
+    assert len(sft.tokenize(ROWS[0], tokenizer, length)["input_ids"]) == length
+    with pytest.raises(TrainingError, match=rf"^row one: {length} tokens, and sft\.max_length is"):
+        sft.tokenize(ROWS[0], tokenizer, length - 1)
+
+
+def test_template_that_ends_no_turn_is_an_error(tokenizer: Any) -> None:
+    template = tokenizer.chat_template
+    try:
+        tokenizer.chat_template = template.replace("<|im_end|>", "")
+        with pytest.raises(TrainingError, match=r"^row one: .* end-of-text"):
+            sft.tokenize(ROWS[0], tokenizer, 256)
+    finally:
+        tokenizer.chat_template = template
+
+
+def test_template_that_adds_to_the_prompt_alone_is_an_error(tokenizer: Any) -> None:
+    template = tokenizer.chat_template
+    try:
+        tokenizer.chat_template = template + "{% if add_generation_prompt %}Well: {% endif %}"
+        with pytest.raises(TrainingError, match=r"^row one: .* prompt alone differently"):
+            sft.tokenize(ROWS[0], tokenizer, 256)
+    finally:
+        tokenizer.chat_template = template
+
+
+# A training run
+
+
+def target_losses(model: Any, ids: list[int], mask: list[int]) -> torch.Tensor:
+    """The loss on every target of one sequence, from one plain forward pass in float32."""
+    with torch.no_grad():
+        logits = model(torch.tensor([ids])).logits[0]
+    losses = functional.cross_entropy(logits[:-1], torch.tensor(ids[1:]), reduction="none")
+    return losses[torch.tensor(mask[1:], dtype=torch.bool)]
+
+
+@pytest.mark.parametrize(
+    ("max_length", "accumulation", "packs"),
+    [
+        pytest.param(512, 1, 1, id="one pack"),
+        pytest.param(128, 2, 2, id="two packs, accumulated"),
+    ],
+)
+def test_loss_is_the_mean_over_targets_and_packing_has_no_cross_talk(
+    base: Path,
+    tokenizer: Any,
+    root: Path,
+    settings: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    max_length: int,
+    accumulation: int,
+    packs: int,
+) -> None:
+    monkeypatch.setattr(trainer, "bf16_here", lambda: False)
+    settings.sft = replace(
+        settings.sft,
+        packing=True,
+        max_length=max_length,
+        gradient_accumulation_steps=accumulation,
+    )
+    trained, metrics = train(base, tmp_path / "sft", settings, root)
+
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    tokens = [sft.tokenize(row, tokenizer, max_length) for row in ROWS]
+    apart = torch.cat([target_losses(model, **_named(row)) for row in tokens])
+    assert metrics["sequences"] == packs
+    assert metrics["rows"] == 4
+    assert metrics["tokens"] == sum(len(row["input_ids"]) for row in tokens)
+    assert metrics["target_tokens"] == len(apart)
+    assert metrics["steps"] == len(trained.curve) == 1
+    assert trained.curve[0]["loss"] == pytest.approx(apart.mean().item(), abs=1e-4)
+
+    joined = {key: [n for row in tokens for n in row[key]] for key in tokens[0]}
+    seen_by_all = target_losses(model, **_named(joined)).mean()
+    assert abs(seen_by_all - apart.mean()) > 0.01  # cross-talk would show
+    mean_of_rows = torch.stack([target_losses(model, **_named(r)).mean() for r in tokens]).mean()
+    assert abs(mean_of_rows - apart.mean()) > 0.01  # and so would a mean over rows
+
+
+def _named(row: dict[str, list[int]]) -> dict[str, list[int]]:
+    return {"ids": row["input_ids"], "mask": row["completion_mask"]}
+
+
+def test_same_seed_same_weights(
+    base: Path, whole: Path, root: Path, settings: Settings, tmp_path: Path
+) -> None:
+    train(base, tmp_path / "again", settings, root)
+    assert weights(tmp_path / "again") == weights(whole)
+
+    before, after = (load_file(path / "model.safetensors") for path in (base, whole))
+    assert after.keys() == before.keys()
+    assert all(tensor.dtype == torch.float32 for tensor in after.values())
+    assert not any(torch.equal(before[name], after[name]) for name in before)
+
+    settings.runtime = replace(settings.runtime, seed=1)
+    train(base, tmp_path / "other", settings, root)
+    assert weights(tmp_path / "other") != weights(whole)
+
+
+KILLED_IN_THE_THIRD_CHECKPOINT = """
+import os, signal, sys
+from pathlib import Path
+
+sys.path[:0] = sys.argv[4:]
+from test_sft import four_steps, train
+from transformers import TrainerState
+
+write = TrainerState.save_to_json
+
+def write_or_die(state, file):
+    if state.global_step == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    write(state, file)
+
+TrainerState.save_to_json = write_or_die
+train(*map(Path, sys.argv[1:3]), four_steps(), Path(sys.argv[3]))
+"""
+
+
+def test_killed_training_goes_on_from_its_last_whole_checkpoint(
+    base: Path,
+    whole: Path,
+    root: Path,
+    settings: Settings,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    arguments = [base, tmp_path / "killed", root, SRC, Path(__file__).parent]
+    child = subprocess.run(
+        [sys.executable, "-c", KILLED_IN_THE_THIRD_CHECKPOINT, *map(str, arguments)], timeout=120
+    )
+    assert child.returncode == -signal.SIGKILL
+    assert not (tmp_path / "killed").exists()
+    [folder] = (tmp_path / "cache/checkpoints").iterdir()
+    assert (folder / "checkpoint-3/model.safetensors").exists()  # half written
+
+    capfd.readouterr()
+    trained, metrics = train(base, tmp_path / "killed", settings, root)
+    assert f"going on from {folder}/checkpoint-2\n" in capfd.readouterr().out
+    assert trained.steps == 2
+    assert metrics["steps"] == 4
+    assert weights(tmp_path / "killed") == weights(whole)
+    assert not folder.exists()  # nothing is left to go on from
+
+
+def test_checkpoints_of_another_run_are_not_taken_up(
+    base: Path, root: Path, settings: Settings, tmp_path: Path
+) -> None:
+    def folder(rows: list[TrainingRow]) -> Path:
+        work = Workspace(root, tmp_path)
+        return trainer.checkpoint_folder(work, "sft", settings.sft, settings, rows, base)
+
+    first = folder(ROWS)
+    assert first.parent == tmp_path / "cache/checkpoints"
+    assert folder(list(ROWS)) == first
+    settings.sft = replace(settings.sft, data="/elsewhere/train.jsonl")  # where rows came from
+    assert folder(ROWS) == first
+    others = [folder(ROWS[::-1])]
+    settings.sft = replace(settings.sft, learning_rate=2e-3)
+    others.append(folder(ROWS))
+    settings.runtime = replace(settings.runtime, seed=1)
+    others.append(folder(ROWS))
+    assert len({first, *others}) == 4
+
+
+def test_folder_that_is_no_checkpoint_is_an_error(
+    root: Path, settings: Settings, tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(TrainingError, match="cannot be read as a checkpoint"):
+        train(tmp_path / "empty", tmp_path / "sft", settings, root)
+    assert not (tmp_path / "sft").exists()
