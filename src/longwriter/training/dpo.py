@@ -13,8 +13,8 @@ from longwriter.training.trainer import (
     Trained,
     arguments,
     checkpoint_folder,
-    quiet_unless_terminal,
     run,
+    without_prints,
 )
 
 
@@ -50,7 +50,7 @@ def train(
         processing_class=tokenizer,
         peft_config=LoraConfig(task_type="CAUSAL_LM", **asdict(dpo.lora)),
     )
-    trained = run(quiet_unless_terminal(trainer), folder)
+    trained = run(without_prints(trainer), folder)
     save(trainer.model.merge_and_unload(), tokenizer, path)
     shutil.rmtree(folder, ignore_errors=True)
 

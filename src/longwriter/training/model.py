@@ -1,6 +1,7 @@
 """The student: where its starting checkpoint comes from, and how a checkpoint is read."""
 
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,16 @@ from longwriter.training.settings import StudentSettings
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+def quiet_unless_terminal() -> None:
+    """Takes away the progress bars of transformers and datasets where no one watches."""
+    import datasets
+    from transformers.utils import logging
+
+    if not sys.stderr.isatty():
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+        datasets.disable_progress_bars()
 
 
 @contextmanager
@@ -39,6 +50,7 @@ def load(
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    quiet_unless_terminal()
     source = {"trust_remote_code": student.trust_remote_code, "local_files_only": True}
     try:
         tokenizer = AutoTokenizer.from_pretrained(checkpoint, **source)
@@ -71,6 +83,7 @@ def materialise(student: StudentSettings, path: Path) -> int:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    quiet_unless_terminal()
     dtype = getattr(torch, student.dtype.value)
     source: dict[str, Any] = {"trust_remote_code": student.trust_remote_code}
     if student.checkpoint.endswith(".gguf"):

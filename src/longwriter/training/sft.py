@@ -12,8 +12,8 @@ from longwriter.training.trainer import (
     Trained,
     arguments,
     checkpoint_folder,
-    quiet_unless_terminal,
     run,
+    without_prints,
 )
 
 
@@ -45,7 +45,7 @@ def train(
         train_dataset=Dataset.from_list(tokenized),
         processing_class=tokenizer,
     )
-    trained = run(quiet_unless_terminal(trainer), folder)
+    trained = run(without_prints(trainer), folder)
     save(trainer.model, tokenizer, path)
     shutil.rmtree(folder, ignore_errors=True)
 

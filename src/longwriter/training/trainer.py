@@ -132,7 +132,7 @@ def _peak_memory_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
 
 
-def quiet_unless_terminal(trainer: Any) -> Any:
+def without_prints(trainer: Any) -> Any:
     """Takes away the lines that transformers prints at every log where no one watches."""
     from transformers.trainer_callback import PrinterCallback
 
