@@ -1,6 +1,7 @@
 """Small checkpoints for the tests of training: quick to make, quick to train."""
 
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,9 @@ def default_settings() -> Settings:
     return settings
 
 
+@cache
 def packaged_tokenizer() -> Any:
-    """The tokenizer of SmolLM2, chat template and all."""
+    """The tokenizer of SmolLM2, chat template and all, read once: it takes seconds."""
     from transformers import AutoTokenizer
 
     gguf = locate(PACKAGED)
