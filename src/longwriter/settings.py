@@ -18,6 +18,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from longwriter.agentwrite.settings import AgentWriteSettings
 from longwriter.bounds import violations
@@ -145,7 +146,7 @@ def compose_params(root: Path) -> str:
         choices = dict(config.hydra.runtime.choices)
         config = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
         OmegaConf.resolve(config)
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, YAMLError) as error:
         raise SettingsError(f"conf/ cannot be composed: {error}") from None
     validate(config, choices)
     return OmegaConf.to_yaml(config)
@@ -165,6 +166,8 @@ def _load(params: Path) -> DictConfig:
         config = OmegaConf.load(params)
     except OSError as error:
         raise SettingsError(f"{params}: {error.strerror}; `dvc repro params` writes it") from None
+    except YAMLError as error:
+        raise SettingsError(f"{params}: not YAML: {error}; `dvc repro params` mends it") from None
     assert isinstance(config, DictConfig)
     return config
 
@@ -206,7 +209,9 @@ def _hydra_app(stage: Stage, root: Path) -> None:
         out = Path(run.runtime.output_dir)
         guarded(lambda: stage(validate(config, dict(run.runtime.choices)), Workspace(root, out)))
 
-    sys.argv.insert(1, f"hydra.job.name={Path(sys.argv[0]).stem}")
+    overrides = [n for n, word in enumerate(sys.argv) if "=" in word and not word.startswith("-")]
+    place = overrides[0] if overrides else len(sys.argv)  # argparse wants overrides in one piece
+    sys.argv.insert(place, f"hydra.job.name={Path(sys.argv[0]).stem}")
     app()
 
 

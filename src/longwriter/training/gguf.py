@@ -134,7 +134,8 @@ def _tensors(shards: list[Path]) -> Iterator[tuple[str, Array]]:
     from safetensors import deserialize
 
     for shard in shards:
-        for name, view in deserialize(shard.read_bytes()):  # type: ignore[no-untyped-call]
+        views = deserialize(shard.read_bytes())  # type: ignore[no-untyped-call]
+        for name, view in sorted(views, key=lambda item: item[0]):  # its order varies
             data, dtype = view["data"], view["dtype"]
             if dtype == "BF16":
                 values = (np.frombuffer(data, np.uint16).astype(np.uint32) << 16).view(np.float32)

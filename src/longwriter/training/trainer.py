@@ -116,9 +116,10 @@ def _last_whole_checkpoint(folder: Path) -> Path | None:
     """
     whole = []
     for checkpoint in folder.glob("checkpoint-*"):
-        if (checkpoint / "trainer_state.json").exists():
+        try:
+            json.loads((checkpoint / "trainer_state.json").read_bytes())
             whole.append(checkpoint)
-        else:
+        except (OSError, ValueError):
             shutil.rmtree(checkpoint)
     return max(whole, key=lambda path: int(path.name.split("-")[1]), default=None)
 
