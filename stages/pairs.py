@@ -26,9 +26,9 @@ def pairs(settings: Settings, work: Workspace) -> None:
         )
         paired = build_pairs(candidates, seed)
         metrics = describe(candidates, paired) | cost
-        write_jsonl(target.with_name("candidates.jsonl"), candidates)
         if not paired.pairs:
             raise DataError(f"{path}: no instruction gave a pair: {paired.without_pair}")
+        write_jsonl(target.with_name("candidates.jsonl"), candidates)
         write_jsonl(target, paired.pairs)
         write_json(work.output("metrics/pairs.json"), metrics)
         log_metrics(metrics)

@@ -2,6 +2,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -22,7 +23,9 @@ SETTINGS = AgentWriteSettings(
     max_point_characters=100,
     tokens_per_word=2.0,
     slack=1.5,
+    stop=["\n\n"],
     min_step_share=0.5,
+    min_text_share=0.0,
     max_step_repetition=0.2,
     attempts=3,
 )
@@ -71,10 +74,15 @@ def teacher(
 
 @pytest.fixture
 def write(open_client: Any) -> Callable[..., Outcome]:
-    def run(server: ChatServer, *instructions: Instruction, **settings: Any) -> Outcome:
+    def run(
+        server: ChatServer,
+        *instructions: Instruction,
+        agentwrite: AgentWriteSettings = SETTINGS,
+        **settings: Any,
+    ) -> Outcome:
         async def work() -> Outcome:
             async with open_client(server, **settings) as client:
-                return await write_drafts(client, list(instructions), SETTINGS)
+                return await write_drafts(client, list(instructions), agentwrite)
 
         return asyncio.run(work())
 
@@ -120,6 +128,17 @@ def test_a_draft(chat_server: Any, write: Any) -> None:
         },
     }
     assert outcome.failures == []
+
+
+def test_stop_strings_go_with_paragraphs_and_not_with_the_plan(
+    chat_server: Any, write: Any
+) -> None:
+    server = chat_server(teacher(GOOD))
+    write(server, INSTRUCTION)
+    assert [request.get("stop") for request in server.requests] == [None, *3 * [["\n\n"]]]
+    server = chat_server(teacher(GOOD))
+    write(server, INSTRUCTION, agentwrite=replace(SETTINGS, stop=[]))
+    assert [request.get("stop") for request in server.requests] == 4 * [None]
 
 
 def test_each_call_sees_instruction_plan_and_text_so_far(chat_server: Any, write: Any) -> None:
@@ -238,6 +257,21 @@ def test_what_is_just_good_enough_is_used(chat_server: Any, write: Any) -> None:
         server = chat_server(teacher(GOOD | {POINTS[1]: [f" {paragraph}\n"]}))
         (draft,) = write(server, INSTRUCTION).drafts
         assert draft.paragraphs[1] == paragraph
+
+
+def test_the_last_paragraph_makes_up_for_what_the_text_lacks(chat_server: Any, write: Any) -> None:
+    # 20 and 12 words: 68 of 100 are left for the last, and 90 are wanted, so 57 are too few.
+    short = {POINTS[0]: [words(20, "x")], POINTS[1]: [words(12, "y")]}
+    last = [words(57, "z"), words(58, "z")]
+    server = chat_server(teacher(short | {POINTS[2]: list(last)}))
+    demanding = replace(SETTINGS, min_step_share=0.3, min_text_share=0.9)
+    (draft,) = write(server, INSTRUCTION, agentwrite=demanding).drafts
+    assert draft.paragraphs == [words(20, "x"), words(12, "y"), last[1]]
+    assert draft.response_length == 90
+
+    server = chat_server(teacher(short | {POINTS[2]: 3 * [last[0]]}))
+    (failure,) = write(server, INSTRUCTION, agentwrite=demanding).failures
+    assert failure.detail.endswith("57 words at the end leave the text at 89 of 100")
 
 
 def test_failures_leave_the_other_drafts_alone(chat_server: Any, write: Any) -> None:

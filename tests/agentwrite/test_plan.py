@@ -23,7 +23,9 @@ PAPER = AgentWriteSettings(
     max_point_characters=400,
     tokens_per_word=2.0,
     slack=2.0,
+    stop=["\n\n"],
     min_step_share=0.2,
+    min_text_share=0.0,
     max_step_repetition=0.2,
     attempts=3,
 )

@@ -1,3 +1,6 @@
+import io
+import subprocess
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -45,6 +48,22 @@ def test_missing_metrics_are_named(checkout: Path, capsys: pytest.CaptureFixture
     (checkout / "metrics/eval/dpo.json").unlink()
     assert main([]) == 1
     assert "metrics/eval/dpo.json: is missing" in capsys.readouterr().err
+
+
+def test_readme_of_this_commit_shows_the_metrics_of_this_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What is committed, not what lies here: `make repro` may just have measured anew.
+    root = Path(__file__).resolve().parents[2]
+    archive = subprocess.run(
+        ["git", "archive", "HEAD", "README.md", "metrics"], cwd=root, capture_output=True
+    )
+    if archive.returncode:
+        pytest.skip("not a git checkout")
+    with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as files:
+        files.extractall(tmp_path, filter="data")
+    monkeypatch.chdir(tmp_path)
+    assert main(["--check"]) == 0, "run `make readme` and commit README.md with metrics/"
 
 
 @pytest.mark.parametrize(

@@ -111,11 +111,11 @@ async def write_step(
         completion = await client.complete(
             messages,
             max_tokens=round(budget * settings.tokens_per_word * settings.slack) + 16,
-            stop=["\n\n"],
+            stop=settings.stop,
             sample=sample,
             usage=usage,
         )
-        fault = fault_of(completion, budget, written, settings)
+        fault = fault_of(completion, plan, written, settings)
         if not fault:
             return completion.text.strip()
     raise BadCompletion(f"no usable paragraph in {settings.attempts} samples; the last: {fault}")
@@ -139,16 +139,20 @@ def _rounded(words: int) -> int:
 
 
 def fault_of(
-    completion: Completion, budget: int, written: list[str], settings: AgentWriteSettings
+    completion: Completion, plan: list[Step], written: list[str], settings: AgentWriteSettings
 ) -> str:
-    """Why a paragraph cannot be used; empty where it can."""
+    """Why the paragraph after `written` cannot be used; empty where it can."""
     text, words = completion.text.strip(), count_words(completion.text)
+    budget = next_budget(plan, written)
     if completion.finish_reason == "length":
         return f"cut off by max_tokens after {words} words of {budget}"
     if not text:
         return "empty"
     if words < settings.min_step_share * budget:
         return f"{words} words of {budget}"
+    total, planned = sum(map(count_words, written)) + words, sum(step.word_count for step in plan)
+    if len(written) == len(plan) - 1 and total < settings.min_text_share * planned:
+        return f"{words} words at the end leave the text at {total} of {planned}"
     repeated = repeated_ngrams(text, n=8, before="\n\n".join(written))
     if repeated > settings.max_step_repetition:
         return f"{repeated:.0%} of its 8-grams stand in the text already"

@@ -27,8 +27,13 @@ class AgentWriteSettings:
     """Tokens that a word may take: a step may use budget × tokens_per_word × slack tokens."""
     slack: float = bounded(ge=1)
     """How far a paragraph may run past its budget before it counts as cut off."""
+    stop: list[str]
+    """Strings that end a step: a blank line where a step is one paragraph, none where it is long."""
     min_step_share: float = bounded(ge=0, le=1)
-    """A paragraph below this share of its budget is sampled again."""
+    """A paragraph below this share of its budget is sampled again; later ones make up for one that
+    is above it and still short."""
+    min_text_share: float = bounded(ge=0, le=1)
+    """A last paragraph that leaves the text below this share of the plan is sampled again."""
     max_step_repetition: float = bounded(ge=0, le=1)
     """A paragraph is sampled again if more than this share of its 8-word sequences stands in the
     text already."""

@@ -45,7 +45,7 @@ class TrainerSettings:
     max_grad_norm: float = bounded(gt=0)
     max_length: int = bounded(ge=8)
     """Most tokens of a row (SFT: also of a pack). A longer row is an error: nothing is cut."""
-    gradient_checkpointing: bool
+    activation_checkpointing: bool
     save_steps: int = bounded(ge=1)
     """Optimiser steps between checkpoints: what a kill can cost."""
     logging_steps: int = bounded(ge=1)

@@ -93,7 +93,7 @@ def run(trainer: Any, folder: Path) -> Trained:
     except torch.OutOfMemoryError as error:
         raise TrainingError(
             f"out of GPU memory: {error}. Lower max_length or per_device_train_batch_size, or set "
-            "gradient_checkpointing=true; checkpoints are kept"
+            "activation_checkpointing=true; checkpoints are kept"
         ) from None
     curve = [entry for entry in trainer.state.log_history if "loss" in entry]
     losses = [entry["loss"] for entry in curve]
