@@ -13,7 +13,8 @@ from longwriter.tracking import log_metrics, stage_run
 
 def agentwrite(settings: Settings, work: Workspace) -> None:
     path = work.input(settings.agentwrite.instructions, "data/instructions.jsonl")
-    instructions = read_jsonl(path, Instruction)[: settings.agentwrite.limit]
+    given = read_jsonl(path, Instruction)
+    instructions = given[: settings.agentwrite.limit]
     seed = settings.runtime.seed
 
     drafts = work.output("data/agentwrite/drafts.jsonl")
@@ -33,6 +34,7 @@ def agentwrite(settings: Settings, work: Workspace) -> None:
         write_jsonl(drafts, outcome.drafts)
         write_json(work.output("metrics/agentwrite.json"), metrics)
         log_metrics(metrics)
+    print(f"{len(instructions)} of the {len(given)} instructions in {path}")
     print(f"{metrics['drafts']} drafts, {metrics['words']} words: {drafts}")
     print(f"{metrics['failures']} failures: {drafts.with_name('failures.jsonl')}")
 

@@ -1,5 +1,7 @@
 """Direct preference optimisation of models/sft (stage `dpo`)."""
 
+import shutil
+
 from longwriter.records import Pair, read_jsonl, write_json
 from longwriter.settings import Settings, Workspace, run_stage
 from longwriter.tracking import log_metrics, stage_run
@@ -14,6 +16,7 @@ def dpo(settings: Settings, work: Workspace) -> None:
         write_json(work.output("metrics/dpo.json"), metrics)
         write_json(work.output("metrics/dpo_curve.json"), trained.curve)
         log_metrics(metrics)
+    shutil.rmtree(trained.checkpoints, ignore_errors=True)
     print(f"{metrics['pairs']} pairs, reward margin {metrics['final_reward_margin']}")
     print(f"the aligned model: {path}")
 

@@ -1,5 +1,7 @@
 """Write the benchmark's answers with one model (stage `predict`)."""
 
+from longwriter.chat.settings import ServerKind
+from longwriter.errors import SettingsError
 from longwriter.evaluation.predict import (
     chosen_benchmark,
     describe,
@@ -13,6 +15,16 @@ from longwriter.training.gguf import with_student
 
 
 def predict_stage(settings: Settings, work: Workspace) -> None:
+    if (
+        settings.predict.model
+        and settings.student.model
+        and settings.student.server is ServerKind.endpoint
+    ):
+        raise SettingsError(
+            f"student.model: {settings.student.model} would answer for every checkpoint; leave it "
+            f"null and serve {settings.predict.model} under that name. To predict with one model "
+            "served elsewhere, leave predict.model null"
+        )
     checkpoint = work.input(settings.predict.model, "models/dpo")
     prompts = chosen_benchmark(settings.predict, settings.bench, work.root)
     name = predictions_name(settings.predict, settings.student)

@@ -1,5 +1,7 @@
 """Supervised fine-tuning of models/base (stage `sft`)."""
 
+import shutil
+
 from longwriter.records import TrainingRow, read_jsonl, write_json
 from longwriter.settings import Settings, Workspace, run_stage
 from longwriter.tracking import log_metrics, stage_run
@@ -14,6 +16,7 @@ def sft(settings: Settings, work: Workspace) -> None:
         write_json(work.output("metrics/sft.json"), metrics)
         write_json(work.output("metrics/sft_curve.json"), trained.curve)
         log_metrics(metrics)
+    shutil.rmtree(trained.checkpoints, ignore_errors=True)
     print(
         f"{metrics['rows']} rows, {metrics['tokens_per_s']} tokens/s, loss {metrics['train_loss']}"
     )

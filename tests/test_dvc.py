@@ -312,10 +312,12 @@ def test_stage_by_hand_writes_below_its_run_folder(root: Path, tmp_path: Path) -
     assert git(root, "status", "--porcelain") == ""
 
 
-def test_several_runs_by_hand_have_a_folder_each(root: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", ["first", "last"])
+def test_several_runs_by_hand_have_a_folder_each(root: Path, tmp_path: Path, place: str) -> None:
     drafts, sweep = write_rows(tmp_path / "drafts.jsonl", DRAFTS), tmp_path / "sweep"
     command = [f"filter.drafts={drafts}", f"hydra.sweep.dir={sweep}", "filter.min_words=1,10,1000"]
-    done = run(root, "python", "stages/filter.py", *command, "-m")
+    where = {"first": ["-m", *command], "last": [*command, "-m"]}[place]
+    done = run(root, "python", "stages/filter.py", *where)
     assert kept(sweep / "0") == ["good", "short"]
     assert kept(sweep / "1") == ["good"]
     assert set(rejected(sweep / "2")) == {"good", "refused", "short"}  # and so there is nothing:
@@ -323,6 +325,14 @@ def test_several_runs_by_hand_have_a_folder_each(root: Path, tmp_path: Path) -> 
     assert done.returncode == 1
     assert f"error: {drafts}: no draft passes the rules" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_one_model_under_several_names_is_refused(root: Path, tmp_path: Path) -> None:
+    server = ["student.server=endpoint", "student.base_url=http://127.0.0.1:9/v1"]
+    named = ["student.model=m", "predict.model=models/sft", f"hydra.run.dir={tmp_path / 'out'}"]
+    done = run(root, "python", "stages/predict.py", *server, *named)
+    assert done.returncode == 1
+    assert "error: student.model: m would answer for every checkpoint" in done.stderr
 
 
 def test_malformed_drafts_end_with_one_line_and_change_nothing(root: Path, tmp_path: Path) -> None:

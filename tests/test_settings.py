@@ -205,6 +205,13 @@ def test_unknown_group_is_named_with_config_yaml(root: Path) -> None:
         compose_params(root)
 
 
+def test_a_file_that_is_no_yaml_is_named(root: Path) -> None:
+    (root / "conf/sft/default.yaml").write_text("data: [null\n")
+    with pytest.raises(SettingsError, match=r"cannot be composed") as raised:
+        compose_params(root)
+    assert "conf/sft/default.yaml" in str(raised.value)
+
+
 def test_unknown_option_is_named(root: Path) -> None:
     edit(root, "conf/config.yaml", "filter: default", "filter: defualt")
     with pytest.raises(SettingsError, match="defualt"):

@@ -6,9 +6,10 @@ LongwriterError
 ├── TrainingError        training cannot start or go on
 ├── ServerError          stops the run: every further call would fail in the same way
 └── CallError            one call to a model failed for good; the rest of the run goes on
-    ├── TimedOut
-    ├── RateLimited
-    ├── ServerFault      5xx, a connection that breaks, a body that is not a completion
+    ├── TransientError   may pass when the run is repeated
+    │   ├── TimedOut
+    │   ├── RateLimited
+    │   └── ServerFault  5xx, a connection that breaks, a body that is not a completion
     ├── ContextExceeded
     ├── BadRequest       any other 4xx
     └── BadCompletion    the model answered, and no sample of its answer was usable
@@ -41,15 +42,19 @@ class CallError(LongwriterError):
     """One call failed for good, after the client's own retries."""
 
 
-class TimedOut(CallError):
+class TransientError(CallError):
+    """The server's trouble, not the call's: the same call may succeed later."""
+
+
+class TimedOut(TransientError):
     """No answer within `timeout_s`."""
 
 
-class RateLimited(CallError):
+class RateLimited(TransientError):
     """429 on the last try."""
 
 
-class ServerFault(CallError):
+class ServerFault(TransientError):
     """5xx, a broken connection, or a body that is not a chat completion, on the last try."""
 
 

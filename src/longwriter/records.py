@@ -141,7 +141,7 @@ class BenchmarkPrompt(Record):
 
 
 class Prediction(BenchmarkPrompt):
-    """As in the paper's pred.jsonl; an empty response is allowed and scores 0."""
+    """As in the paper's pred.jsonl; an empty response is allowed and scores 0 in S_l and S_q."""
 
     response: str
     response_length: int = -1

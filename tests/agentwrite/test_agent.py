@@ -81,7 +81,7 @@ def write(open_client: Any) -> Callable[..., Outcome]:
         **settings: Any,
     ) -> Outcome:
         async def work() -> Outcome:
-            async with open_client(server, **settings) as client:
+            async with open_client(server, **{"max_tokens": 1024} | settings) as client:
                 return await write_drafts(client, list(instructions), agentwrite)
 
         return asyncio.run(work())
@@ -139,6 +139,15 @@ def test_stop_strings_go_with_paragraphs_and_not_with_the_plan(
     server = chat_server(teacher(GOOD))
     write(server, INSTRUCTION, agentwrite=replace(SETTINGS, stop=[]))
     assert [request.get("stop") for request in server.requests] == 4 * [None]
+
+
+def test_no_call_asks_for_more_tokens_than_the_teacher_may_write(
+    chat_server: Any, write: Any
+) -> None:
+    server = chat_server(teacher(GOOD))
+    write(server, INSTRUCTION, max_tokens=130)
+    # budget · 2 tokens a word · 1.5 + 16: 136 for 40 words, 76 for 20
+    assert [request["max_tokens"] for request in server.requests] == [130, 130, 76, 130]
 
 
 def test_each_call_sees_instruction_plan_and_text_so_far(chat_server: Any, write: Any) -> None:
@@ -295,7 +304,7 @@ def test_failures_leave_the_other_drafts_alone(chat_server: Any, write: Any) -> 
         return script(request)
 
     server = chat_server(answer)
-    instructions = [Instruction(prompt=p, id=f"i{i}", length=40) for i, p in enumerate(prompts)]
+    instructions = [Instruction(prompt=p, id=f"i{i}", length=60) for i, p in enumerate(prompts)]
     outcome = write(server, *instructions)
     whole = f"{words(20, 'x')}\n\n{words(20, 'y')}"
     assert [(draft.id, draft.response) for draft in outcome.drafts] == [

@@ -124,7 +124,7 @@ def test_rescale_adds_up_and_keeps_proportions() -> None:
 def test_read_plan(form: str) -> None:
     plan = [{"main_point": "开头 one", "word_count": 70}, {"main_point": "End", "word_count": 50}]
     text = form.replace("{}", json.dumps({"plan": plan}, ensure_ascii=False))
-    read, fault = read_plan(answer(text), PAPER)
+    read, fault = read_plan(answer(text), 2, PAPER)
     assert [step.model_dump() for step in read] == plan
     assert fault == ""
 
@@ -151,7 +151,7 @@ NOT_JSON = "not the JSON asked for: "
     ],
 )  # fmt: skip
 def test_read_plan_refuses(given: Completion, fault: str) -> None:
-    assert read_plan(given, PAPER) == ([], fault)
+    assert read_plan(given, None, PAPER) == ([], fault)
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_read_plan_refuses(given: Completion, fault: str) -> None:
 )
 def test_read_plan_refuses_a_step_that_lacks_something(step: dict[str, Any]) -> None:
     given = answer({"plan": [B, step]})
-    assert read_plan(given, PAPER) == ([], NOT_JSON + json.dumps(given.text[:80]))
+    assert read_plan(given, None, PAPER) == ([], NOT_JSON + json.dumps(given.text[:80]))
 
 
 @pytest.mark.parametrize(("length", "budgets"), [(900, [600, 300]), (None, [400, 200])])
@@ -173,7 +173,7 @@ def test_make_plan(
     instruction, usage = Instruction(prompt="Write about alpha.", length=length), Usage()
 
     async def run() -> list[Step]:
-        async with open_client(server) as client:
+        async with open_client(server, max_tokens=1024) as client:
             return await make_plan(client, instruction, PAPER, usage)
 
     assert [step.word_count for step in asyncio.run(run())] == budgets
@@ -181,10 +181,38 @@ def test_make_plan(
     # 900 / 500 is near 2 steps; without a length up to max_steps
     number = 2 if length else 50
     for request in server.requests:
-        assert request["messages"] == plan_messages(instruction, number)
-        assert request["max_tokens"] == 60 + 80 * number
+        assert request["messages"] == plan_messages(instruction, length and 2, 50)
+        # 30 + 400 / 2 tokens a step, and no more than the server's settings allow
+        assert request["max_tokens"] == min(60 + 230 * number, 1024)
         schema = request["response_format"]["json_schema"]["schema"]
         assert schema == plan_schema(2 if length else None, PAPER)
+
+
+def test_a_plan_of_another_number_of_steps_is_refused() -> None:
+    given = answer({"plan": [A, B]})
+    assert read_plan(given, 2, PAPER)[1] == ""
+    assert read_plan(given, 3, PAPER) == ([], "2 steps for 3")
+
+
+def test_without_a_length_the_plan_is_asked_for_freely() -> None:
+    asked = plan_messages(Instruction(prompt="Write about tea."), None, 50)[-1]["content"]
+    assert "50 at most" in asked
+    assert "3 paragraph(s)" in plan_messages(Instruction(prompt="p"), 3, 50)[-1]["content"]
+
+
+def test_a_request_too_long_for_max_steps_is_not_asked_for(
+    chat_server: Any, open_client: Any
+) -> None:
+    server = chat_server(lambda request: "never asked")
+    long = Instruction(prompt="p", length=50_001)  # 51 steps of at most 1,000 words
+
+    async def run() -> list[Step]:
+        async with open_client(server) as client:
+            return await make_plan(client, long, PAPER, Usage())
+
+    with pytest.raises(BadCompletion, match=r"50001 words need 51 steps .*max_steps is 50; raise"):
+        asyncio.run(run())
+    assert server.requests == []
 
 
 def test_no_usable_plan(chat_server: Any, open_client: Any) -> None:

@@ -191,6 +191,16 @@ def test_without_schemas_the_prompt_asks_for_json(chat_server: Any, complete: An
     assert talk == before
 
 
+def test_no_proxy_is_asked_for_an_address_on_this_machine(
+    chat_server: Any, complete: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # nobody is there
+    assert complete(chat_server(lambda request: "Hi.")).text == "Hi."
+
+
 def test_usage_and_cost(chat_server: Any, open_client: Any) -> None:
     server = chat_server(script("three words here", "one"))
     part = Usage()

@@ -50,8 +50,8 @@ def predicted(open_client: Any) -> Callable[..., list[Prediction]]:
 
 def student(base_url: str, model: str | None = "m", **changes: Any) -> StudentSettings:
     shared = vars(endpoint_settings(base_url, model=model, **changes))
-    own = {"checkpoint": "c", "revision": None, "trust_remote_code": False}
-    return StudentSettings(**shared | own, dtype=Dtype.float32)
+    own = dict.fromkeys(("revision", "chat_template_path")) | {"trust_remote_code": False}
+    return StudentSettings(**shared | own, checkpoint="c", dtype=Dtype.float32)
 
 
 def test_predictions_keep_order_and_fields(chat_server: Any, predicted: Any) -> None:

@@ -7,7 +7,7 @@ import pytest
 from loopback import Answer, completion
 
 from longwriter.chat.settings import Structured
-from longwriter.errors import BadCompletion, ServerError
+from longwriter.errors import BadCompletion, RateLimited, ServerError, ServerFault
 from longwriter.evaluation.quality import (
     DIMENSIONS,
     judge,
@@ -127,7 +127,7 @@ def test_judge_replaces_an_earlier_judgement(judged: Any) -> None:
 @pytest.mark.parametrize("response", ["", " \n"])
 def test_an_empty_response_is_not_sent_to_the_judge(judged: Any, response: str) -> None:
     judgement = judged(json.dumps(GRADES), PREDICTION.model_copy(update={"response": response}))
-    assert (judgement.scores, judgement.unscored) == (None, "empty response")
+    assert (judgement.scores, judgement.unscored) == (dict.fromkeys(GRADES, 1), None)
     assert judgement.length_score == 0.0
     assert judged.requests == []
 
@@ -137,8 +137,6 @@ def test_an_empty_response_is_not_sent_to_the_judge(judged: Any, response: str) 
     [
         ("I like it.", "BadCompletion: not one JSON object: 'I like it.'"),
         (completion(json.dumps(GRADES), "length"), "BadCompletion: cut off by max_tokens: "),
-        ((429, b'{"error": {"message": "slow down"}}'), "RateLimited: "),
-        ((500, b'{"error": {"message": "oops"}}'), "ServerFault: "),
         ((400, b'{"error": {"message": "exceeds the context size"}}'), "ContextExceeded: "),
     ],
 )
@@ -149,6 +147,12 @@ def test_a_failed_judgement_has_a_reason_and_no_grades(
     assert judgement.scores is None
     assert judgement.unscored.startswith(start)
     assert judgement.length_score == 50.0
+
+
+@pytest.mark.parametrize(("status", "error"), [(429, RateLimited), (500, ServerFault)])
+def test_the_server_s_trouble_is_no_judgement(judged: Any, status: int, error: type) -> None:
+    with pytest.raises(error):
+        judged((status, b'{"error": {"message": "later"}}'))
 
 
 def test_a_refused_key_stops_the_run(judged: Any) -> None:

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from loopback import endpoint_settings
+from loopback import Answer, endpoint_settings
 
-from longwriter.errors import DataError, ServerError
+from longwriter.errors import BadRequest, DataError, RateLimited, ServerError
 from longwriter.evaluation.quality import DIMENSIONS
 from longwriter.evaluation.score import (
     compare,
@@ -38,7 +38,7 @@ ROWS = [
     row("写一首诗", length=100, length_score=0.0, response_length=1, finish_reason="stop",
         response="诗", unscored="BadCompletion: Clarity is missing: see: there"),
     row("d", length=450, type="Essay", length_score=25.0, response_length=0,
-        unscored="empty response"),
+        unscored="ContextExceeded: see: there"),
 ]  # fmt: skip
 
 
@@ -52,7 +52,7 @@ def test_summarise() -> None:
         "S_bar": 59.375,  # (43.75 + 75) / 2
         "n": 4,
         "unscored": 2,
-        "unscored_reasons": {"BadCompletion": 1, "empty response": 1},
+        "unscored_reasons": {"BadCompletion": 1, "ContextExceeded": 1},
         "cut_off": 1,
         "mean_words": 75.0,  # (200 + 99 + 1 + 0) / 4
         "dimensions": {
@@ -155,9 +155,46 @@ def test_evaluate_keeps_the_order(chat_server: Any, open_client: Any) -> None:
         None,
         grades(5, 5, 5, 5, 5, 5),
         None,
-        None,
+        grades(1, 1, 1, 1, 1, 1),
     ]
-    assert judgements[3].unscored == "empty response"
+    assert judgements[3].unscored is None
+
+
+def test_the_server_s_trouble_ends_the_run_when_all_others_are_judged(
+    chat_server: Any, open_client: Any
+) -> None:
+    fives = json.dumps(grades(5, 5, 5, 5, 5, 5))
+    trouble: list[Answer] = [(429, b"{}"), fives]
+
+    def answer(request: dict[str, Any]) -> Answer:
+        return trouble.pop(0) if "beta" in request["messages"][0]["content"] else fives
+
+    server = chat_server(answer)
+    predictions = [
+        Prediction(prompt="p", type="t", length=1, response=text)
+        for text in ("alpha", "beta", "gamma")
+    ]
+
+    async def run() -> list[Judgement]:
+        async with open_client(server, max_retries=0) as client:
+            return await evaluate(client, predictions)
+
+    with pytest.raises(RateLimited, match="1 of 3 answers are not judged"):
+        asyncio.run(run())
+    assert all(judgement.scores for judgement in asyncio.run(run()))
+    assert len(server.requests) == 4  # three, and again the one that failed
+
+
+def test_a_judge_that_refuses_every_call_is_an_error(chat_server: Any, open_client: Any) -> None:
+    server = chat_server(lambda request: (400, b'{"error": {"message": "no json_schema here"}}'))
+
+    async def run() -> list[Judgement]:
+        async with open_client(server) as client:
+            rows = [Prediction(prompt="p", type="t", length=1, response="text")]
+            return await evaluate(client, rows)
+
+    with pytest.raises(BadRequest, match=r"refuses every call: .*no json_schema here"):
+        asyncio.run(run())
 
 
 def test_evaluate_with_a_judge_that_is_away(chat_server: Any, tmp_path: Path) -> None:

@@ -86,9 +86,7 @@ def test_starts_at_ln_2_learns_the_preference_and_saves_one_plain_model(
     )
     assert type(model).__name__ == "LlamaForCausalLM"
     assert tokenizer.chat_template == AutoTokenizer.from_pretrained(start).chat_template
-    assert not (tmp_path / "cache/checkpoints").exists() or not any(
-        (tmp_path / "cache/checkpoints").iterdir()
-    )
+    assert trained.checkpoints.parent == tmp_path / "cache/checkpoints"
 
 
 def test_a_pair_that_does_not_fit_is_an_error(start: Path) -> None:

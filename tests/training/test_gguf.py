@@ -18,7 +18,7 @@ from longwriter.chat.calls import with_client
 from longwriter.chat.client import ChatClient, Completion
 from longwriter.chat.servers import locate
 from longwriter.errors import DataError, SettingsError
-from longwriter.training.gguf import gguf_of
+from longwriter.training.gguf import gguf_of, write_gguf
 from longwriter.training.model import materialise
 from longwriter.training.settings import StudentSettings
 
@@ -321,6 +321,16 @@ def test_checkpoint_of_another_model_is_an_error_and_leaves_no_file(
         gguf_of(checkpoint, small, tmp_path / "cache")
     assert str(checkpoint) in str(raised.value)
     assert list((tmp_path / "cache/gguf").iterdir()) == []
+
+
+def test_a_template_that_is_no_llama_is_an_error(tmp_path: Path) -> None:
+    writer = gguf.GGUFWriter(tmp_path / "other.gguf", "qwen2")
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    with pytest.raises(SettingsError, match=r"other\.gguf holds the architecture qwen2"):
+        write_gguf([], tmp_path / "other.gguf", tmp_path / "student.gguf")
 
 
 def test_what_is_no_checkpoint_is_an_error(small: StudentSettings, tmp_path: Path) -> None:

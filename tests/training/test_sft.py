@@ -1,3 +1,4 @@
+import copy
 import signal
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from checkpoints import default_settings, packaged_tokenizer, write_tiny
+from checkpoints import CHECKOUT, default_settings, packaged_tokenizer, write_tiny
 from safetensors.torch import load_file
 from torch.nn import functional
 from transformers import AutoModelForCausalLM
@@ -286,7 +287,25 @@ def test_killed_training_goes_on_from_its_last_whole_checkpoint(
     assert trained.steps == 2
     assert metrics["steps"] == 4
     assert weights(tmp_path / "killed") == weights(whole)
-    assert not folder.exists()  # nothing is left to go on from
+    assert trained.checkpoints == folder  # the stage removes it when all is written
+
+
+def test_a_loss_that_is_no_number_is_an_error(
+    base: Path, root: Path, settings: Settings, tmp_path: Path
+) -> None:
+    settings.sft = replace(settings.sft, learning_rate=1e30, max_grad_norm=1e30)
+    with pytest.raises(TrainingError, match="NaN"):
+        train(base, tmp_path / "sft", settings, root)
+    assert not (tmp_path / "sft").exists()
+
+
+def test_the_paper_s_student_gets_a_chat_template_that_ends_its_answers() -> None:
+    tokenizer = copy.deepcopy(packaged_tokenizer())
+    tokenizer.chat_template = (CHECKOUT / "conf/student/plain.jinja").read_text(encoding="utf-8")
+    tokenized = sft.tokenize(row("r", "Say yes.", "Yes."), tokenizer, 99)
+    targets = [token for token, target in zip(*tokenized.values(), strict=True) if target]
+    assert tokenizer.decode(tokenized["input_ids"]) == "User: Say yes.\n\nAssistant: Yes.<|im_end|>"
+    assert tokenizer.decode(targets) == "Yes.<|im_end|>"
 
 
 def test_checkpoints_of_another_run_are_not_taken_up(

@@ -110,7 +110,10 @@ async def write_step(
     for sample in range(settings.attempts):
         completion = await client.complete(
             messages,
-            max_tokens=round(budget * settings.tokens_per_word * settings.slack) + 16,
+            max_tokens=min(
+                round(budget * settings.tokens_per_word * settings.slack) + 16,
+                client.settings.max_tokens,
+            ),
             stop=settings.stop,
             sample=sample,
             usage=usage,

@@ -74,20 +74,29 @@ async def make_plan(
     fault = ""
     for sample in range(settings.attempts):
         completion = await client.complete(
-            plan_messages(instruction, steps or settings.max_steps),
-            max_tokens=60 + 80 * (steps or settings.max_steps),
+            plan_messages(instruction, steps, settings.max_steps),
+            max_tokens=min(
+                60 + (30 + settings.max_point_characters // 2) * (steps or settings.max_steps),
+                client.settings.max_tokens,
+            ),
             schema=plan_schema(steps, settings),
             sample=sample,
             usage=usage,
         )
-        plan, fault = read_plan(completion, settings)
+        plan, fault = read_plan(completion, steps, settings)
         if plan:
             return rescale(plan, instruction.length) if instruction.length else plan
     raise BadCompletion(f"no usable plan in {settings.attempts} samples; the last: {fault}")
 
 
-def read_plan(completion: Completion, settings: AgentWriteSettings) -> tuple[list[Step], str]:
-    """The steps of an answer, or none and what is wrong with it."""
+def read_plan(
+    completion: Completion, steps: int | None, settings: AgentWriteSettings
+) -> tuple[list[Step], str]:
+    """The steps of an answer, or none and what is wrong with it.
+
+    Args:
+        steps: how many were asked for; None: 1 to max_steps.
+    """
     if completion.finish_reason == "length":
         return [], "cut off by max_tokens"
     value = json_object(completion.text)
@@ -96,8 +105,8 @@ def read_plan(completion: Completion, settings: AgentWriteSettings) -> tuple[lis
     except (KeyError, TypeError, ValidationError):
         return [], f"not the JSON asked for: {json.dumps(completion.text[:80], ensure_ascii=False)}"
     points = [step.main_point.strip().lower() for step in plan]
-    if not 1 <= len(plan) <= settings.max_steps:
-        return [], f"{len(plan)} steps"
+    if not plan or len(plan) > settings.max_steps or len(plan) != (steps or len(plan)):
+        return [], f"{len(plan)} steps" + (f" for {steps}" if steps else "")
     if len(set(points)) < len(points):
         return [], "a main point stands twice"
     return plan, ""

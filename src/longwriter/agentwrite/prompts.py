@@ -15,6 +15,7 @@ class Wording:
     """The agent's sentences in one language."""
 
     plan: str
+    plan_freely: str
     example_prompt: str
     example_plan: str
     so_far: str
@@ -28,6 +29,8 @@ class Wording:
 WORDINGS = {
     "en": Wording(
         plan="{prompt}\n\nPlan {steps} paragraph(s). Give the main point and the word count of each.",
+        plan_freely="{prompt}\n\nPlan the paragraphs, {steps} at most. Give the main point and the "
+        "word count of each.",
         example_prompt="Write a 200-word article about our first vegetable garden.",
         example_plan=(
             '{"plan": [{"main_point": "How the garden looked when we moved in, and why we wanted '
@@ -44,6 +47,7 @@ WORDINGS = {
     ),
     "zh": Wording(
         plan="{prompt}\n\n请规划{steps}个段落，给出每段的要点和字数。",
+        plan_freely="{prompt}\n\n请规划段落，最多{steps}段，给出每段的要点和字数。",
         example_prompt="写一篇200字的文章，介绍我们的第一个菜园。",
         example_plan=(
             '{"plan": [{"main_point": "刚搬来时院子的样子，以及想要改变它的原因。", "word_count": 70}, '
@@ -60,13 +64,18 @@ WORDINGS = {
 }
 
 
-def plan_messages(instruction: Instruction, steps: int) -> Messages:
-    """Asks for a plan of `steps` paragraphs, after one worked example of three."""
+def plan_messages(instruction: Instruction, steps: int | None, max_steps: int) -> Messages:
+    """Asks for a plan of `steps` paragraphs (None: of up to max_steps), after one worked example
+    of three."""
     wording = WORDINGS[instruction.language]
+    ask = wording.plan if steps else wording.plan_freely
     return [
         {"role": "user", "content": wording.plan.format(prompt=wording.example_prompt, steps=3)},
         {"role": "assistant", "content": wording.example_plan},
-        {"role": "user", "content": wording.plan.format(prompt=instruction.prompt, steps=steps)},
+        {
+            "role": "user",
+            "content": ask.format(prompt=instruction.prompt, steps=steps or max_steps),
+        },
     ]
 
 

@@ -1,6 +1,7 @@
 """The one way to generate text: an async chat client over `openai`, with cache and counts."""
 
 import asyncio
+import ipaddress
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -57,6 +58,7 @@ class ChatClient:
             api_key=address.api_key,
             timeout=settings.timeout_s,
             max_retries=settings.max_retries,
+            http_client=openai.DefaultAsyncHttpxClient(trust_env=not _loopback(address.base_url)),
         )
 
     @classmethod
@@ -206,6 +208,15 @@ class ChatClient:
                 return BadRequest(f"{where}: {what}")
             case _:
                 return ServerFault(f"{where}: {what}")
+
+
+def _loopback(url: str) -> bool:
+    """Whether the address is on this machine, so that no proxy of the environment may be asked."""
+    host = httpx2.URL(url).host
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 class _Message(BaseModel):

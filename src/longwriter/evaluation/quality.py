@@ -6,7 +6,7 @@ from statistics import fmean
 from typing import Any
 
 from longwriter.chat.client import ChatClient, json_object
-from longwriter.errors import BadCompletion, CallError
+from longwriter.errors import BadCompletion, CallError, TransientError
 from longwriter.evaluation.length import length_score
 from longwriter.records import Judgement, Prediction
 from longwriter.text import count_words
@@ -102,7 +102,10 @@ def quality_score(scores: Mapping[str, int]) -> float:
 async def judge(client: ChatClient, prediction: Prediction) -> Judgement:
     """The prediction with S_l and either the judge's grades or the reason why there are none.
 
+    Nobody is asked about an empty response: it has the lowest grade in every dimension.
+
     Raises:
+        TransientError: the server's trouble; a grade may be had later.
         ServerError: every call would fail.
     """
     written = count_words(prediction.response)
@@ -116,10 +119,12 @@ async def judge(client: ChatClient, prediction: Prediction) -> Judgement:
         }
     )
     if not prediction.response.strip():
-        judgement.unscored = "empty response"
+        judgement.scores = dict.fromkeys(DIMENSIONS, min(GRADES))
         return judgement
     try:
         judgement.scores = await _grades(client, prediction)
+    except TransientError:
+        raise
     except CallError as error:
         judgement.unscored = f"{type(error).__name__}: {error}"
     return judgement

@@ -10,7 +10,7 @@ from typing import Any
 from longwriter.chat.calls import all_at_once, with_client
 from longwriter.chat.client import ChatClient
 from longwriter.chat.settings import ServerSettings
-from longwriter.errors import DataError
+from longwriter.errors import BadRequest, DataError, TransientError
 from longwriter.evaluation.quality import DIMENSIONS, judge, quality_score, to_percent
 from longwriter.evaluation.repetition import repeated_ngrams
 from longwriter.evaluation.statistics import Interval, interval, paired
@@ -20,10 +20,32 @@ from longwriter.records import Judgement, Prediction
 async def evaluate(client: ChatClient, predictions: Sequence[Prediction]) -> list[Judgement]:
     """A judgement for each prediction, in their order, all asked for at once.
 
+    All are tried before a failure is raised, so another run repeats the failed only.
+
     Raises:
+        TransientError: the server's trouble kept a prediction from being judged.
+        BadRequest: the server refuses every call.
         ServerError: the judge cannot be reached; finished calls are kept.
     """
-    return await all_at_once([judge(client, prediction) for prediction in predictions], "eval")
+
+    async def tried(prediction: Prediction) -> Judgement | TransientError:
+        try:
+            return await judge(client, prediction)
+        except TransientError as error:
+            return error
+
+    results = await all_at_once([tried(prediction) for prediction in predictions], "eval")
+    failures = [result for result in results if isinstance(result, TransientError)]
+    if failures:
+        raise type(failures[0])(
+            f"{len(failures)} of {len(results)} answers are not judged; the first: {failures[0]}. "
+            "Finished calls are kept: the same command asks for the missing ones only."
+        )
+    judgements = [result for result in results if isinstance(result, Judgement)]
+    reasons = [row.unscored or "" for row in judgements]
+    if reasons and all(reason.startswith(BadRequest.__name__) for reason in reasons):
+        raise BadRequest(f"the judge refuses every call: {reasons[0]}")
+    return judgements
 
 
 def evaluate_with(

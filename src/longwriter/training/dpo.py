@@ -1,6 +1,5 @@
 """Direct preference optimisation with TRL: LoRA on the SFT model, merged when it is done."""
 
-import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -52,7 +51,6 @@ def train(
     )
     trained = run(without_prints(trainer), folder)
     save(trainer.model.merge_and_unload(), tokenizer, path)
-    shutil.rmtree(folder, ignore_errors=True)
 
     share = trained.steps / max(1, trainer.state.max_steps)
     last = trained.curve[-1]

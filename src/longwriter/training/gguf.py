@@ -87,6 +87,7 @@ def write_gguf(shards: list[Path], template: Path, path: Path) -> None:
 
     Raises:
         DataError: the tensors are not those of the template.
+        SettingsError: the template is no Llama.
     """
     import gguf
 
@@ -98,6 +99,12 @@ def write_gguf(shards: list[Path], template: Path, path: Path) -> None:
         if not key.startswith("GGUF.") and key not in ("general.architecture", "general.file_type")
     }
     architecture = reader.fields["general.architecture"].contents()
+    if architecture != "llama":  # others keep their rows of q and k in another order
+        raise SettingsError(
+            f"student.checkpoint: {template} holds the architecture {architecture}, and only llama "
+            "can be written back to GGUF; serve the checkpoint elsewhere and set "
+            "student.server=endpoint"
+        )
     writer = gguf.GGUFWriter(path, architecture)
     writer.add_file_type(gguf.LlamaFileType.MOSTLY_Q8_0)
     for key, field in settings.items():

@@ -78,7 +78,8 @@ def materialise(student: StudentSettings, path: Path) -> int:
         Number of parameters.
 
     Raises:
-        SettingsError: student.checkpoint names nothing that can be loaded.
+        SettingsError: student.checkpoint names nothing that can be loaded, or the chat template's
+            file is not there.
     """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -96,6 +97,8 @@ def materialise(student: StudentSettings, path: Path) -> int:
         model = AutoModelForCausalLM.from_pretrained(name, dtype=dtype, **source)
     except (OSError, ValueError) as error:
         raise SettingsError(f"student.checkpoint: {student.checkpoint}: {error}") from None
+    if student.chat_template_path:
+        tokenizer.chat_template = locate(student.chat_template_path).read_text(encoding="utf-8")
     if student.checkpoint.endswith(".gguf"):
         del model.config.quantization_config  # the weights are plain numbers now
         plain = type(model)(model.config)  # save_pretrained refuses a model read from GGUF

@@ -23,6 +23,8 @@ class StudentSettings(ServerSettings):
     """`package:NAME/FILE.gguf`, a local folder or GGUF file, or a Hugging Face hub id."""
     revision: str | None
     """Commit of the hub id."""
+    chat_template_path: str | None
+    """Jinja file with the chat template of a checkpoint that has none; null: its own."""
     trust_remote_code: bool
     """Run code that comes with the checkpoint."""
     dtype: Dtype

@@ -1,6 +1,5 @@
 """Supervised fine-tuning with TRL: loss on the completion only, rows packed, nothing cut."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +46,6 @@ def train(
     )
     trained = run(without_prints(trainer), folder)
     save(trainer.model, tokenizer, path)
-    shutil.rmtree(folder, ignore_errors=True)
 
     tokens = sum(len(row["input_ids"]) for row in tokenized)
     targets = sum(sum(row["completion_mask"]) for row in tokenized)

@@ -29,6 +29,8 @@ class Trained:
     """Optimiser steps of this process."""
     train_loss: float
     """Mean of the logged losses."""
+    checkpoints: Path
+    """Folder of the run's checkpoints, to be removed when all that the run leaves is written."""
     peak_memory_mb: float
     """Most memory held, in MiB: on the GPU where there is one, else of the process."""
 
@@ -56,6 +58,8 @@ def arguments(settings: TrainerSettings, folder: Path, all_settings: Settings) -
         "use_cpu": not torch.cuda.is_available(),
         "save_strategy": "steps",
         "save_total_limit": 2,
+        "logging_first_step": True,  # so there is a curve, however few the steps
+        "logging_nan_inf_filter": False,  # it would log a loss that is not a number as 0
         "report_to": ["mlflow"],
         "disable_tqdm": not sys.stderr.isatty(),
         "dataloader_pin_memory": torch.cuda.is_available(),
@@ -105,6 +109,7 @@ def run(trainer: Any, folder: Path) -> Trained:
         seconds=result.metrics["train_runtime"],
         steps=trainer.state.global_step - first,
         train_loss=sum(losses) / len(losses),
+        checkpoints=folder,
         peak_memory_mb=_peak_memory_mb(),
     )
 
