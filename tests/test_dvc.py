@@ -9,9 +9,11 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from dvc.repo import Repo
 from omegaconf import OmegaConf
@@ -310,6 +312,35 @@ def test_stage_by_hand_writes_below_its_run_folder(root: Path, tmp_path: Path) -
     assert (metrics["drafts"], metrics["kept"]) == (3, 2)
     assert files_of(root, "data", "models", "metrics", "params.yaml", "dvc.lock") == before
     assert git(root, "status", "--porcelain") == ""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs PR_SET_PDEATHSIG")
+def test_a_killed_dvc_takes_its_stage_along(root: Path, chat_server: Any) -> None:
+    asked, ended = threading.Event(), threading.Event()
+
+    def never(request: dict[str, Any]) -> str:
+        asked.set()
+        ended.wait(60)
+        return ""
+
+    server = chat_server(never)
+    for key, text in {"server": "endpoint", "model": "m", "base_url": server.base_url}.items():
+        set_value(root, "teacher/smollm2", key, text)
+    write_rows(root / "data/instructions.jsonl", [{"prompt": "Write 50 words.", "length": 50}])
+    drafts = root / "data/agentwrite/drafts.jsonl"
+    before = drafts.read_bytes()
+    dvc = psutil.Popen([sys.executable, "-m", "dvc", "repro", "agentwrite"], cwd=root)
+    try:
+        assert asked.wait(60)
+        stage = dvc.children(recursive=True)
+        assert any("stages/agentwrite.py" in process.cmdline() for process in stage)
+        dvc.kill()
+        _, alive = psutil.wait_procs(stage, timeout=10)
+        assert alive == []
+    finally:
+        dvc.kill()
+        ended.set()
+    assert drafts.read_bytes() == before
 
 
 @pytest.mark.parametrize("place", ["first", "last"])
