@@ -304,7 +304,9 @@ def test_the_paper_s_student_gets_a_chat_template_that_ends_its_answers() -> Non
     tokenizer.chat_template = (CHECKOUT / "conf/student/plain.jinja").read_text(encoding="utf-8")
     tokenized = sft.tokenize(row("r", "Say yes.", "Yes."), tokenizer, 99)
     targets = [token for token, target in zip(*tokenized.values(), strict=True) if target]
-    assert tokenizer.decode(tokenized["input_ids"]) == "User:\nSay yes.\n\nAssistant:\nYes.<|im_end|>"
+    assert (
+        tokenizer.decode(tokenized["input_ids"]) == "User:\nSay yes.\n\nAssistant:\nYes.<|im_end|>"
+    )
     assert tokenizer.decode(targets) == "Yes.<|im_end|>"
 
 
