@@ -329,7 +329,9 @@ def test_a_killed_dvc_takes_its_stage_along(root: Path, chat_server: Any) -> Non
     write_rows(root / "data/instructions.jsonl", [{"prompt": "Write 50 words.", "length": 50}])
     drafts = root / "data/agentwrite/drafts.jsonl"
     before = drafts.read_bytes()
-    dvc = psutil.Popen([sys.executable, "-m", "dvc", "repro", "agentwrite"], cwd=root)
+    command = [sys.executable, "-m", "dvc", "repro", "agentwrite"]
+    # DVC starts stages with $SHELL. bash replaces itself by its last command, dash does not.
+    dvc = psutil.Popen(command, cwd=root, env={**os.environ, "SHELL": "/bin/sh"})
     try:
         assert asked.wait(60)
         stage = dvc.children(recursive=True)
