@@ -27,11 +27,14 @@ def agentwrite(settings: Settings, work: Workspace) -> None:
         outcome, metrics = with_client(
             write, settings.teacher, work.cache, seed=seed, threads=settings.runtime.threads
         )
-        write_jsonl(drafts.with_name("failures.jsonl"), outcome.failures)
         if not outcome.drafts:
             first = outcome.failures[0]
-            raise DataError(f"no draft is complete; the first: {first.step}: {first.detail}")
+            raise DataError(
+                f"none of {len(outcome.failures)} drafts is complete; the first, {first.id}: "
+                f"{first.step}: {first.error}: {first.detail}"
+            )
         write_jsonl(drafts, outcome.drafts)
+        write_jsonl(drafts.with_name("failures.jsonl"), outcome.failures)
         write_json(work.output("metrics/agentwrite.json"), metrics)
         log_metrics(metrics)
     print(f"{len(instructions)} of the {len(given)} instructions in {path}")

@@ -14,7 +14,12 @@ def evaluate(settings: Settings, work: Workspace) -> None:
     seed, bench = settings.runtime.seed, settings.bench
     with stage_run(f"eval {source.stem}", settings, work, ["judge", "bench", "eval"]):
         judgements = evaluate_with(
-            settings.judge, predictions, work.cache, seed=seed, threads=settings.runtime.threads
+            settings.judge,
+            predictions,
+            work.cache,
+            judged=bench.judged,
+            seed=seed,
+            threads=settings.runtime.threads,
         )
         summary = summarise(judgements, bench.length_bins, bench.resamples, seed)
         write_jsonl(rows, judgements)

@@ -98,7 +98,7 @@ def test_a_missing_answer_fails_the_run_and_keeps_the_others(
     with pytest.raises(ContextExceeded) as raised:
         predicted(server, PROMPTS)
     message = str(raised.value)
-    assert message.startswith("2 of 5 prompts have no answer; the first: ContextExceeded: ")
+    assert message.startswith("2 of 5 calls of predict failed; the first: ContextExceeded: ")
     assert "Finished calls are kept" in message
     server.requests.clear()
     server.answer = lambda request: "mended"

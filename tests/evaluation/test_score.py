@@ -179,10 +179,33 @@ def test_the_server_s_trouble_ends_the_run_when_all_others_are_judged(
         async with open_client(server, max_retries=0) as client:
             return await evaluate(client, predictions)
 
-    with pytest.raises(RateLimited, match="1 of 3 answers are not judged"):
+    with pytest.raises(RateLimited, match="1 of 3 calls of eval failed; the first: RateLimited: "):
         asyncio.run(run())
     assert all(judgement.scores for judgement in asyncio.run(run()))
     assert len(server.requests) == 4  # three, and again the one that failed
+
+
+@pytest.mark.parametrize(
+    ("judged", "graded"), [(1, "a"), (2, "ac"), (3, "abd"), (5, "abcde"), (9, "abcde")]
+)
+def test_so_many_answers_are_judged_evenly_spread(
+    chat_server: Any, open_client: Any, judged: int, graded: str
+) -> None:
+    server = chat_server(lambda request: json.dumps(grades(5, 5, 5, 5, 5, 5)))
+    predictions = [Prediction(prompt=name, type="t", length=1, response="text") for name in "abcde"]
+
+    async def run() -> list[Judgement]:
+        async with open_client(server) as client:
+            return await evaluate(client, predictions, judged)
+
+    rows = asyncio.run(run())
+    assert [row.prompt for row in rows] == list("abcde")
+    assert [row.length_score for row in rows] == [100.0] * 5
+    assert "".join(row.prompt for row in rows if row.scores) == graded
+    assert len(server.requests) == len(graded)
+    summary = summarise(rows, [], 100, 0)
+    assert (summary["S_q"], summary["unscored"]) == (100.0, 5 - len(graded))
+    assert summary["unscored_reasons"] == ({"NotAsked": 5 - len(graded)} if len(graded) < 5 else {})
 
 
 def test_a_judge_that_refuses_every_call_is_an_error(chat_server: Any, open_client: Any) -> None:
@@ -190,7 +213,10 @@ def test_a_judge_that_refuses_every_call_is_an_error(chat_server: Any, open_clie
 
     async def run() -> list[Judgement]:
         async with open_client(server) as client:
-            rows = [Prediction(prompt="p", type="t", length=1, response="text")]
+            # Nobody is asked about the empty answer, so it does not speak for the judge.
+            rows = [
+                Prediction(prompt="p", type="t", length=1, response=text) for text in ("text", "")
+            ]
             return await evaluate(client, rows)
 
     with pytest.raises(BadRequest, match=r"refuses every call: .*no json_schema here"):
@@ -203,5 +229,10 @@ def test_evaluate_with_a_judge_that_is_away(chat_server: Any, tmp_path: Path) ->
     prediction = Prediction(prompt="p", type="t", length=1, response="text")
     with pytest.raises(ServerError, match="cannot be reached"):
         evaluate_with(
-            endpoint_settings(server.base_url), [prediction], tmp_path, seed=1, threads=None
+            endpoint_settings(server.base_url),
+            [prediction],
+            tmp_path,
+            judged=None,
+            seed=1,
+            threads=None,
         )

@@ -1,4 +1,6 @@
 import copy
+import json
+import runpy
 import signal
 import subprocess
 import sys
@@ -15,7 +17,7 @@ from torch.nn import functional
 from transformers import AutoModelForCausalLM
 
 from longwriter.errors import TrainingError
-from longwriter.records import Message, TrainingRow
+from longwriter.records import Message, TrainingRow, write_jsonl
 from longwriter.settings import Settings, Workspace
 from longwriter.tracking import stage_run
 from longwriter.training import sft, trainer
@@ -284,10 +286,27 @@ def test_killed_training_goes_on_from_its_last_whole_checkpoint(
     capfd.readouterr()
     trained, metrics = train(base, tmp_path / "killed", settings, root)
     assert f"going on from {folder}/checkpoint-2\n" in capfd.readouterr().out
-    assert trained.steps == 2
+    assert trained.share == 0.5
     assert metrics["steps"] == 4
     assert weights(tmp_path / "killed") == weights(whole)
-    assert trained.checkpoints == folder  # the stage removes it when all is written
+
+
+def test_the_stage_removes_its_checkpoints_and_a_resume_with_no_step_left_has_no_rate(
+    base: Path, settings: Settings, tmp_path: Path
+) -> None:
+    stage = runpy.run_path(str(CHECKOUT / "stages/sft.py"))["sft"]
+    work = Workspace(tmp_path, tmp_path)
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models/base").symlink_to(base)
+    write_jsonl(tmp_path / "data/sft/train.jsonl", ROWS)
+    train(base, tmp_path / "models/sft", settings, tmp_path)
+    [folder] = (tmp_path / "cache/checkpoints").iterdir()
+    assert (folder / "checkpoint-4").exists()  # train() leaves them: its metrics are not written
+
+    stage(settings, work)
+    assert not folder.exists()
+    metrics = json.loads((tmp_path / "metrics/sft.json").read_text())
+    assert (metrics["steps"], metrics["tokens_per_s"]) == (4, None)
 
 
 def test_a_loss_that_is_no_number_is_an_error(

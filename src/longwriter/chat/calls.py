@@ -10,6 +10,7 @@ from tqdm import tqdm
 from longwriter.chat.client import ChatClient
 from longwriter.chat.servers import serve
 from longwriter.chat.settings import ServerSettings
+from longwriter.errors import CallError
 
 T = TypeVar("T")
 
@@ -33,6 +34,33 @@ async def all_at_once(jobs: Sequence[Coroutine[Any, Any, T]], what: str) -> list
         except ExceptionGroup as errors:
             raise errors.exceptions[0] from None
     return [task.result() for task in tasks]
+
+
+async def all_or_none(jobs: Sequence[Coroutine[Any, Any, T]], what: str) -> list[T]:
+    """`all_at_once`, but a job that fails alone cancels no other: all are tried before it is
+    raised, so another run repeats the failed only.
+
+    Raises:
+        CallError: a job failed. The class is the first failure's.
+        ServerError: every call would fail; finished calls are kept.
+    """
+
+    async def tried(job: Coroutine[Any, Any, T]) -> T | CallError:
+        try:
+            return await job
+        except CallError as error:
+            return error
+
+    results = await all_at_once([tried(job) for job in jobs], what)
+    failures = [result for result in results if isinstance(result, CallError)]
+    if failures:
+        first = failures[0]
+        raise type(first)(
+            f"{len(failures)} of {len(results)} calls of {what} failed; the first: "
+            f"{type(first).__name__}: {first}. Finished calls are kept: the same command asks for "
+            "the missing ones only."
+        )
+    return [result for result in results if not isinstance(result, CallError)]
 
 
 def with_client(

@@ -29,6 +29,9 @@ from longwriter.records import Usage
 
 Messages = list[dict[str, str]]
 
+SEEDS_APART = 10_000
+"""Between the seeds of two runs: a call samples fewer times, so no two runs share a sample."""
+
 
 @dataclass(frozen=True)
 class Completion:
@@ -146,7 +149,7 @@ class ChatClient:
             "max_tokens": max_tokens or self.settings.max_tokens,
             "temperature": self.settings.temperature if temperature is None else temperature,
             "top_p": self.settings.top_p,
-            "seed": self._seed + sample,
+            "seed": self._seed * SEEDS_APART + sample,
         }
         if stop:
             request["stop"] = list(stop)

@@ -4,11 +4,11 @@ import re
 from pathlib import Path
 from statistics import fmean
 
-from longwriter.chat.calls import all_at_once
+from longwriter.chat.calls import all_or_none
 from longwriter.chat.client import ChatClient
 from longwriter.chat.servers import digest
 from longwriter.chat.settings import ServerKind
-from longwriter.errors import CallError, DataError
+from longwriter.errors import DataError
 from longwriter.evaluation.settings import BenchSettings, PredictSettings
 from longwriter.records import BenchmarkPrompt, Prediction, read_jsonl
 from longwriter.text import count_words
@@ -54,30 +54,16 @@ async def predict(client: ChatClient, prompts: list[BenchmarkPrompt]) -> list[Pr
     """One answer a prompt, in the prompts' order and with their fields, all asked for at once.
 
     Each prompt is one user message, sampled as the client's settings say. An empty answer is an
-    answer. All calls are tried before a failure is raised, so another run repeats the failed only.
+    answer, a missing one is an error: a benchmark with holes is no benchmark.
 
     Raises:
-        CallError: a prompt has no answer: a benchmark with holes is no benchmark. The class is
-            the first failure's.
-        ServerError: every call would fail.
+        CallError, ServerError: as `all_or_none`.
     """
-    answers = await all_at_once([_answer(client, prompt) for prompt in prompts], "predict")
-    failures = [answer for answer in answers if isinstance(answer, CallError)]
-    if failures:
-        first = failures[0]
-        raise type(first)(
-            f"{len(failures)} of {len(prompts)} prompts have no answer; the first: "
-            f"{type(first).__name__}: {first}. Finished calls are kept: the same command asks "
-            "for the missing ones only."
-        )
-    return [answer for answer in answers if isinstance(answer, Prediction)]
+    return await all_or_none([_answer(client, prompt) for prompt in prompts], "predict")
 
 
-async def _answer(client: ChatClient, prompt: BenchmarkPrompt) -> Prediction | CallError:
-    try:
-        completion = await client.complete([{"role": "user", "content": prompt.prompt}])
-    except CallError as error:
-        return error
+async def _answer(client: ChatClient, prompt: BenchmarkPrompt) -> Prediction:
+    completion = await client.complete([{"role": "user", "content": prompt.prompt}])
     answer = {
         "response": completion.text,
         "response_length": count_words(completion.text),

@@ -99,8 +99,20 @@ def quality_score(scores: Mapping[str, int]) -> float:
     return to_percent(fmean(scores[dimension] for dimension in DIMENSIONS))
 
 
+def ungraded(prediction: Prediction, unscored: str | None) -> Judgement:
+    """The prediction with S_l, without grades, and why it has none."""
+    written = count_words(prediction.response)
+    score = {
+        "response_length": written,
+        "length_score": length_score(prediction.length, written),
+        "scores": None,
+        "unscored": unscored,
+    }
+    return Judgement.model_validate(prediction.model_dump() | score)
+
+
 async def judge(client: ChatClient, prediction: Prediction) -> Judgement:
-    """The prediction with S_l and either the judge's grades or the reason why there are none.
+    """`ungraded`, with the judge's grades or the reason why there are none.
 
     Nobody is asked about an empty response: it has the lowest grade in every dimension.
 
@@ -108,16 +120,7 @@ async def judge(client: ChatClient, prediction: Prediction) -> Judgement:
         TransientError: the server's trouble; a grade may be had later.
         ServerError: every call would fail.
     """
-    written = count_words(prediction.response)
-    judgement = Judgement.model_validate(
-        prediction.model_dump()
-        | {
-            "response_length": written,
-            "length_score": length_score(prediction.length, written),
-            "scores": None,
-            "unscored": None,
-        }
-    )
+    judgement = ungraded(prediction, None)
     if not prediction.response.strip():
         judgement.scores = dict.fromkeys(DIMENSIONS, min(GRADES))
         return judgement

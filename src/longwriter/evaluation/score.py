@@ -7,45 +7,42 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from longwriter.chat.calls import all_at_once, with_client
+from longwriter.chat.calls import all_or_none, with_client
 from longwriter.chat.client import ChatClient
 from longwriter.chat.settings import ServerSettings
-from longwriter.errors import BadRequest, DataError, TransientError
-from longwriter.evaluation.quality import DIMENSIONS, judge, quality_score, to_percent
+from longwriter.errors import BadRequest, DataError
+from longwriter.evaluation.quality import DIMENSIONS, judge, quality_score, to_percent, ungraded
 from longwriter.evaluation.repetition import repeated_ngrams
 from longwriter.evaluation.statistics import Interval, interval, paired
 from longwriter.records import Judgement, Prediction
 
 
-async def evaluate(client: ChatClient, predictions: Sequence[Prediction]) -> list[Judgement]:
+async def evaluate(
+    client: ChatClient, predictions: Sequence[Prediction], judged: int | None = None
+) -> list[Judgement]:
     """A judgement for each prediction, in their order, all asked for at once.
 
-    All are tried before a failure is raised, so another run repeats the failed only.
+    Args:
+        judged: grade only so many, evenly spread over the predictions, so that the same prompts
+            are graded for every model; the others are unscored as NotAsked. None: all.
 
     Raises:
         TransientError: the server's trouble kept a prediction from being judged.
         BadRequest: the server refuses every call.
         ServerError: the judge cannot be reached; finished calls are kept.
     """
-
-    async def tried(prediction: Prediction) -> Judgement | TransientError:
-        try:
-            return await judge(client, prediction)
-        except TransientError as error:
-            return error
-
-    results = await all_at_once([tried(prediction) for prediction in predictions], "eval")
-    failures = [result for result in results if isinstance(result, TransientError)]
-    if failures:
-        raise type(failures[0])(
-            f"{len(failures)} of {len(results)} answers are not judged; the first: {failures[0]}. "
-            "Finished calls are kept: the same command asks for the missing ones only."
-        )
-    judgements = [result for result in results if isinstance(result, Judgement)]
-    reasons = [row.unscored or "" for row in judgements]
-    if reasons and all(reason.startswith(BadRequest.__name__) for reason in reasons):
-        raise BadRequest(f"the judge refuses every call: {reasons[0]}")
-    return judgements
+    count = len(predictions) if judged is None else judged
+    places = sorted({place * len(predictions) // count for place in range(count)})
+    graded = await all_or_none([judge(client, predictions[place]) for place in places], "eval")
+    asked = [row for row in graded if row.response.strip()]
+    if asked and all(_reason(row) == BadRequest.__name__ for row in asked):
+        raise BadRequest(f"the judge refuses every call: {asked[0].unscored}")
+    rows = [
+        ungraded(prediction, f"NotAsked: bench.judged is {judged}") for prediction in predictions
+    ]
+    for place, row in zip(places, graded, strict=True):
+        rows[place] = row
+    return rows
 
 
 def evaluate_with(
@@ -53,12 +50,17 @@ def evaluate_with(
     predictions: Sequence[Prediction],
     cache: Path,
     *,
+    judged: int | None,
     seed: int,
     threads: int | None,
 ) -> list[Judgement]:
     """`evaluate` with the judge that `settings` name, served as long as it takes."""
     return with_client(
-        lambda client: evaluate(client, predictions), settings, cache, seed=seed, threads=threads
+        lambda client: evaluate(client, predictions, judged),
+        settings,
+        cache,
+        seed=seed,
+        threads=threads,
     )
 
 
@@ -83,15 +85,15 @@ def summarise(
 
     s_l = interval([row.length_score for row in judgements], resamples, seed)
     s_q = interval(_qualities(judgements), resamples, seed)
-    reasons = _reasons(judgements)
+    unscored = [row for row in judgements if row.unscored is not None]
     shortest_first = sorted(judgements, key=lambda row: row.length)
     summary = {
         "S_l": s_l and s_l.mean,
         "S_q": s_q and s_q.mean,
         "S_bar": s_l and s_q and (s_l.mean + s_q.mean) / 2,
         "n": len(judgements),
-        "unscored": len(reasons),
-        "unscored_reasons": dict(Counter(reason.partition(":")[0] for reason in reasons)),
+        "unscored": len(unscored),
+        "unscored_reasons": dict(Counter(map(_reason, unscored))),
         "cut_off": sum(row.finish_reason == "length" for row in judgements),
         "mean_words": fmean(row.response_length for row in judgements),
         "intervals": {"S_l": _bounds(s_l), "S_q": _bounds(s_q)},
@@ -158,8 +160,9 @@ def _qualities(rows: Sequence[Judgement]) -> list[float]:
     return [quality_score(row.scores) for row in rows if row.scores is not None]
 
 
-def _reasons(rows: Sequence[Judgement]) -> list[str]:
-    return [row.unscored for row in rows if row.unscored is not None]
+def _reason(row: Judgement) -> str:
+    """Name of the error's class; empty where there are grades."""
+    return (row.unscored or "").partition(":")[0]
 
 
 def _dimensions(rows: Sequence[Judgement]) -> dict[str, float | None]:
@@ -175,7 +178,7 @@ def _group(rows: Sequence[Judgement], resamples: int, seed: int) -> dict[str, An
         "S_l": s_l and s_l.mean,
         "S_q": fmean(qualities) if qualities else None,
         "n": len(rows),
-        "unscored": len(_reasons(rows)),
+        "unscored": len(rows) - len(qualities),
         "interval_S_l": _bounds(s_l),
     }
 

@@ -15,6 +15,8 @@ class BenchSettings:
     """Checksum that the file must have; null: not checked."""
     limit: int | None = bounded(ge=1)
     """Use the first `limit` prompts; null: all."""
+    judged: int | None = bounded(ge=1)
+    """How many of a model's answers the judge grades, evenly spread; null: all. S_l is over all."""
     length_bins: list[int]
     """Lower edges, in required words, of the length bins that scores are shown by."""
     resamples: int = bounded(ge=100)

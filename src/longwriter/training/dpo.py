@@ -52,7 +52,6 @@ def train(
     trained = run(without_prints(trainer), folder)
     save(trainer.model.merge_and_unload(), tokenizer, path)
 
-    share = trained.steps / max(1, trainer.state.max_steps)
     last = trained.curve[-1]
     return trained, {
         "pairs": len(pairs),
@@ -62,7 +61,7 @@ def train(
         "final_reward_margin": round(last["rewards/margins"], 4),
         "final_reward_accuracy": round(last["rewards/accuracies"], 4),
         "seconds": round(trained.seconds, 1),
-        "tokens_per_s": round(tokens * dpo.num_train_epochs * share / trained.seconds, 1),
+        "tokens_per_s": trained.rate(tokens * dpo.num_train_epochs),
         "peak_memory_mb": round(trained.peak_memory_mb),
     }
 

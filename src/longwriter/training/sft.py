@@ -49,8 +49,6 @@ def train(
 
     tokens = sum(len(row["input_ids"]) for row in tokenized)
     targets = sum(sum(row["completion_mask"]) for row in tokenized)
-    share = trained.steps / max(1, trainer.state.max_steps)
-    seen = tokens * settings.sft.num_train_epochs * share
     return trained, {
         "rows": len(rows),
         "sequences": len(trainer.train_dataset),
@@ -60,7 +58,7 @@ def train(
         "steps": trainer.state.global_step,
         "train_loss": round(trained.train_loss, 4),
         "seconds": round(trained.seconds, 1),
-        "tokens_per_s": round(seen / trained.seconds, 1),
+        "tokens_per_s": trained.rate(tokens * settings.sft.num_train_epochs),
         "peak_memory_mb": round(trained.peak_memory_mb),
     }
 
@@ -80,7 +78,7 @@ def tokenize(row: TrainingRow, tokenizer: Any, max_length: int) -> dict[str, lis
     if len(ids) > max_length:
         raise TrainingError(
             f"row {row.id}: {len(ids)} tokens, and sft.max_length is {max_length}; raise it in "
-            "conf/sft/, or have the filter drop such rows: a row is never cut"
+            "conf/sft/, or ask for shorter texts: a row is never cut"
         )
     if tokenizer.eos_token_id not in ids[len(prompt) :]:
         raise TrainingError(f"row {row.id}: the chat template ends no turn with the end-of-text")

@@ -25,14 +25,18 @@ class Trained:
     """TRL's log, one entry every logging_steps: `step`, `loss`, `learning_rate`, …"""
     seconds: float
     """Wall time of this process's optimiser steps; steps before a resume are not in it."""
-    steps: int
-    """Optimiser steps of this process."""
+    share: float
+    """Optimiser steps of this process, of all; 0 where a resumed run had none left."""
     train_loss: float
     """Mean of the logged losses."""
     checkpoints: Path
     """Folder of the run's checkpoints, to be removed when all that the run leaves is written."""
     peak_memory_mb: float
     """Most memory held, in MiB: on the GPU where there is one, else of the process."""
+
+    def rate(self, tokens: int) -> float | None:
+        """Tokens/s of this process, for a whole run of `tokens`; None where it made no step."""
+        return round(tokens * self.share / self.seconds, 1) if self.share else None
 
 
 def bf16_here() -> bool:
@@ -107,7 +111,7 @@ def run(trainer: Any, folder: Path) -> Trained:
     return Trained(
         curve=curve,
         seconds=result.metrics["train_runtime"],
-        steps=trainer.state.global_step - first,
+        share=1 - first / trainer.state.global_step,
         train_loss=sum(losses) / len(losses),
         checkpoints=folder,
         peak_memory_mb=_peak_memory_mb(),
