@@ -62,7 +62,7 @@ def teacher(
     point; status 500 beyond."""
 
     def answer(request: dict[str, Any]) -> Answer:
-        asked, sample = str(request["messages"][-1]["content"]), request["seed"] - 7
+        asked, sample = str(request["messages"][-1]["content"]), request["seed"] - 70_000
         if "response_format" in request:
             return (plans or {PROMPT: PLAN})[asked.split("\n\n")[0]]
         point = asked.split("Its point: ")[-1].split("要点：")[-1]

@@ -168,7 +168,11 @@ def test_make_plan(
     chat_server: Any, open_client: Any, length: int | None, budgets: list[int]
 ) -> None:
     good = json.dumps({"plan": [A | {"word_count": 400}, B | {"word_count": 200}]})
-    answers = {7: "I would write about alpha.", 8: completion(good, "length"), 9: good}
+    answers = {
+        70_000: "I would write about alpha.",
+        70_001: completion(good, "length"),
+        70_002: good,
+    }
     server = chat_server(lambda request: answers[request["seed"]])
     instruction, usage = Instruction(prompt="Write about alpha.", length=length), Usage()
 
@@ -216,7 +220,7 @@ def test_a_request_too_long_for_max_steps_is_not_asked_for(
 
 
 def test_no_usable_plan(chat_server: Any, open_client: Any) -> None:
-    server = chat_server(lambda request: "no" if request["seed"] < 9 else "never")
+    server = chat_server(lambda request: "no" if request["seed"] < 70_002 else "never")
 
     async def run() -> list[Step]:
         async with open_client(server) as client:

@@ -126,7 +126,7 @@ def test_predict_with_an_endpoint(chat_server: Any, tmp_path: Path) -> None:
     server = chat_server(lambda request: "fine")
     rows = predict_with(tmp_path / "none", student(server.base_url), tmp_path)
     assert [row.response for row in rows] == ["fine"] * 5
-    assert {request["seed"] for request in server.requests} == {3}
+    assert {request["seed"] for request in server.requests} == {30_000}
 
 
 def test_predict_serves_the_checkpoint(tmp_path: Path) -> None:
@@ -184,7 +184,12 @@ def test_chosen_benchmark(tmp_path: Path) -> None:
 
     def chosen(given: str | None, sha256: str, limit: int | None = None) -> list[BenchmarkPrompt]:
         bench = BenchSettings(
-            path="bench.jsonl", sha256=sha256, limit=limit, length_bins=[0], resamples=100
+            path="bench.jsonl",
+            sha256=sha256,
+            limit=limit,
+            judged=None,
+            length_bins=[0],
+            resamples=100,
         )
         return chosen_benchmark(PredictSettings(model=None, benchmark=given), bench, tmp_path)
 

@@ -123,7 +123,7 @@ def test_other_instructions_change_no_pair() -> None:
 
 def test_samples_of_every_instruction(chat_server: Any, open_client: Any) -> None:
     def answer(request: dict[str, Any]) -> Answer:
-        sample = request["seed"] - 7
+        sample = request["seed"] - 70_000
         time.sleep(0.02 * (4 - sample))  # the first sample is answered last
         return completion("word " * (10 * sample), "length" if sample == 3 else "stop")
 
@@ -151,7 +151,7 @@ def test_samples_of_every_instruction(chat_server: Any, open_client: Any) -> Non
         for sample, score in enumerate([0.0, 50.0, 100.0, pytest.approx(100 * 5 / 6)])
     ]
     asked = sorted((r["messages"][0]["content"], r["seed"]) for r in server.requests)
-    assert asked == [(prompt, seed) for prompt in "pq" for seed in (7, 8, 9, 10)]
+    assert asked == [(prompt, seed) for prompt in "pq" for seed in range(70_000, 70_004)]
     assert {(r["temperature"], r["max_tokens"]) for r in server.requests} == {(0.9, 55)}
     # The samples are other calls: a second run makes none of them again.
     server.requests.clear()
@@ -161,7 +161,7 @@ def test_samples_of_every_instruction(chat_server: Any, open_client: Any) -> Non
 
 def test_a_missing_sample_fails_the_run(chat_server: Any, open_client: Any) -> None:
     no = (400, b'{"error": {"message": "context size"}}')
-    server = chat_server(lambda request: no if request["seed"] == 9 else "fine")
+    server = chat_server(lambda request: no if request["seed"] == 70_002 else "fine")
 
     async def run() -> list[Candidate]:
         async with open_client(server) as client:
