@@ -120,7 +120,9 @@ def test_the_embedded_model(tmp_path: Path) -> None:
     async def ask(address: Address) -> tuple[Any, Any]:
         async with ChatClient.open(settings, address, tmp_path, seed=1) as client:
             return await asyncio.gather(
-                client.complete([{"role": "user", "content": "Count from one to ten."}]),
+                client.complete(
+                    [{"role": "user", "content": "Tell the history of tea in 900 words."}]
+                ),
                 client.complete(
                     [{"role": "user", "content": "Which colour has grass? Answer in JSON."}],
                     schema=SCHEMA,

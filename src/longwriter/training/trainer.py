@@ -34,7 +34,7 @@ class Trained:
     peak_memory_mb: float
     """Most memory held, in MiB: on the GPU where there is one, else of the process."""
 
-    def rate(self, tokens: int) -> float | None:
+    def rate(self, tokens: float) -> float | None:
         """Tokens/s of this process, for a whole run of `tokens`; None where it made no step."""
         return round(tokens * self.share / self.seconds, 1) if self.share else None
 
