@@ -6,7 +6,7 @@ from longwriter.agentwrite.agent import Outcome, describe, write_drafts
 from longwriter.chat.calls import with_client
 from longwriter.chat.client import ChatClient
 from longwriter.errors import DataError
-from longwriter.records import Instruction, read_jsonl, write_json, write_jsonl
+from longwriter.records import Instruction, read_jsonl, replacing, write_json, write_jsonl
 from longwriter.settings import Settings, Workspace, run_stage
 from longwriter.tracking import log_metrics, stage_run
 
@@ -18,6 +18,8 @@ def agentwrite(settings: Settings, work: Workspace) -> None:
     seed = settings.runtime.seed
 
     drafts = work.output("data/agentwrite/drafts.jsonl")
+    failures = drafts.with_name("failures.jsonl")
+    outputs = drafts, failures, work.output("metrics/agentwrite.json")
 
     async def write(client: ChatClient) -> tuple[Outcome, dict[str, Any]]:
         outcome = await write_drafts(client, instructions, settings.agentwrite)
@@ -33,13 +35,14 @@ def agentwrite(settings: Settings, work: Workspace) -> None:
                 f"none of {len(outcome.failures)} drafts is complete; the first, {first.id}: "
                 f"{first.step}: {first.error}: {first.detail}"
             )
-        write_jsonl(drafts, outcome.drafts)
-        write_jsonl(drafts.with_name("failures.jsonl"), outcome.failures)
-        write_json(work.output("metrics/agentwrite.json"), metrics)
+        with replacing(*outputs) as (good, bad, numbers):
+            write_jsonl(good, outcome.drafts)
+            write_jsonl(bad, outcome.failures)
+            write_json(numbers, metrics)
         log_metrics(metrics)
     print(f"{len(instructions)} of the {len(given)} instructions in {path}")
     print(f"{metrics['drafts']} drafts, {metrics['words']} words: {drafts}")
-    print(f"{metrics['failures']} failures: {drafts.with_name('failures.jsonl')}")
+    print(f"{metrics['failures']} failures: {failures}")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import shutil
 
-from longwriter.records import Pair, read_jsonl, write_json
+from longwriter.records import Pair, read_jsonl, replacing, write_json
 from longwriter.settings import Settings, Workspace, run_stage
 from longwriter.tracking import log_metrics, stage_run
 from longwriter.training.dpo import train
@@ -11,10 +11,14 @@ from longwriter.training.dpo import train
 def dpo(settings: Settings, work: Workspace) -> None:
     pairs = read_jsonl(work.input(settings.dpo.pairs, "data/dpo/pairs.jsonl"), Pair)
     path = work.output("models/dpo")
-    with stage_run("dpo", settings, work, ["student", "dpo"]):
-        trained, metrics = train(work.root / "models/sft", pairs, path, settings, work)
-        write_json(work.output("metrics/dpo.json"), metrics)
-        write_json(work.output("metrics/dpo_curve.json"), trained.curve)
+    outputs = path, work.output("metrics/dpo.json"), work.output("metrics/dpo_curve.json")
+    with (
+        stage_run("dpo", settings, work, ["student", "dpo"]),
+        replacing(*outputs) as (model, numbers, curve),
+    ):
+        trained, metrics = train(work.root / "models/sft", pairs, model, settings, work)
+        write_json(numbers, metrics)
+        write_json(curve, trained.curve)
         log_metrics(metrics)
     shutil.rmtree(trained.checkpoints, ignore_errors=True)
     print(f"{metrics['pairs']} pairs, reward margin {metrics['final_reward_margin']}")

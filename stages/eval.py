@@ -1,33 +1,43 @@
 """Score one model's predictions for length and quality (stage `eval`)."""
 
-from longwriter.evaluation.score import evaluate_with, headline, summarise
-from longwriter.records import Prediction, read_jsonl, write_json, write_jsonl
+from longwriter.chat.calls import with_client
+from longwriter.chat.client import ChatClient
+from longwriter.evaluation.score import evaluate, headline, summarise
+from longwriter.records import (
+    Judgement,
+    Prediction,
+    read_jsonl,
+    replacing,
+    write_json,
+    write_jsonl,
+)
 from longwriter.settings import Settings, Workspace, run_stage
 from longwriter.tracking import log_metrics, stage_run
 
 
-def evaluate(settings: Settings, work: Workspace) -> None:
+def eval_stage(settings: Settings, work: Workspace) -> None:
     source = work.input(settings.eval.predictions, "data/predictions/dpo.jsonl")
     predictions = read_jsonl(source, Prediction)
     rows = work.output(f"data/judgements/{source.stem}.jsonl")
     metrics = work.output(f"metrics/eval/{source.stem}.json")
     seed, bench = settings.runtime.seed, settings.bench
+
+    async def grade(client: ChatClient) -> tuple[list[Judgement], dict[str, float]]:
+        return await evaluate(client, predictions, bench.judged), client.spent
+
     with stage_run(f"eval {source.stem}", settings, work, ["judge", "bench", "eval"]):
-        judgements = evaluate_with(
-            settings.judge,
-            predictions,
-            work.cache,
-            judged=bench.judged,
-            seed=seed,
-            threads=settings.runtime.threads,
+        judgements, spent = with_client(
+            grade, settings.judge, work.cache, seed=seed, threads=settings.runtime.threads
         )
         summary = summarise(judgements, bench.length_bins, bench.resamples, seed)
-        write_jsonl(rows, judgements)
-        write_json(metrics, summary)
+        summary["judge"] = spent
+        with replacing(rows, metrics) as (graded, numbers):
+            write_jsonl(graded, judgements)
+            write_json(numbers, summary)
         log_metrics(summary)
     print(headline(summary))
     print(f"{metrics}, row by row: {rows}")
 
 
 if __name__ == "__main__":
-    run_stage(evaluate)
+    run_stage(eval_stage)

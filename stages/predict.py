@@ -1,5 +1,6 @@
 """Write the benchmark's answers with one model (stage `predict`)."""
 
+from longwriter.chat.client import ChatClient
 from longwriter.chat.settings import ServerKind
 from longwriter.errors import SettingsError
 from longwriter.evaluation.predict import (
@@ -8,7 +9,7 @@ from longwriter.evaluation.predict import (
     predict,
     predictions_name,
 )
-from longwriter.records import write_jsonl
+from longwriter.records import Prediction, write_jsonl
 from longwriter.settings import Settings, Workspace, run_stage
 from longwriter.tracking import log_metrics, stage_run
 from longwriter.training.gguf import with_student
@@ -29,9 +30,13 @@ def predict_stage(settings: Settings, work: Workspace) -> None:
     prompts = chosen_benchmark(settings.predict, settings.bench, work.root)
     name = predictions_name(settings.predict, settings.student)
     path = work.output(f"data/predictions/{name}.jsonl")
+
+    async def answer(client: ChatClient) -> tuple[list[Prediction], dict[str, float]]:
+        return await predict(client, prompts), client.spent
+
     with stage_run(f"predict {name}", settings, work, ["student", "bench", "predict"]):
-        predictions = with_student(
-            lambda client: predict(client, prompts),
+        predictions, spent = with_student(
+            answer,
             checkpoint,
             settings.student,
             work.cache,
@@ -39,7 +44,7 @@ def predict_stage(settings: Settings, work: Workspace) -> None:
             threads=settings.runtime.threads,
         )
         write_jsonl(path, predictions)
-        metrics = describe(predictions)
+        metrics = describe(predictions) | spent
         log_metrics(metrics)
     print(f"{metrics['n']} predictions, {metrics['cut_off']} cut off by max_tokens: {path}")
 

@@ -2,7 +2,7 @@
 
 import shutil
 
-from longwriter.records import TrainingRow, read_jsonl, write_json
+from longwriter.records import TrainingRow, read_jsonl, replacing, write_json
 from longwriter.settings import Settings, Workspace, run_stage
 from longwriter.tracking import log_metrics, stage_run
 from longwriter.training.sft import train
@@ -11,10 +11,14 @@ from longwriter.training.sft import train
 def sft(settings: Settings, work: Workspace) -> None:
     rows = read_jsonl(work.input(settings.sft.data, "data/sft/train.jsonl"), TrainingRow)
     path = work.output("models/sft")
-    with stage_run("sft", settings, work, ["student", "sft"]):
-        trained, metrics = train(work.root / "models/base", rows, path, settings, work)
-        write_json(work.output("metrics/sft.json"), metrics)
-        write_json(work.output("metrics/sft_curve.json"), trained.curve)
+    outputs = path, work.output("metrics/sft.json"), work.output("metrics/sft_curve.json")
+    with (
+        stage_run("sft", settings, work, ["student", "sft"]),
+        replacing(*outputs) as (model, numbers, curve),
+    ):
+        trained, metrics = train(work.root / "models/base", rows, model, settings, work)
+        write_json(numbers, metrics)
+        write_json(curve, trained.curve)
         log_metrics(metrics)
     shutil.rmtree(trained.checkpoints, ignore_errors=True)
     print(

@@ -1,5 +1,7 @@
 """Fixtures that several tests share. HTTP is real: a server on loopback, no network."""
 
+import os
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -39,3 +41,18 @@ def open_client(tmp_path: Path) -> Callable[..., AbstractAsyncContextManager[Cha
         return ChatClient.open(settings, address, tmp_path / "cache", seed=7)
 
     return start
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder on a disk of 64 KiB."""
+    if os.geteuid():
+        pytest.skip("mounting a tmpfs needs root")
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
+    done = subprocess.run(mount, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"a tmpfs cannot be mounted here: {done.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)

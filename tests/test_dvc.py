@@ -388,6 +388,22 @@ def test_malformed_drafts_end_with_one_line_and_change_nothing(root: Path, tmp_p
         assert files_of(out, "data", "metrics") == before
 
 
+def test_a_full_disk_ends_with_one_line_and_changes_nothing(
+    root: Path, tmp_path: Path, small_disk: Path
+) -> None:
+    drafts = write_rows(tmp_path / "drafts.jsonl", DRAFTS)
+    command = ["python", "stages/filter.py", f"filter.drafts={drafts}"]
+    succeed(root, *command, f"hydra.run.dir={small_disk}")
+    before = files_of(small_disk, "data", "metrics")
+    # The kept rows would fit, the rejected one does not.
+    write_rows(drafts, [DRAFTS[0], DRAFTS[1] | {"id": "long", "response": "too long " * 20_000}])
+    done = run(root, *command, f"hydra.run.dir={small_disk}")
+    assert done.returncode == 1
+    [line] = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert line.endswith("No space left on device. Earlier outputs are as they were.")
+    assert files_of(small_disk, "data", "metrics") == before
+
+
 def test_wrong_override_by_hand_is_named(root: Path, tmp_path: Path) -> None:
     out = f"hydra.run.dir={tmp_path}/out"
     for override in ("filter.min_wrods=3", "filter.min_words=-3", "filter.min_words=few"):

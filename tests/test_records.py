@@ -1,7 +1,5 @@
 import hashlib
 import json
-import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,27 +13,13 @@ from longwriter.records import (
     Record,
     TrainingRow,
     read_jsonl,
+    replacing,
     write_json,
     write_jsonl,
     write_text,
 )
 
 GOOD = b'{"prompt": "Write a poem."}\n'
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A folder on a disk of 64 KiB."""
-    if os.geteuid():
-        pytest.skip("mounting a tmpfs needs root")
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
-    done = subprocess.run(mount, capture_output=True, text=True)
-    if done.returncode:
-        pytest.skip(f"a tmpfs cannot be mounted here: {done.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
 
 
 def test_fields_the_row_does_not_name_are_kept(tmp_path: Path) -> None:
@@ -173,6 +157,30 @@ def test_the_old_file_stands_until_the_new_one_is_whole(tmp_path: Path) -> None:
     write_jsonl(path, rows())
     assert path.read_text().splitlines()[-1] == '{"n": 9999}'
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_several_outputs_take_their_places_together_or_not_at_all(tmp_path: Path) -> None:
+    file, folder = tmp_path / "new/a.txt", tmp_path / "b"
+    folder.mkdir()
+    (folder / "old").touch()
+    (tmp_path / ".b.tmp").mkdir()  # what a kill left
+    (tmp_path / ".b.tmp/stale").touch()
+
+    def write(text: str, then: BaseException | None) -> None:
+        with replacing(file, folder) as (new_file, new_folder):
+            new_file.write_text(text)
+            new_folder.mkdir()
+            (new_folder / text).touch()
+            assert not file.exists() or file.read_text() == "first"
+            if then:
+                raise then
+
+    write("first", None)
+    with pytest.raises(KeyboardInterrupt):
+        write("second", KeyboardInterrupt())
+    found = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")}
+    assert found == {"new", "new/a.txt", "b", "b/first"}
+    assert file.read_text() == "first"
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "json", "text"])

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-import os
+import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -212,7 +212,7 @@ def check_ids(rows: Iterable[Instruction]) -> None:
 
 def write_jsonl(path: Path, rows: Iterable[Record]) -> None:
     """Writes `rows` to `path`, whole or not at all."""
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+    with replacing(path) as (temporary,), temporary.open("w", encoding="utf-8") as file:
         for row in rows:
             file.write(json.dumps(row.model_dump(), ensure_ascii=False) + "\n")
 
@@ -224,17 +224,31 @@ def write_json(path: Path, value: Any) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Writes `text` to `path`, whole or not at all."""
-    with replacing(path) as temporary:
+    with replacing(path) as (temporary,):
         temporary.write_text(text, encoding="utf-8")
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yields a temporary path beside `path` that takes its place when the block ends well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+def replacing(*paths: Path) -> Iterator[list[Path]]:
+    """Yields a temporary path beside each of `paths`. What the block writes there, files or
+    folders, takes their places when it ends well; else all of them are as they were."""
+    temporaries = [path.with_name(f".{path.name}.tmp") for path in paths]
+    for temporary in temporaries:
+        temporary.parent.mkdir(parents=True, exist_ok=True)
+        _remove(temporary)  # a kill may have left it
     try:
-        yield temporary
-        temporary.replace(path)
+        yield temporaries
+        for temporary, path in zip(temporaries, paths, strict=True):
+            if path.is_dir():
+                _remove(path)  # a folder takes the place of an empty one only
+            temporary.replace(path)
     finally:
-        temporary.unlink(missing_ok=True)
+        for temporary in temporaries:
+            _remove(temporary)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

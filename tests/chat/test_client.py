@@ -205,18 +205,18 @@ def test_usage_and_cost(chat_server: Any, open_client: Any) -> None:
     server = chat_server(script("three words here", "one"))
     part = Usage()
 
-    async def run() -> tuple[Usage, float, int]:
+    async def run() -> tuple[Usage, dict[str, float], int]:
         async with open_client(server, price_prompt=2.0, price_completion=8.0) as client:
             await client.complete(HELLO)
             await client.complete(HELLO, sample=1, usage=part)
             await client.complete(HELLO, usage=part)
-            return client.usage, client.cost, client.from_cache
+            return client.usage, client.spent, client.from_cache
 
-    usage, cost, from_cache = asyncio.run(run())
+    usage, spent, from_cache = asyncio.run(run())
     # 10 prompt tokens a call, 4 of them from the server's prefix cache; 3 + 1 + 3 words
     assert usage == Usage(calls=3, prompt_tokens=30, cached_prompt_tokens=12, completion_tokens=7)
     assert part == Usage(calls=2, prompt_tokens=20, cached_prompt_tokens=8, completion_tokens=4)
-    assert cost == pytest.approx((30 * 2 + 7 * 8) / 1e6)
+    assert spent == {**usage.model_dump(), "cost_usd": 0.000116}  # (30 · 2 + 7 · 8) / 1e6
     assert from_cache == 1
 
 

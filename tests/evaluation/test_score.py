@@ -1,17 +1,15 @@
 import asyncio
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
-from loopback import Answer, endpoint_settings
+from loopback import Answer
 
 from longwriter.errors import BadRequest, DataError, RateLimited, ServerError
 from longwriter.evaluation.quality import DIMENSIONS
 from longwriter.evaluation.score import (
     compare,
     evaluate,
-    evaluate_with,
     headline,
     language,
     length_label,
@@ -223,16 +221,14 @@ def test_a_judge_that_refuses_every_call_is_an_error(chat_server: Any, open_clie
         asyncio.run(run())
 
 
-def test_evaluate_with_a_judge_that_is_away(chat_server: Any, tmp_path: Path) -> None:
+def test_a_judge_that_is_away_is_an_error(chat_server: Any, open_client: Any) -> None:
     server = chat_server(lambda request: "")
     server.close()
-    prediction = Prediction(prompt="p", type="t", length=1, response="text")
+
+    async def run() -> list[Judgement]:
+        async with open_client(server) as client:
+            row = Prediction(prompt="p", type="t", length=1, response="text")
+            return await evaluate(client, [row])
+
     with pytest.raises(ServerError, match="cannot be reached"):
-        evaluate_with(
-            endpoint_settings(server.base_url),
-            [prediction],
-            tmp_path,
-            judged=None,
-            seed=1,
-            threads=None,
-        )
+        asyncio.run(run())

@@ -1,4 +1,6 @@
+import json
 import math
+import runpy
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -6,12 +8,12 @@ from typing import Any
 
 import pytest
 import torch
-from checkpoints import default_settings, packaged_tokenizer, write_tiny
+from checkpoints import CHECKOUT, default_settings, packaged_tokenizer, write_tiny
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from longwriter.errors import TrainingError
-from longwriter.records import Message, Pair
+from longwriter.records import Message, Pair, write_jsonl
 from longwriter.settings import Settings, Workspace
 from longwriter.tracking import stage_run
 from longwriter.training import dpo
@@ -39,6 +41,13 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tiny(tmp_path_factory.mktemp("tiny") / "sft", packaged_tokenizer())
 
 
+@pytest.fixture(autouse=True)
+def _own_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "DVC_ROOT", "DVC_STAGE", "DVC_EXP_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("LONGWRITER_CACHE", str(tmp_path / "cache"))
+
+
 @pytest.fixture
 def settings() -> Iterator[Settings]:
     """Three epochs of one optimiser step over both pairs."""
@@ -57,11 +66,8 @@ def settings() -> Iterator[Settings]:
 
 
 def test_starts_at_ln_2_learns_the_preference_and_saves_one_plain_model(
-    start: Path, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    start: Path, settings: Settings, tmp_path: Path
 ) -> None:
-    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "DVC_ROOT", "DVC_STAGE", "DVC_EXP_NAME"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("LONGWRITER_CACHE", str(tmp_path / "cache"))
     path, work = tmp_path / "dpo", Workspace(tmp_path, tmp_path)
     with stage_run("dpo", settings, work, []):
         trained, metrics = dpo.train(start, PAIRS, path, settings, work)
@@ -87,6 +93,21 @@ def test_starts_at_ln_2_learns_the_preference_and_saves_one_plain_model(
     assert type(model).__name__ == "LlamaForCausalLM"
     assert tokenizer.chat_template == AutoTokenizer.from_pretrained(start).chat_template
     assert trained.checkpoints.parent == tmp_path / "cache/checkpoints"
+
+
+def test_the_stage_writes_all_its_outputs_and_removes_its_checkpoints(
+    start: Path, settings: Settings, tmp_path: Path
+) -> None:
+    stage = runpy.run_path(str(CHECKOUT / "stages/dpo.py"))["dpo"]
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models/sft").symlink_to(start)
+    write_jsonl(tmp_path / "data/dpo/pairs.jsonl", PAIRS)
+    stage(settings, Workspace(tmp_path, tmp_path))
+    assert not list((tmp_path / "cache/checkpoints").iterdir())
+    assert json.loads((tmp_path / "metrics/dpo.json").read_text())["steps"] == 3
+    assert len(json.loads((tmp_path / "metrics/dpo_curve.json").read_text())) == 3
+    assert (tmp_path / "models/dpo/model.safetensors").exists()
+    assert not list(tmp_path.glob("models/.*"))
 
 
 def test_a_pair_that_does_not_fit_is_an_error(start: Path) -> None:

@@ -178,6 +178,5 @@ def describe(outcome: Outcome, client: ChatClient, resamples: int, seed: int) ->
         "words": sum(draft.response_length for draft in outcome.drafts),
         "S_l": mean and round(mean.mean, 4),
         "S_l_interval": mean and [round(mean.low, 4), round(mean.high, 4)],
-        **client.usage.model_dump(),
-        "cost_usd": round(client.cost, 6),
+        **client.spent,
     }

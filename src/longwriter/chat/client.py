@@ -83,13 +83,14 @@ class ChatClient:
             cache.close()
 
     @property
-    def cost(self) -> float:
-        """US dollars for all tokens counted so far, answers from the cache included."""
+    def spent(self) -> dict[str, float]:
+        """Calls, tokens and US dollars so far, answers from the cache included, for metrics."""
         prices = self.settings
-        return (
+        cost = (
             self.usage.prompt_tokens * prices.price_prompt
             + self.usage.completion_tokens * prices.price_completion
         ) / 1e6
+        return {**self.usage.model_dump(), "cost_usd": round(cost, 6)}
 
     async def complete(
         self,

@@ -3,13 +3,11 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from longwriter.chat.calls import all_or_none, with_client
+from longwriter.chat.calls import all_or_none
 from longwriter.chat.client import ChatClient
-from longwriter.chat.settings import ServerSettings
 from longwriter.errors import BadRequest, DataError
 from longwriter.evaluation.quality import DIMENSIONS, judge, quality_score, to_percent, ungraded
 from longwriter.evaluation.repetition import repeated_ngrams
@@ -43,25 +41,6 @@ async def evaluate(
     for place, row in zip(places, graded, strict=True):
         rows[place] = row
     return rows
-
-
-def evaluate_with(
-    settings: ServerSettings,
-    predictions: Sequence[Prediction],
-    cache: Path,
-    *,
-    judged: int | None,
-    seed: int,
-    threads: int | None,
-) -> list[Judgement]:
-    """`evaluate` with the judge that `settings` name, served as long as it takes."""
-    return with_client(
-        lambda client: evaluate(client, predictions, judged),
-        settings,
-        cache,
-        seed=seed,
-        threads=threads,
-    )
 
 
 def summarise(

@@ -237,6 +237,6 @@ def _legend(
 
 
 def _save(figure: Figure, path: Path, caption: str) -> Drawn:
-    with replacing(path) as temporary:
+    with replacing(path) as (temporary,):
         figure.savefig(temporary, format=path.suffix[1:], metadata={"Date": None})
     return Drawn(path, caption)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+from filelock import FileLock
 from numpy.typing import NDArray
 
 from longwriter.chat.calls import with_client
@@ -73,9 +74,11 @@ def gguf_of(checkpoint: Path, student: StudentSettings, cache: Path) -> Path:
     template = locate(student.checkpoint)
     content = "".join(map(digest, [template, *shards]))
     path = cache / "gguf" / f"{hashlib.sha256(content.encode()).hexdigest()[:32]}.gguf"
-    if not path.exists():
-        with replacing(path) as temporary:
-            write_gguf(shards, template, temporary)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):  # two stages may want the same file at once
+        if not path.exists():
+            with replacing(path) as (temporary,):
+                write_gguf(shards, template, temporary)
     return path
 
 

@@ -1,9 +1,6 @@
 """The student: where its starting checkpoint comes from, and how a checkpoint is read."""
 
-import shutil
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,21 +20,6 @@ def quiet_unless_terminal() -> None:
     if not sys.stderr.isatty():
         logging.disable_progress_bar()  # type: ignore[no-untyped-call]
         datasets.disable_progress_bars()
-
-
-@contextmanager
-def replacing_folder(path: Path) -> Iterator[Path]:
-    """Yields an empty folder beside `path` that takes its place when the block ends well."""
-    fresh = path.with_name(f".{path.name}.new")
-    shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir(parents=True)
-    try:
-        yield fresh
-    except BaseException:
-        shutil.rmtree(fresh, ignore_errors=True)
-        raise
-    shutil.rmtree(path, ignore_errors=True)
-    fresh.rename(path)
 
 
 def load(
@@ -65,10 +47,9 @@ def load(
 
 
 def save(model: Any, tokenizer: Any, path: Path) -> None:
-    """Writes weights as safetensors, configuration and tokenizer to the folder `path`, whole."""
-    with replacing_folder(path) as fresh:
-        model.save_pretrained(fresh)
-        tokenizer.save_pretrained(fresh)
+    """Writes weights as safetensors, configuration and tokenizer to the folder `path`."""
+    model.save_pretrained(path)
+    tokenizer.save_pretrained(path)
 
 
 def materialise(student: StudentSettings, path: Path) -> int:
