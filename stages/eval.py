@@ -29,8 +29,7 @@ def eval_stage(settings: Settings, work: Workspace) -> None:
         judgements, spent = with_client(
             grade, settings.judge, work.cache, seed=seed, threads=settings.runtime.threads
         )
-        summary = summarise(judgements, bench.length_bins, bench.resamples, seed)
-        summary["judge"] = spent
+        summary = summarise(judgements, bench.length_bins, bench.resamples, seed) | spent
         with replacing(rows, metrics) as (graded, numbers):
             write_jsonl(graded, judgements)
             write_json(numbers, summary)
