@@ -1,5 +1,6 @@
 """Direct preference optimisation with TRL: LoRA on the SFT model, merged when it is done."""
 
+import warnings
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ def train(
     from peft import LoraConfig
     from trl import DPOConfig, DPOTrainer
 
+    warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)  # peft's
     dpo = settings.dpo
     folder = checkpoint_folder(work, "dpo", dpo, settings, pairs, start)
     model, tokenizer = load(start, settings.student)

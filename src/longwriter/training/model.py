@@ -1,5 +1,6 @@
 """The student: where its starting checkpoint comes from, and how a checkpoint is read."""
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,12 +15,16 @@ if TYPE_CHECKING:
 
 def quiet_unless_terminal() -> None:
     """Takes away the progress bars of transformers and datasets where no one watches."""
+    if sys.stderr.isatty():
+        return
+    # For the bars that these two do not know of; read when tqdm is imported.
+    os.environ.setdefault("TQDM_DISABLE", "1")
+
     import datasets
     from transformers.utils import logging
 
-    if not sys.stderr.isatty():
-        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-        datasets.disable_progress_bars()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    datasets.disable_progress_bars()
 
 
 def load(
@@ -30,9 +35,9 @@ def load(
     Raises:
         TrainingError: the folder is no checkpoint, or has no chat template.
     """
+    quiet_unless_terminal()
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    quiet_unless_terminal()
     source = {"trust_remote_code": student.trust_remote_code, "local_files_only": True}
     try:
         tokenizer = AutoTokenizer.from_pretrained(checkpoint, **source)
@@ -62,10 +67,10 @@ def materialise(student: StudentSettings, path: Path) -> int:
         SettingsError: student.checkpoint names nothing that can be loaded, or the chat template's
             file is not there.
     """
+    quiet_unless_terminal()
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    quiet_unless_terminal()
     dtype = getattr(torch, student.dtype.value)
     source: dict[str, Any] = {"trust_remote_code": student.trust_remote_code}
     if student.checkpoint.endswith(".gguf"):
