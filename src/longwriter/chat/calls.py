@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 from tqdm import tqdm
 
 from longwriter.chat.client import ChatClient
-from longwriter.chat.servers import serve
-from longwriter.chat.settings import ServerSettings
+from longwriter.chat.quantised import quick
+from longwriter.chat.servers import locate, serve
+from longwriter.chat.settings import ServerKind, ServerSettings
 from longwriter.errors import CallError
 
 T = TypeVar("T")
@@ -82,8 +83,16 @@ def with_client(
     """
 
     async def open_and_work() -> T:
-        with serve(settings, gguf=gguf, threads=threads, version=version) as address:
+        with serve(
+            settings, gguf=gguf or _embedded(settings, cache), threads=threads, version=version
+        ) as address:
             async with ChatClient.open(settings, address, cache, seed) as client:
                 return await work(client)
 
     return asyncio.run(open_and_work())
+
+
+def _embedded(settings: ServerSettings, cache: Path) -> Path | None:
+    if settings.server is ServerKind.llama_cpp and settings.model:
+        return quick(locate(settings.model), cache)
+    return None

@@ -1,25 +1,23 @@
 """A checkpoint as a GGUF file, so that llama.cpp serves what was trained. Needs no torch."""
 
-import hashlib
-import logging
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-from filelock import FileLock
-from numpy.typing import NDArray
 
 from longwriter.chat.calls import with_client
 from longwriter.chat.client import ChatClient
+from longwriter.chat.quantised import Array, made_once, place, write_q8_0
 from longwriter.chat.servers import digest, locate
 from longwriter.chat.settings import ServerKind
 from longwriter.errors import DataError, SettingsError
-from longwriter.records import replacing
 from longwriter.training.settings import StudentSettings
 
-Array = NDArray[np.float32]
+if TYPE_CHECKING:
+    from gguf import GGUFReader
+
 T = TypeVar("T")
 
 
@@ -72,21 +70,12 @@ def gguf_of(checkpoint: Path, student: StudentSettings, cache: Path) -> Path:
             "template; serve the checkpoint elsewhere and set student.server=endpoint"
         )
     template = locate(student.checkpoint)
-    content = "".join(map(digest, [template, *shards]))
-    path = cache / "gguf" / f"{hashlib.sha256(content.encode()).hexdigest()[:32]}.gguf"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):  # two stages may want the same file at once
-        if not path.exists():
-            with replacing(path) as (temporary,):
-                write_gguf(shards, template, temporary)
-    return path
+    path = place(cache, [template, *shards])
+    return made_once(path, lambda new: write_gguf(shards, template, new))
 
 
 def write_gguf(shards: list[Path], template: Path, path: Path) -> None:
     """Writes a GGUF with the template's key-values and the shards' tensors, matrices as Q8_0.
-
-    Source: the GGUF specification and llama.cpp's conversion of Llama (q and k projections go from
-    Hugging Face's rotary order of rows to llama.cpp's; a tied output matrix is left out).
 
     Raises:
         DataError: the tensors are not those of the template.
@@ -94,13 +83,7 @@ def write_gguf(shards: list[Path], template: Path, path: Path) -> None:
     """
     import gguf
 
-    logging.getLogger("gguf").setLevel(logging.ERROR)
     reader = gguf.GGUFReader(template)
-    settings = {
-        key: field
-        for key, field in reader.fields.items()
-        if not key.startswith("GGUF.") and key not in ("general.architecture", "general.file_type")
-    }
     architecture = reader.fields["general.architecture"].contents()
     if architecture != "llama":  # others keep their rows of q and k in another order
         raise SettingsError(
@@ -108,17 +91,23 @@ def write_gguf(shards: list[Path], template: Path, path: Path) -> None:
             "can be written back to GGUF; serve the checkpoint elsewhere and set "
             "student.server=endpoint"
         )
-    writer = gguf.GGUFWriter(path, architecture)
-    writer.add_file_type(gguf.LlamaFileType.MOSTLY_Q8_0)
-    for key, field in settings.items():
-        sub_type = field.types[-1] if field.types[0] == gguf.GGUFValueType.ARRAY else None
-        writer.add_key_value(key, field.contents(), field.types[0], sub_type)
+    write_q8_0(reader, _renamed(shards, reader, template), path)
 
-    heads = reader.fields[f"{architecture}.attention.head_count"].contents()
-    kv_heads = reader.fields[f"{architecture}.attention.head_count_kv"].contents()
-    blocks = reader.fields[f"{architecture}.block_count"].contents()
-    kind = {name: key for key, name in gguf.MODEL_ARCH_NAMES.items()}[architecture]
-    names = gguf.get_tensor_name_map(kind, blocks)
+
+def _renamed(
+    shards: list[Path], reader: "GGUFReader", template: Path
+) -> Iterator[tuple[str, Array]]:
+    """The shards' tensors as the template calls and orders them.
+
+    Source: llama.cpp's conversion of Llama (q and k projections go from Hugging Face's rotary order
+    of rows to llama.cpp's; a tied output matrix is left out).
+    """
+    import gguf
+
+    heads = reader.fields["llama.attention.head_count"].contents()
+    kv_heads = reader.fields["llama.attention.head_count_kv"].contents()
+    blocks = reader.fields["llama.block_count"].contents()
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, blocks)
     wanted = {tensor.name: tuple(reversed(tensor.shape.tolist())) for tensor in reader.tensors}
     for name, tensor in _tensors(shards):
         target = names.get_name(name, try_suffixes=(".weight", ".bias"))
@@ -128,15 +117,9 @@ def write_gguf(shards: list[Path], template: Path, path: Path) -> None:
             raise DataError(f"{shards[0].parent}: {name} {tensor.shape} does not fit {template}")
         if name.endswith(("q_proj.weight", "k_proj.weight")):
             tensor = _llama_cpp_rows(tensor, heads if "q_proj" in name else kv_heads)
-        matrix = gguf.GGMLQuantizationType.Q8_0
-        type_ = matrix if tensor.ndim == 2 else gguf.GGMLQuantizationType.F32
-        writer.add_tensor(target, gguf.quants.quantize(tensor, type_), raw_dtype=type_)
+        yield target, tensor
     if wanted:
         raise DataError(f"{shards[0].parent}: lacks {sorted(wanted)[0]} of {template}")
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
 
 
 def _tensors(shards: list[Path]) -> Iterator[tuple[str, Array]]:
