@@ -46,7 +46,7 @@ def main() -> None:
     first = None
     for slots in options.slots:
         with tempfile.TemporaryDirectory() as cache:
-            tokens, seconds = with_client(
+            (tokens, seconds), _ = with_client(
                 lambda client: generate(client, options.tokens),
                 replace(teacher, concurrency=slots),
                 Path(cache),

@@ -1,10 +1,7 @@
 """Write long drafts with AgentWrite (stage `agentwrite`)."""
 
-from typing import Any
-
-from longwriter.agentwrite.agent import Outcome, describe, write_drafts
+from longwriter.agentwrite.agent import describe, write_drafts
 from longwriter.chat.calls import with_client
-from longwriter.chat.client import ChatClient
 from longwriter.errors import DataError
 from longwriter.records import Instruction, read_jsonl, replacing, write_json, write_jsonl
 from longwriter.settings import Settings, Workspace, run_stage
@@ -21,14 +18,15 @@ def agentwrite(settings: Settings, work: Workspace) -> None:
     failures = drafts.with_name("failures.jsonl")
     outputs = drafts, failures, work.output("metrics/agentwrite.json")
 
-    async def write(client: ChatClient) -> tuple[Outcome, dict[str, Any]]:
-        outcome = await write_drafts(client, instructions, settings.agentwrite)
-        return outcome, describe(outcome, client, settings.bench.resamples, seed)
-
     with stage_run("agentwrite", settings, work, ["teacher", "agentwrite"]):
-        outcome, metrics = with_client(
-            write, settings.teacher, work.cache, seed=seed, threads=settings.runtime.threads
+        outcome, spent = with_client(
+            lambda client: write_drafts(client, instructions, settings.agentwrite),
+            settings.teacher,
+            work.cache,
+            seed=seed,
+            threads=settings.runtime.threads,
         )
+        metrics = describe(outcome, settings.bench.resamples, seed) | spent
         if not outcome.drafts:
             first = outcome.failures[0]
             raise DataError(

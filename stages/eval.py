@@ -1,16 +1,8 @@
 """Score one model's predictions for length and quality (stage `eval`)."""
 
 from longwriter.chat.calls import with_client
-from longwriter.chat.client import ChatClient
 from longwriter.evaluation.score import evaluate, headline, summarise
-from longwriter.records import (
-    Judgement,
-    Prediction,
-    read_jsonl,
-    replacing,
-    write_json,
-    write_jsonl,
-)
+from longwriter.records import Prediction, read_jsonl, replacing, write_json, write_jsonl
 from longwriter.settings import Settings, Workspace, run_stage
 from longwriter.tracking import log_metrics, stage_run
 
@@ -22,12 +14,13 @@ def eval_stage(settings: Settings, work: Workspace) -> None:
     metrics = work.output(f"metrics/eval/{source.stem}.json")
     seed, bench = settings.runtime.seed, settings.bench
 
-    async def grade(client: ChatClient) -> tuple[list[Judgement], dict[str, float]]:
-        return await evaluate(client, predictions, bench.judged), client.spent
-
     with stage_run(f"eval {source.stem}", settings, work, ["judge", "bench", "eval"]):
         judgements, spent = with_client(
-            grade, settings.judge, work.cache, seed=seed, threads=settings.runtime.threads
+            lambda client: evaluate(client, predictions, bench.judged),
+            settings.judge,
+            work.cache,
+            seed=seed,
+            threads=settings.runtime.threads,
         )
         summary = summarise(judgements, bench.length_bins, bench.resamples, seed) | spent
         with replacing(rows, metrics) as (graded, numbers):

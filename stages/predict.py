@@ -1,6 +1,5 @@
 """Write the benchmark's answers with one model (stage `predict`)."""
 
-from longwriter.chat.client import ChatClient
 from longwriter.chat.settings import ServerKind
 from longwriter.errors import SettingsError
 from longwriter.evaluation.predict import (
@@ -9,7 +8,7 @@ from longwriter.evaluation.predict import (
     predict,
     predictions_name,
 )
-from longwriter.records import Prediction, write_jsonl
+from longwriter.records import replacing, write_json, write_jsonl
 from longwriter.settings import Settings, Workspace, run_stage
 from longwriter.tracking import log_metrics, stage_run
 from longwriter.training.gguf import with_student
@@ -30,21 +29,21 @@ def predict_stage(settings: Settings, work: Workspace) -> None:
     prompts = chosen_benchmark(settings.predict, settings.bench, work.root)
     name = predictions_name(settings.predict, settings.student)
     path = work.output(f"data/predictions/{name}.jsonl")
-
-    async def answer(client: ChatClient) -> tuple[list[Prediction], dict[str, float]]:
-        return await predict(client, prompts), client.spent
+    outputs = path, work.output(f"metrics/predict/{name}.json")
 
     with stage_run(f"predict {name}", settings, work, ["student", "bench", "predict"]):
         predictions, spent = with_student(
-            answer,
+            lambda client: predict(client, prompts),
             checkpoint,
             settings.student,
             work.cache,
             seed=settings.runtime.seed,
             threads=settings.runtime.threads,
         )
-        write_jsonl(path, predictions)
         metrics = describe(predictions) | spent
+        with replacing(*outputs) as (answers, numbers):
+            write_jsonl(answers, predictions)
+            write_json(numbers, metrics)
         log_metrics(metrics)
     print(f"{metrics['n']} predictions, {metrics['cut_off']} cut off by max_tokens: {path}")
 

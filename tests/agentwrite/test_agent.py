@@ -422,7 +422,7 @@ def test_describe(chat_server: Any, open_client: Any) -> None:
     async def run() -> tuple[dict[str, Any], Usage]:
         async with open_client(server, price_prompt=5.0, price_completion=15.0) as client:
             outcome = await write_drafts(client, instructions, SETTINGS)
-            return describe(outcome, client, resamples=100, seed=1), client.usage
+            return describe(outcome, resamples=100, seed=1) | client.spent, client.usage
 
     described, usage = asyncio.run(run())
     # Calls: 4 for the bees, 3 for the ants, 2 for the rain, 3 for the wind.

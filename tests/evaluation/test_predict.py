@@ -116,9 +116,10 @@ def test_a_server_that_is_away_stops_the_run(chat_server: Any, predicted: Any) -
 
 
 def predict_with(checkpoint: Path, settings: StudentSettings, cache: Path) -> list[Prediction]:
-    return with_student(
+    rows, _ = with_student(
         lambda client: predict(client, PROMPTS), checkpoint, settings, cache, seed=3, threads=1
     )
+    return rows
 
 
 def test_predict_with_an_endpoint(chat_server: Any, tmp_path: Path) -> None:

@@ -140,8 +140,16 @@ def test_only_the_packages_own_judge_is_a_toy(settings: Settings) -> None:
 
 
 def test_costs_are_read_where_a_stage_has_them() -> None:
-    rows = list(costs({"filter": {"kept": 3}, "sft_curve": [], "eval": {"dpo": {"calls": 1200}}}))
-    assert rows == [("eval dpo", "1,200", "–", "–", "–", "–", "–")]
+    numbers = {
+        "filter": {"kept": 3},
+        "sft_curve": [],
+        "predict": {"base": {"calls": 40, "completion_tokens": 1000}},
+        "eval": {"dpo": {"calls": 1200}},
+    }
+    assert list(costs(numbers)) == [
+        ("predict base", "40", "–", "1,000", "–", "–", "–"),
+        ("eval dpo", "1,200", "–", "–", "–", "–", "–"),
+    ]
 
 
 def test_samples_are_the_shortest_the_median_and_the_longest() -> None:

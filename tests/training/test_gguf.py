@@ -161,10 +161,11 @@ def test_served_student_writes_what_transformers_write(
     async def ask(client: ChatClient) -> Completion:
         return await client.complete(messages, temperature=0, max_tokens=12)
 
-    answer = with_client(ask, student, tmp_path, seed=0, threads=2, gguf=served)
+    answer, spent = with_client(ask, student, tmp_path, seed=0, threads=2, gguf=served)
     assert answer.text == tokenizer.decode(new, skip_special_tokens=True)
     assert answer.prompt_tokens == prompt["input_ids"].shape[1]
     assert (answer.finish_reason, answer.completion_tokens) == ("length", len(new))
+    assert (spent["calls"], spent["completion_tokens"]) == (1, len(new))
 
 
 # A Llama of one layer: 2 heads of 16, one of them for keys and values

@@ -162,8 +162,8 @@ def fault_of(
     return ""
 
 
-def describe(outcome: Outcome, client: ChatClient, resamples: int, seed: int) -> dict[str, Any]:
-    """Counts, length scores with their interval, tokens and cost: metrics/agentwrite.json."""
+def describe(outcome: Outcome, resamples: int, seed: int) -> dict[str, Any]:
+    """Counts, and length scores with their interval, for metrics/agentwrite.json."""
     scores = [
         length_score(draft.length, draft.response_length)
         for draft in outcome.drafts
@@ -178,5 +178,4 @@ def describe(outcome: Outcome, client: ChatClient, resamples: int, seed: int) ->
         "words": sum(draft.response_length for draft in outcome.drafts),
         "S_l": mean and round(mean.mean, 4),
         "S_l_interval": mean and [round(mean.low, 4), round(mean.high, 4)],
-        **client.spent,
     }

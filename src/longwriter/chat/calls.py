@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from tqdm import tqdm
 
 from longwriter.chat.client import ChatClient
-from longwriter.chat.quantised import quick
+from longwriter.chat.quantised import requantised
 from longwriter.chat.servers import locate, serve
 from longwriter.chat.settings import ServerKind, ServerSettings
 from longwriter.errors import CallError
@@ -73,26 +73,29 @@ def with_client(
     threads: int | None,
     gguf: Path | None = None,
     version: str = "",
-) -> T:
+) -> tuple[T, dict[str, float]]:
     """Serves the model that `settings` name (or `gguf`), runs `work` on it and ends the server.
 
     Args:
         cache: folder of finished calls.
         threads: `llama_cpp`: threads; null: every core.
         version: `endpoint`: as for `serve`.
+
+    Returns:
+        What `work` returned, and the calls, tokens and US dollars it took (`ChatClient.spent`).
     """
 
-    async def open_and_work() -> T:
+    async def open_and_work() -> tuple[T, dict[str, float]]:
         with serve(
             settings, gguf=gguf or _embedded(settings, cache), threads=threads, version=version
         ) as address:
             async with ChatClient.open(settings, address, cache, seed) as client:
-                return await work(client)
+                return await work(client), client.spent
 
     return asyncio.run(open_and_work())
 
 
 def _embedded(settings: ServerSettings, cache: Path) -> Path | None:
     if settings.server is ServerKind.llama_cpp and settings.model:
-        return quick(locate(settings.model), cache)
+        return requantised(locate(settings.model), cache)
     return None

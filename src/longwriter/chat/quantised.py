@@ -23,7 +23,7 @@ SMALL = 2**28
 bytes a weight would make it slower."""
 
 
-def quick(path: Path, cache: Path) -> Path:
+def requantised(path: Path, cache: Path) -> Path:
     """The GGUF to serve for `path`: a copy with Q8_0 in the place of Q4_1, made once and kept in
     `cache`, where the file is small; else `path` itself.
 
@@ -34,7 +34,7 @@ def quick(path: Path, cache: Path) -> Path:
 
     if path.stat().st_size > SMALL:
         return path
-    copy = place(cache, [path])
+    copy = cached_path(cache, [path])
     if copy.exists():
         return copy
     try:
@@ -45,16 +45,16 @@ def quick(path: Path, cache: Path) -> Path:
     if kind is None or kind.contents() != gguf.LlamaFileType.MOSTLY_Q4_1:
         return path
     values = ((t.name, gguf.quants.dequantize(t.data, t.tensor_type)) for t in reader.tensors)
-    return made_once(copy, lambda path: write_q8_0(reader, values, path))
+    return build_once(copy, lambda path: write_q8_0(reader, values, path))
 
 
-def place(cache: Path, sources: Sequence[Path]) -> Path:
+def cached_path(cache: Path, sources: Sequence[Path]) -> Path:
     """Where in `cache` the GGUF lies that is made of the bytes of `sources`."""
     content = "".join(map(digest, sources))
     return cache / "gguf" / f"{hashlib.sha256(content.encode()).hexdigest()[:32]}.gguf"
 
 
-def made_once(path: Path, write: Callable[[Path], None]) -> Path:
+def build_once(path: Path, write: Callable[[Path], None]) -> Path:
     """`path`, which `write` makes where it is not there yet."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):  # two stages may want the same file at once

@@ -156,8 +156,8 @@ def costs(numbers: Mapping[str, Any], prefix: str = "") -> Iterator[Cost]:
     for name, metrics in numbers.items():
         if not isinstance(metrics, Mapping):
             continue
-        if name == "eval":
-            yield from costs(metrics, "eval ")
+        if name in ("predict", "eval"):
+            yield from costs(metrics, f"{name} ")
         elif metrics.keys() & {"calls", "tokens", "seconds", "cost_usd"}:
             dollars = metrics.get("cost_usd")
             yield Cost(

@@ -47,6 +47,8 @@ class Results:
     """Name → metrics/<name>.json: an object, or a list of points for a curve."""
     evals: Mapping[str, Mapping[str, Any]]
     """Model → metrics/eval/<model>.json, in the order base, sft, dpo."""
+    predicts: Mapping[str, Mapping[str, Any]]
+    """Model → metrics/predict/<model>.json, likewise."""
     judgements: Mapping[str, Sequence[Judgement]]
     outputs: Sequence[Output]
     git: GitState
@@ -54,7 +56,7 @@ class Results:
     @property
     def numbers(self) -> dict[str, Any]:
         """All metrics as one nested object."""
-        return {**self.metrics, "eval": dict(self.evals)}
+        return {**self.metrics, "predict": dict(self.predicts), "eval": dict(self.evals)}
 
     @property
     def pointers(self) -> dict[str, str]:
@@ -68,8 +70,7 @@ def read_results(root: Path) -> Results:
     Raises:
         DataError: no model has been evaluated, or a file is not what its stage writes.
     """
-    paths = {model: root / f"metrics/eval/{model}.json" for model in MODELS}
-    evals = {model: _read_json(path) for model, path in paths.items() if path.exists()}
+    evals = _by_model(root / "metrics/eval")
     if not evals:
         raise DataError(f"{root}/metrics/eval: holds no scores; `dvc repro eval` writes them")
     return Results(
@@ -79,6 +80,7 @@ def read_results(root: Path) -> Results:
             if path.stem != "comparison"
         },
         evals=evals,
+        predicts=_by_model(root / "metrics/predict"),
         judgements={
             model: read_jsonl(root / f"data/judgements/{model}.jsonl", Judgement) for model in evals
         },
@@ -110,6 +112,11 @@ def _place(path: Path) -> tuple[int, str]:
     """Sorts metric files as the pipeline runs, files of other names behind."""
     known = path.stem in STAGES
     return (STAGES.index(path.stem) if known else len(STAGES), path.stem)
+
+
+def _by_model(folder: Path) -> dict[str, Any]:
+    paths = {model: folder / f"{model}.json" for model in MODELS}
+    return {model: _read_json(path) for model, path in paths.items() if path.exists()}
 
 
 def _read_json(path: Path) -> Any:

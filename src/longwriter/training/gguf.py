@@ -9,7 +9,7 @@ import numpy as np
 
 from longwriter.chat.calls import with_client
 from longwriter.chat.client import ChatClient
-from longwriter.chat.quantised import Array, made_once, place, write_q8_0
+from longwriter.chat.quantised import Array, build_once, cached_path, write_q8_0
 from longwriter.chat.servers import digest, locate
 from longwriter.chat.settings import ServerKind
 from longwriter.errors import DataError, SettingsError
@@ -29,11 +29,14 @@ def with_student(
     *,
     seed: int,
     threads: int | None,
-) -> T:
+) -> tuple[T, dict[str, float]]:
     """Runs `work` on `checkpoint`, served by llama.cpp or at the student's endpoint.
 
     An endpoint is asked for student.model, or, where that is null, for the checkpoint as the DAG
     calls it (`models/sft`): serve it under that name.
+
+    Returns:
+        As `with_client`.
 
     Raises:
         DataError, SettingsError: as `gguf_of`.
@@ -70,8 +73,8 @@ def gguf_of(checkpoint: Path, student: StudentSettings, cache: Path) -> Path:
             "template; serve the checkpoint elsewhere and set student.server=endpoint"
         )
     template = locate(student.checkpoint)
-    path = place(cache, [template, *shards])
-    return made_once(path, lambda new: write_gguf(shards, template, new))
+    path = cached_path(cache, [template, *shards])
+    return build_once(path, lambda new: write_gguf(shards, template, new))
 
 
 def write_gguf(shards: list[Path], template: Path, path: Path) -> None:
