@@ -1,8 +1,11 @@
 """Write long drafts with AgentWrite (stage `agentwrite`)."""
 
+import os
+
 from longwriter.agentwrite.agent import describe, write_drafts
+from longwriter.agentwrite.estimate import estimate
 from longwriter.chat.calls import with_client
-from longwriter.errors import DataError
+from longwriter.errors import DataError, SettingsError
 from longwriter.records import Instruction, read_jsonl, replacing, write_json, write_jsonl
 from longwriter.settings import Settings, Workspace, run_stage
 from longwriter.tracking import log_metrics, stage_run
@@ -13,6 +16,15 @@ def agentwrite(settings: Settings, work: Workspace) -> None:
     given = read_jsonl(path, Instruction)
     instructions = given[: settings.agentwrite.limit]
     seed = settings.runtime.seed
+
+    if settings.agentwrite.dry_run:
+        if "DVC_STAGE" in os.environ:
+            raise SettingsError(
+                "agentwrite.dry_run: writes nothing that DVC could keep; set it by "
+                "hand: python stages/agentwrite.py agentwrite.dry_run=true"
+            )
+        print(estimate(instructions, settings.agentwrite, settings.teacher))
+        return
 
     drafts = work.output("data/agentwrite/drafts.jsonl")
     failures = drafts.with_name("failures.jsonl")
@@ -25,6 +37,7 @@ def agentwrite(settings: Settings, work: Workspace) -> None:
             work.cache,
             seed=seed,
             threads=settings.runtime.threads,
+            max_cost=settings.agentwrite.max_cost,
         )
         metrics = describe(outcome, settings.bench.resamples, seed) | spent
         if not outcome.drafts:

@@ -35,10 +35,12 @@ def open_client(tmp_path: Path) -> Callable[..., AbstractAsyncContextManager[Cha
     All clients of a test share one cache, in tmp_path/cache; keywords replace settings.
     """
 
-    def start(server: ChatServer, **changes: Any) -> AbstractAsyncContextManager[ChatClient]:
+    def start(
+        server: ChatServer, max_cost: float | None = None, **changes: Any
+    ) -> AbstractAsyncContextManager[ChatClient]:
         settings = endpoint_settings(server.base_url, **changes)
         address = Address(server.base_url, "m", f"{server.base_url} m")
-        return ChatClient.open(settings, address, tmp_path / "cache", seed=7)
+        return ChatClient.open(settings, address, tmp_path / "cache", 7, max_cost)
 
     return start
 

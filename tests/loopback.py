@@ -1,4 +1,4 @@
-"""A chat server on loopback, and settings to speak to it."""
+"""A chat server on loopback, and settings to speak to it and to write with it."""
 
 import json
 import threading
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from longwriter.agentwrite.settings import AgentWriteSettings
 from longwriter.chat.settings import ServerKind, ServerSettings, Structured
 
 Answer = str | dict[str, Any] | tuple[int, bytes]
@@ -107,7 +108,35 @@ def endpoint_settings(base_url: str, **changes: Any) -> ServerSettings:
         "timeout_s": 10.0,
         "max_retries": 0,
         "structured": Structured.json_schema,
+        "requests_per_minute": None,
+        "tokens_per_minute": None,
         "price_prompt": 0.0,
+        "price_cached_prompt": None,
         "price_completion": 0.0,
     }
     return ServerSettings(**settings | changes)
+
+
+def agentwrite_settings(**changes: Any) -> AgentWriteSettings:
+    """The paper's steps of 200 to 1,000 words, three samples of each; `changes` replace some."""
+    settings: dict[str, Any] = {
+        "instructions": None,
+        "limit": None,
+        "step_words": 500,
+        "min_step_words": 200,
+        "max_step_words": 1000,
+        "max_steps": 50,
+        "max_point_characters": 400,
+        "tokens_per_word": 2.0,
+        "slack": 2.0,
+        "stop": [],
+        "min_step_share": 0.2,
+        "min_text_share": 0.0,
+        "max_step_repetition": 0.2,
+        "attempts": 3,
+        "parallel": False,
+        "max_cost": None,
+        "dry_run": False,
+        "dry_run_tokens_per_s": 50.0,
+    }
+    return AgentWriteSettings(**settings | changes)

@@ -12,6 +12,7 @@ LongwriterError
     │   └── ServerFault  5xx, a connection that breaks, a body that is not a completion
     ├── ContextExceeded
     ├── BadRequest       any other 4xx
+    ├── OverBudget       what is left of the money does not suffice for it
     └── BadCompletion    the model answered, and no sample of its answer was usable
 
 A stage that ends with one of them prints the message and exits with status 1.
@@ -64,6 +65,10 @@ class ContextExceeded(CallError):
 
 class BadRequest(CallError):
     """The server refuses this call, not every call."""
+
+
+class OverBudget(CallError):
+    """What the run may cost does not suffice for this call."""
 
 
 class BadCompletion(CallError):

@@ -62,6 +62,8 @@ class Usage(Record):
     cached_prompt_tokens: int = 0
     """Of `prompt_tokens`, those that the server took from its prefix cache."""
     completion_tokens: int = 0
+    cost_usd: float = 0.0
+    """US dollars, by the prices in conf/."""
 
 
 class Draft(Instruction):
@@ -69,6 +71,8 @@ class Draft(Instruction):
     paragraphs: list[Text]
     response: Text
     response_length: int
+    unseen_words: int = 0
+    """Most words of the text so far that a step did not see, for the context was too small."""
     usage: Usage
 
 

@@ -1,33 +1,28 @@
 import asyncio
 import json
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from loopback import Answer, ChatServer, completion
+from loopback import Answer, ChatServer, agentwrite_settings, completion
 
-from longwriter.agentwrite.agent import Outcome, describe, next_budget, write_drafts
+from longwriter.agentwrite.agent import Outcome, describe, next_budget, window, write_drafts
 from longwriter.agentwrite.settings import AgentWriteSettings
 from longwriter.errors import DataError, ServerError
 from longwriter.records import Instruction, Step, Usage
 
-SETTINGS = AgentWriteSettings(
-    instructions=None,
-    limit=None,
+SETTINGS = agentwrite_settings(
     step_words=30,
     min_step_words=5,
     max_step_words=60,
     max_steps=10,
     max_point_characters=100,
-    tokens_per_word=2.0,
     slack=1.5,
     stop=["\n\n"],
     min_step_share=0.5,
-    min_text_share=0.0,
-    max_step_repetition=0.2,
-    attempts=3,
 )
 PROMPT = "Write 100 words about bees."
 INSTRUCTION = Instruction(prompt=PROMPT, id="bees", length=100)
@@ -63,7 +58,8 @@ def teacher(
 
     def answer(request: dict[str, Any]) -> Answer:
         asked, sample = str(request["messages"][-1]["content"]), request["seed"] - 70_000
-        if "response_format" in request:
+        if "response_format" in request:  # after the worked example; what was wrong may follow
+            asked = str(request["messages"][2]["content"])
             return (plans or {PROMPT: PLAN})[asked.split("\n\n")[0]]
         point = asked.split("Its point: ")[-1].split("要点：")[-1]
         listed = paragraphs.get(point, [])
@@ -119,12 +115,14 @@ def test_a_draft(chat_server: Any, write: Any) -> None:
         "paragraphs": paragraphs,
         "response": "\n\n".join(paragraphs),
         "response_length": 100,
+        "unseen_words": 0,
         # Four calls; the server counts what stands between white space as a token.
         "usage": {
             "calls": 4,
             "prompt_tokens": 40,
             "cached_prompt_tokens": 16,
             "completion_tokens": len(PLAN.split()) + 100,
+            "cost_usd": 0.0,
         },
     }
     assert outcome.failures == []
@@ -212,11 +210,12 @@ def test_a_text_of_one_paragraph_has_no_outline(chat_server: Any, write: Any) ->
 )
 def test_next_budget(plan: list[int], written: list[int], budget: int) -> None:
     steps = [Step(main_point="p", word_count=number) for number in plan]
-    assert next_budget(steps, [words(number, "x") for number in written]) == budget
+    assert next_budget(steps, written) == budget
 
 
 BAD = [
     ("", "empty"),
+    ("I'm sorry, but I can't write that.", "refuses: \"I'm sorry, but I can't\""),
     (" \n", "empty"),
     (words(9, "y"), "9 words of 20"),
     (completion(words(20, "y"), "length"), "cut off by max_tokens after 20 words of 20"),
@@ -257,6 +256,117 @@ def test_a_draft_without_a_usable_paragraph_is_a_failure(
         "attempts": 5,  # the plan, the first paragraph and three samples of the second
     }
     assert len(server.requests) == 5
+
+
+def test_a_paragraph_is_taken_without_what_the_teacher_says_around_it(
+    chat_server: Any, write: Any
+) -> None:
+    said = f"**Paragraph 2**\n{POINTS[1]}\n{words(20, 'y')}\n(20 words)"
+    server = chat_server(teacher(GOOD | {POINTS[1]: [said]}))
+    (draft,) = write(server, INSTRUCTION, agentwrite=replace(SETTINGS, stop=[])).drafts
+    assert draft.paragraphs[1] == words(20, "y")
+
+
+def test_paragraphs_written_apart_do_not_see_each_other(chat_server: Any, write: Any) -> None:
+    lock, flying, peak = threading.Lock(), [0], [0]
+    script = teacher(GOOD | {POINTS[0]: [words(30, "x")]})
+
+    def answer(request: dict[str, Any]) -> Answer:
+        with lock:
+            flying[0] += 1
+            peak[0] = max(peak[0], flying[0])
+        time.sleep(0.1)
+        with lock:
+            flying[0] -= 1
+        return script(request)
+
+    server = chat_server(answer)
+    (draft,) = write(server, INSTRUCTION, agentwrite=replace(SETTINGS, parallel=True)).drafts
+    assert draft.paragraphs == [words(30, "x"), words(20, "y"), words(40, "z")]
+    assert draft.usage.calls == 4
+    assert peak == [3]
+    # Budgets stay the plan's: no paragraph knows that the first was short.
+    assert sorted(asked(server)) == sorted(
+        f"{PROMPT}\n\n{OUTLINE}Write only the {which} paragraph, in about {number} words. "
+        f"Its point: {point}"
+        for which, number, point in zip(
+            ("first", "next", "last"), (40, 20, 40), POINTS, strict=True
+        )
+    )
+
+    server = chat_server(teacher(GOOD | {POINTS[1]: []}))
+    (failure,) = write(server, INSTRUCTION, agentwrite=replace(SETTINGS, parallel=True)).failures
+    assert (failure.step, failure.error) == ("write 2", "ServerFault")
+
+
+@pytest.mark.parametrize(
+    ("words", "room", "shown"),
+    [
+        ([], 100, (0, 0)),
+        ([50, 50], 100, (2, 2)),
+        ([30, 30, 30, 30], 100, (0, 3)),  # no first one fits a quarter; 120: back to half of 100
+        ([20, 30, 30, 30], 100, (1, 3)),  # 20 for the beginning; 90 > 80: back to at most 40
+        ([20, 30, 30, 30, 30], 100, (1, 3)),  # 30 more fit again: the prompt goes on as it began
+        ([20, 30, 30, 30, 30, 30], 100, (1, 5)),  # 90 > 80 again
+        ([500], 100, (0, 0)),  # the newest in any case
+        ([20, 500], 100, (1, 1)),
+    ],
+)
+def test_window(words: list[int], room: int, shown: tuple[int, int]) -> None:
+    assert window(words, room) == shown
+
+
+def test_a_text_that_outgrows_the_context(chat_server: Any, write: Any) -> None:
+    points = [f"The {name} day at the hive." for name in ("1st", "2nd", "3rd", "4th", "5th")]
+    long = Instruction(prompt="Write 150 words about a week.", id="week", length=150)
+    plans: dict[str, Answer] = {long.prompt: plan(*((point, 30) for point in points))}
+    texts = [words(30, name) for name in "vwxyz"]
+    server = chat_server(teacher({p: [t] for p, t in zip(points, texts, strict=True)}, plans))
+    # 106 tokens are for the answer and 64 in reserve; what is asked takes a third of its bytes.
+    bare = f"{long.prompt}\n\nThe plan:\n" + "\n".join(
+        f"{i}. {point}" for i, point in enumerate(points, start=1)
+    )
+    bare += f"\n\nWrite only the last paragraph, in about 30 words. Its point: {points[4]}"
+    context = 106 + 64 + (len(bare) + 16) // 3 + 2 * 70  # room for 70 words at 2 tokens
+    (draft,) = write(server, long, context=context).drafts
+    assert draft.paragraphs == texts
+    assert draft.unseen_words == 60
+    first, last = asked(server)[1], asked(server)[4]
+    assert f"The text so far:\n{texts[0]}\n\nWrite only" in first
+    # Three paragraphs are 90 words: from then on the older half is gone.
+    assert f"The text so far:\n[…]\n\n{texts[2]}\n\n{texts[3]}\n\nWrite only" in last
+    assert all(point in last for point in points)
+
+
+def test_what_the_money_does_not_suffice_for_is_a_failure(
+    chat_server: Any, open_client: Any
+) -> None:
+    again = Instruction(prompt="Write 100 words on bees.", id="again", length=100)
+    server = chat_server(teacher(GOOD, {PROMPT: PLAN, again.prompt: PLAN}))
+    prices = {"price_prompt": 0.0, "price_completion": 1e6, "max_tokens": 1024}  # $1 a token
+    cost = len(PLAN.split()) + 100
+
+    def run(max_cost: float) -> Outcome:
+        async def work() -> Outcome:
+            async with open_client(server, max_cost=max_cost, **prices) as client:
+                return await write_drafts(client, [INSTRUCTION, again], SETTINGS)
+
+        return asyncio.run(work())
+
+    # A plan may take 60 + 80 · 3 tokens. The second waits for the first draft, then lacks a dollar.
+    first = run(cost + 299)
+    assert [draft.id for draft in first.drafts] == ["bees"]
+    assert first.drafts[0].usage.cost_usd == cost
+    assert [(failure.id, failure.step, failure.error) for failure in first.failures] == [
+        ("again", "plan", "OverBudget")
+    ]
+    assert first.failures[0].detail == (
+        f"${cost + 299} do not suffice: ${cost}.0000 are spent, and this call may cost $300.0000"
+    )
+    assert len(server.requests) == 4
+    # What is paid for is kept, and counts.
+    assert [draft.id for draft in run(cost + 300).drafts] == ["bees", "again"]
+    assert len(server.requests) == 8
 
 
 def test_what_is_just_good_enough_is_used(chat_server: Any, write: Any) -> None:
@@ -436,11 +546,13 @@ def test_describe(chat_server: Any, open_client: Any) -> None:
         "drafts": 3,
         "failures": 1,
         "failures_by_error": {"BadCompletion": 1},
+        "shortened": 0,
         "words": 205,
         "S_l": 91.6667,  # (100 + 100 · (1 - (75/50 - 1) / 3)) / 2; the rain has no length
         "calls": 12,
         "prompt_tokens": 120,
         "cached_prompt_tokens": 48,
+        "cached_share": 0.4,
         "completion_tokens": usage.completion_tokens,
         "cost_usd": round((120 * 5 + usage.completion_tokens * 15) / 1e6, 6),
     }

@@ -4,31 +4,23 @@ import random
 from typing import Any
 
 import pytest
-from loopback import completion
+from loopback import agentwrite_settings, completion
 
-from longwriter.agentwrite.plan import make_plan, plan_schema, read_plan, rescale, steps_wanted
+from longwriter.agentwrite.plan import (
+    make_plan,
+    mend,
+    plan_schema,
+    read_plan,
+    rescale,
+    steps_wanted,
+)
 from longwriter.agentwrite.prompts import plan_messages
-from longwriter.agentwrite.settings import AgentWriteSettings
 from longwriter.chat.client import Completion
+from longwriter.chat.settings import Structured
 from longwriter.errors import BadCompletion
 from longwriter.records import Instruction, Step, Usage
 
-PAPER = AgentWriteSettings(
-    instructions=None,
-    limit=None,
-    step_words=500,
-    min_step_words=200,
-    max_step_words=1000,
-    max_steps=50,
-    max_point_characters=400,
-    tokens_per_word=2.0,
-    slack=2.0,
-    stop=["\n\n"],
-    min_step_share=0.2,
-    min_text_share=0.0,
-    max_step_repetition=0.2,
-    attempts=3,
-)
+PAPER = agentwrite_settings()
 
 
 def steps(*word_counts: int) -> list[Step]:
@@ -58,7 +50,7 @@ def test_steps_wanted(length: int, wanted: int) -> None:
 
 
 def test_the_largest_step_goes_before_the_step_to_aim_for() -> None:
-    settings = AgentWriteSettings(**vars(PAPER) | {"step_words": 900})
+    settings = agentwrite_settings(step_words=900)
     assert steps_wanted(1000, settings) == 1
     assert steps_wanted(1001, settings) == 2  # 1001 / 900 is nearer to 1
 
@@ -92,66 +84,176 @@ def test_the_schema_asks_for_the_steps_wanted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("budgets", "length", "expected"),
+    ("budgets", "total", "bounds", "expected"),
     [
-        ((200, 200, 200), 600, [200, 200, 200]),
-        ((80, 40, 80), 100, [40, 20, 40]),
-        ((1, 1, 1), 100, [33, 34, 33]),  # up to step 1, 2, 3: 33.3, 66.7, 100
-        ((7,), 500, [500]),
-        ((300, 100), 1000, [750, 250]),
-        ((1, 1000), 10, [1, 9]),  # 0.01 of a word is one
+        ([200, 200, 200], 600, (1, 999), [200, 200, 200]),
+        ([80, 40, 80], 100, (1, 999), [40, 20, 40]),
+        ([1, 1, 1], 100, (1, 999), [33, 34, 33]),  # up to step 1, 2, 3: 33.3, 66.7, 100
+        ([7], 500, (1, 999), [500]),
+        ([300, 100], 1000, (1, 999), [750, 250]),
+        ([1, 1000], 10, (1, 999), [1, 9]),  # 0.01 of a word is one
+        (
+            [100, 300],
+            1000,
+            (1, 600),
+            [400, 600],
+        ),  # 250 and 750; what is above 600 goes to the first
+        ([10, 100, 100], 300, (50, 200), [50, 125, 125]),
+        ([1, 1], 2000, (200, 1000), [1000, 1000]),
+        ([5, 9], 400, (200, 1000), [200, 200]),
     ],
 )
-def test_rescale(budgets: tuple[int, ...], length: int, expected: list[int]) -> None:
-    assert [step.word_count for step in rescale(steps(*budgets), length)] == expected
+def test_rescale(
+    budgets: list[int], total: int, bounds: tuple[int, int], expected: list[int]
+) -> None:
+    assert rescale(budgets, total, *bounds) == expected
 
 
-def test_rescale_adds_up_and_keeps_proportions() -> None:
+def test_a_mended_plan_adds_up_within_its_bounds() -> None:
     draw = random.Random(1)
     for _ in range(500):
-        length = draw.randint(200, 50_000)
-        number = steps_wanted(length, PAPER)
-        plan = steps(*(draw.randint(200, 1000) for _ in range(number)))
-        scaled = rescale(plan, length)
-        assert sum(step.word_count for step in scaled) == length
-        assert [step.main_point for step in scaled] == [step.main_point for step in plan]
-        factor = length / sum(step.word_count for step in plan)
-        for before, after in zip(plan, scaled, strict=True):
-            assert abs(after.word_count - before.word_count * factor) <= 1
+        length = draw.randint(200, 40_000)
+        number = draw.randint(max(1, -(-length // 2000)), 50)
+        plan = steps(*(draw.randint(1, 3000) for _ in range(number)))
+        mended = mend(plan, length, "en", PAPER)
+        assert sum(step.word_count for step in mended) == length
+        assert all(200 <= step.word_count <= 1000 for step in mended)
+        assert len(mended) <= 50
+        assert len({step.main_point for step in mended}) == len(mended)
+
+
+def test_budgets_keep_their_proportions_where_none_is_outside() -> None:
+    assert [step.word_count for step in mend(steps(200, 400, 300), 1800, "en", PAPER)] == [
+        400,
+        800,
+        600,
+    ]
+
+
+def test_steps_too_large_are_split() -> None:
+    # 2,600 words: 3 steps of at most 1,000; the second has most, so it gets the third part.
+    mended = mend(steps(300, 1000), 2600, "en", PAPER)
+    assert [(step.main_point, step.word_count) for step in mended] == [
+        ("point 0", 600),
+        ("point 1 (part 1 of 2)", 1000),
+        ("point 1 (part 2 of 2)", 1000),
+    ]
+    (_, part, _) = mend([Step(main_point="点", word_count=9)] * 2, 2600, "zh", PAPER)
+    assert part.main_point == "点（第2部分，共2部分）"
+
+
+def test_steps_too_small_are_merged() -> None:
+    # 600 words: 3 steps of at least 200; the pairs with fewest words become one.
+    mended = mend(steps(50, 60, 300, 10, 200), 600, "en", PAPER)
+    assert [(step.main_point, step.word_count) for step in mended] == [
+        ("point 0 point 1", 200),
+        ("point 2", 200),
+        ("point 3 point 4", 200),
+    ]
+    assert [step.word_count for step in mend(steps(50, 60), 150, "en", PAPER)] == [150]
+
+
+def test_without_a_length_the_teachers_own_sum_stands() -> None:
+    assert [s.word_count for s in mend(steps(400, 800), None, "en", PAPER)] == [400, 800]
+    assert [s.word_count for s in mend(steps(100, 500), None, "en", PAPER)] == [200, 400]
+
+
+@pytest.mark.parametrize(
+    ("plan", "length", "fault"),
+    [
+        (steps(500), 2001, "1 steps are too few for 2001 words: 3 at least"),
+        (steps(*[2000] * 26), None, "52000 words in all, and 50 steps at most"),
+    ],
+)
+def test_a_plan_that_cannot_be_mended(plan: list[Step], length: int | None, fault: str) -> None:
+    with pytest.raises(BadCompletion) as raised:
+        mend(plan, length, "en", PAPER)
+    assert str(raised.value) == fault
 
 
 @pytest.mark.parametrize("form", ["{}", "```json\n{}\n```", "Here is the plan:\n{}\nEnjoy!"])
 def test_read_plan(form: str) -> None:
     plan = [{"main_point": "开头 one", "word_count": 70}, {"main_point": "End", "word_count": 50}]
     text = form.replace("{}", json.dumps({"plan": plan}, ensure_ascii=False))
-    read, fault = read_plan(answer(text), 2, PAPER)
-    assert [step.model_dump() for step in read] == plan
-    assert fault == ""
+    assert [step.model_dump() for step in read_plan(answer(text))] == plan
+
+
+LINES = [
+    # the paper's form
+    "Paragraph 1 - Main Point: How bees live. - Word Count: 300 words\n\n"
+    "Paragraph 2 - Main Point: What they eat. - Word Count: 1,200 words",
+    # bold, a preamble, a sum
+    "Sure! Here is a plan of about two parts:\n\n**Paragraph 1** – **Main Point**: How bees live – "
+    "**Word Count**: 300\n**Paragraph 2** – **Main Point**: What they eat – **Word Count**: ~1200 "
+    "words\n\nTotal Word Count: 1500 words",
+    # several lines a step
+    "### Paragraph 1\n- Main Point: How bees live.\n- Word Count: 200-400 words\n\n### Paragraph 2\n"
+    "- Main Point: What they eat.\n- Word Count: 1,000 – 1,400 words",
+    # numbers, words in brackets
+    "1. How bees live (300 words)\n2. What they eat (about 1200 words)",
+    "1) How bees live: 200 to 400 words\n2) What they eat: approximately 1,200 words.",
+    # no numbering
+    "- How bees live | 300 words\n- What they eat | 1200 words",
+    # full-width marks
+    "Paragraph 1：Main Point：How bees live；Word Count：300\n"
+    "Paragraph 2：Main Point：What they eat；Word Count：1，200",
+    # a number of words inside a main point
+    "Paragraph 1 - Main Point: How bees live - Word Count: 300\n"
+    "Step 2 - Main Point: What they eat - word_count = 1200",
+]
+CHINESE = [
+    "段落1 - 要点：蜜蜂怎样生活 - 字数：300字\n段落2 - 要点：它们吃什么 - 字数：1200字",
+    "好的，计划如下：\n**第一段** 要点：蜜蜂怎样生活。字数：约300字\n**第二段** 要点：它们吃什么。字数：1000至1400字\n"
+    "总字数：1500字",
+    "1、蜜蜂怎样生活（300字左右）\n2、它们吃什么（1，200字）",
+    "第1段：蜜蜂怎样生活（约300个字）\n第2段：它们吃什么（约1200个字）\n全文共1500字",
+]
+
+
+@pytest.mark.parametrize("text", LINES)
+def test_lines_are_read(text: str) -> None:
+    read = [(step.main_point.rstrip("."), step.word_count) for step in read_plan(answer(text))]
+    assert read == [("How bees live", 300), ("What they eat", 1200)]
+
+
+@pytest.mark.parametrize("text", CHINESE)
+def test_chinese_lines_are_read(text: str) -> None:
+    read = [(step.main_point.rstrip("。"), step.word_count) for step in read_plan(answer(text))]
+    assert read == [("蜜蜂怎样生活", 300), ("它们吃什么", 1200)]
+
+
+def test_a_number_of_words_in_a_main_point_is_no_budget() -> None:
+    text = "Paragraph 1 - Main Point: Cut the 900 words of the abstract - Word Count: 250 words"
+    assert [(s.main_point, s.word_count) for s in read_plan(answer(text))] == [
+        ("Cut the 900 words of the abstract", 250)
+    ]
 
 
 A, B = {"main_point": "Alpha", "word_count": 9}, {"main_point": "Beta", "word_count": 9}
-NOT_JSON = "not the JSON asked for: "
 
 
 @pytest.mark.parametrize(
     ("given", "fault"),
     [
         (answer({"plan": [A, B]}, "length"), "cut off by max_tokens"),
-        (answer(""), NOT_JSON + '""'),
-        (answer("1. Alpha 第一 2. Beta"), NOT_JSON + '"1. Alpha 第一 2. Beta"'),
-        (answer("x" * 99), NOT_JSON + '"' + "x" * 80 + '"'),
-        (answer('{"plan": [{"main_point": "Al'), NOT_JSON + '"{\\"plan\\": [{\\"main_point\\": \\"Al"'),
-        (answer({"steps": []}), NOT_JSON + '"{\\"steps\\": []}"'),
-        (answer({"plan": 2}), NOT_JSON + '"{\\"plan\\": 2}"'),
-        (answer({"plan": "ab"}), NOT_JSON + '"{\\"plan\\": \\"ab\\"}"'),
-        (answer({"plan": ["a"]}), NOT_JSON + '"{\\"plan\\": [\\"a\\"]}"'),
-        (answer({"plan": []}), "0 steps"),
-        (answer({"plan": [A | {"main_point": f"{i}"} for i in range(51)]}), "51 steps"),
+        (answer(""), "no plan: ''"),
+        (answer("1. Alpha 第一 2. Beta"), "no plan: '1. Alpha 第一 2. Beta'"),
+        (answer("x" * 99), f"no plan: '{'x' * 80}'"),
+        (answer("I'm sorry, but I can't help with that."), "it refuses: \"I'm sorry, but I can't\""),
+        (answer({"steps": []}), "no plan: '{\"steps\": []}'"),
+        (answer({"plan": 2}), "no plan: '{\"plan\": 2}'"),
+        (answer({"plan": "ab"}), "no plan: '{\"plan\": \"ab\"}'"),
+        (answer({"plan": ["a"]}), "no plan: '{\"plan\": [\"a\"]}'"),
+        (answer({"plan": []}), "no plan: '{\"plan\": []}'"),
         (answer({"plan": [A, B, A | {"main_point": " alpha\n"}]}), "a main point stands twice"),
+        (answer("1. Alpha: 300 words\n2. (300 words)"), "step 2 has no main point"),
+        (answer("1. Alpha: 300 words\n2. alpha: 200 words"), "a main point stands twice"),
     ],
 )  # fmt: skip
 def test_read_plan_refuses(given: Completion, fault: str) -> None:
-    assert read_plan(given, None, PAPER) == ([], fault)
+    with pytest.raises(BadCompletion) as raised:
+        read_plan(given)
+    assert str(raised.value) == fault
 
 
 @pytest.mark.parametrize(
@@ -159,8 +261,8 @@ def test_read_plan_refuses(given: Completion, fault: str) -> None:
     [{"main_point": "Alpha"}, {"word_count": 9}, A | {"word_count": 0}, A | {"main_point": " "}],
 )
 def test_read_plan_refuses_a_step_that_lacks_something(step: dict[str, Any]) -> None:
-    given = answer({"plan": [B, step]})
-    assert read_plan(given, None, PAPER) == ([], NOT_JSON + json.dumps(given.text[:80]))
+    with pytest.raises(BadCompletion, match="no plan"):
+        read_plan(answer({"plan": [B, step]}))
 
 
 @pytest.mark.parametrize(("length", "budgets"), [(900, [600, 300]), (None, [400, 200])])
@@ -184,24 +286,29 @@ def test_make_plan(
     assert usage.calls == 3
     # 900 / 500 is near 2 steps; without a length up to max_steps
     number = 2 if length else 50
+    asked = plan_messages(instruction, length and 2, 50, lines=False)
+    assert [request["messages"][:3] for request in server.requests] == [asked] * 3
+    # What was wrong with the answer before goes back with it.
+    again = [request["messages"][3:] for request in server.requests]
+    assert again[0] == []
+    assert [message["content"] for message in again[1]] == [
+        "I would write about alpha.",
+        "This plan cannot be used: no plan: 'I would write about alpha.'. Write the whole plan "
+        "again, mended, in the same form.",
+    ]
+    assert [message["role"] for message in again[2]] == ["assistant", "user"]
+    assert "cut off by max_tokens" in again[2][1]["content"]
     for request in server.requests:
-        assert request["messages"] == plan_messages(instruction, length and 2, 50)
         # 30 + 400 / 2 tokens a step, and no more than the server's settings allow
         assert request["max_tokens"] == min(60 + 230 * number, 1024)
         schema = request["response_format"]["json_schema"]["schema"]
         assert schema == plan_schema(2 if length else None, PAPER)
 
 
-def test_a_plan_of_another_number_of_steps_is_refused() -> None:
-    given = answer({"plan": [A, B]})
-    assert read_plan(given, 2, PAPER)[1] == ""
-    assert read_plan(given, 3, PAPER) == ([], "2 steps for 3")
-
-
 def test_without_a_length_the_plan_is_asked_for_freely() -> None:
-    asked = plan_messages(Instruction(prompt="Write about tea."), None, 50)[-1]["content"]
+    asked = plan_messages(Instruction(prompt="Write about tea."), None, 50, False)[-1]["content"]
     assert "50 at most" in asked
-    assert "3 paragraph(s)" in plan_messages(Instruction(prompt="p"), 3, 50)[-1]["content"]
+    assert "3 paragraph(s)" in plan_messages(Instruction(prompt="p"), 3, 50, False)[-1]["content"]
 
 
 def test_a_request_too_long_for_max_steps_is_not_asked_for(
@@ -228,7 +335,25 @@ def test_no_usable_plan(chat_server: Any, open_client: Any) -> None:
 
     with pytest.raises(BadCompletion) as raised:
         asyncio.run(run())
-    assert str(raised.value) == (
-        'no usable plan in 3 samples; the last: not the JSON asked for: "never"'
-    )
+    assert str(raised.value) == ("no usable plan in 3 samples; the last: no plan: 'never'")
     assert len(server.requests) == 3
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_server_without_schemas_is_asked_for_lines(
+    chat_server: Any, open_client: Any, language: str
+) -> None:
+    text = LINES[0] if language == "en" else CHINESE[0]
+    server = chat_server(lambda request: text)
+    instruction = Instruction(prompt="Bees.", length=1500, language=language)
+
+    async def run() -> list[Step]:
+        async with open_client(server, structured=Structured.text, max_tokens=2048) as client:
+            return await make_plan(client, instruction, PAPER, Usage())
+
+    assert [step.word_count for step in asyncio.run(run())] == [500, 1000]
+    (request,) = server.requests
+    assert "response_format" not in request
+    # The worked example has the form that is asked for, and is read as a plan itself.
+    example = read_plan(answer(request["messages"][1]["content"]))
+    assert [step.word_count for step in example] == [70, 80, 50]

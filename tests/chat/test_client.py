@@ -206,7 +206,8 @@ def test_usage_and_cost(chat_server: Any, open_client: Any) -> None:
     part = Usage()
 
     async def run() -> tuple[Usage, dict[str, float], int]:
-        async with open_client(server, price_prompt=2.0, price_completion=8.0) as client:
+        prices = {"price_prompt": 2.0, "price_cached_prompt": 0.5, "price_completion": 8.0}
+        async with open_client(server, **prices) as client:
             await client.complete(HELLO)
             await client.complete(HELLO, sample=1, usage=part)
             await client.complete(HELLO, usage=part)
@@ -214,9 +215,16 @@ def test_usage_and_cost(chat_server: Any, open_client: Any) -> None:
 
     usage, spent, from_cache = asyncio.run(run())
     # 10 prompt tokens a call, 4 of them from the server's prefix cache; 3 + 1 + 3 words
-    assert usage == Usage(calls=3, prompt_tokens=30, cached_prompt_tokens=12, completion_tokens=7)
-    assert part == Usage(calls=2, prompt_tokens=20, cached_prompt_tokens=8, completion_tokens=4)
-    assert spent == {**usage.model_dump(), "cost_usd": 0.000116}  # (30 · 2 + 7 · 8) / 1e6
+    tokens = {"prompt_tokens": 30, "cached_prompt_tokens": 12, "completion_tokens": 7}
+    # (18 · 2 + 12 · 0.5 + 7 · 8) / 1e6
+    assert spent == {"calls": 3, **tokens, "cached_share": 0.4, "cost_usd": 0.000098}
+    # (12 · 2 + 8 · 0.5 + 4 · 8) / 1e6
+    cost = part.cost_usd
+    assert part == Usage(
+        calls=2, prompt_tokens=20, cached_prompt_tokens=8, completion_tokens=4, cost_usd=cost
+    )
+    assert cost == pytest.approx(60e-6)
+    assert usage.calls == 3
     assert from_cache == 1
 
 

@@ -1,15 +1,22 @@
-"""The plan: so many steps, each with a main point and a budget, that add up to the request."""
+"""The plan: steps with a main point and a budget each, that add up to the request."""
 
-import json
+import re
+from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 from pydantic import ValidationError
 
-from longwriter.agentwrite.prompts import plan_messages
+from longwriter.agentwrite.prompts import WORDINGS, plan_messages
 from longwriter.agentwrite.settings import AgentWriteSettings
 from longwriter.chat.client import ChatClient, Completion, json_object
+from longwriter.chat.settings import Structured
 from longwriter.errors import BadCompletion
 from longwriter.records import Instruction, Step, Usage
+from longwriter.text import refusal_in
+
+COARSEST = 2
+"""A plan that must be split into more than so many times its steps is asked for again."""
 
 
 def steps_wanted(length: int, settings: AgentWriteSettings) -> int:
@@ -57,12 +64,13 @@ def plan_schema(steps: int | None, settings: AgentWriteSettings) -> dict[str, An
 async def make_plan(
     client: ChatClient, instruction: Instruction, settings: AgentWriteSettings, usage: Usage
 ) -> list[Step]:
-    """A plan whose budgets add up to the requested length.
+    """A plan whose budgets add up to the requested length, else to the teacher's own sum.
 
-    Without a requested length the teacher's own budgets stand.
+    A server that can is held to a JSON schema; of others the paper's lines are asked for. An answer
+    that is no plan, or cannot be mended, goes back to the teacher with what is wrong with it.
 
     Raises:
-        BadCompletion: no sample was a usable plan.
+        BadCompletion: no answer was a usable plan.
         CallError: a call failed for good.
     """
     steps = steps_wanted(instruction.length, settings) if instruction.length else None
@@ -71,57 +79,177 @@ async def make_plan(
             f"{instruction.length} words need {steps} steps of at most {settings.max_step_words} "
             f"words, and agentwrite.max_steps is {settings.max_steps}; raise one of the two"
         )
-    fault = ""
+    lines = client.settings.structured is Structured.text
+    asked = plan_messages(instruction, steps, settings.max_steps, lines)
+    messages, fault = asked, ""
     for sample in range(settings.attempts):
         completion = await client.complete(
-            plan_messages(instruction, steps, settings.max_steps),
+            messages,
             max_tokens=min(
                 60 + (30 + settings.max_point_characters // 2) * (steps or settings.max_steps),
                 client.settings.max_tokens,
             ),
-            schema=plan_schema(steps, settings),
+            schema=None if lines else plan_schema(steps, settings),
             sample=sample,
             usage=usage,
         )
-        plan, fault = read_plan(completion, steps, settings)
-        if plan:
-            return rescale(plan, instruction.length) if instruction.length else plan
+        try:
+            plan = read_plan(completion)
+            return mend(plan, instruction.length, instruction.language, settings)
+        except BadCompletion as error:
+            fault = str(error)
+        again = WORDINGS[instruction.language].plan_again.format(fault=fault)
+        messages = [
+            *asked,
+            {"role": "assistant", "content": completion.text or "…"},
+            {"role": "user", "content": again},
+        ]
     raise BadCompletion(f"no usable plan in {settings.attempts} samples; the last: {fault}")
 
 
-def read_plan(
-    completion: Completion, steps: int | None, settings: AgentWriteSettings
-) -> tuple[list[Step], str]:
-    """The steps of an answer, or none and what is wrong with it.
+def read_plan(completion: Completion) -> list[Step]:
+    """The steps that an answer holds, as a JSON object or as lines.
 
-    Args:
-        steps: how many were asked for; None: 1 to max_steps.
+    Raises:
+        BadCompletion: it holds none, was cut off, or a main point is empty or stands twice.
     """
+    text = completion.text
     if completion.finish_reason == "length":
-        return [], "cut off by max_tokens"
-    value = json_object(completion.text)
+        raise BadCompletion("cut off by max_tokens")
+    value = json_object(text)
     try:
         plan = [Step.model_validate(step) for step in (value or {})["plan"]]
     except (KeyError, TypeError, ValidationError):
-        return [], f"not the JSON asked for: {json.dumps(completion.text[:80], ensure_ascii=False)}"
+        plan = list(steps_in_lines(text)) if value is None else []
+    if not plan:
+        refused = refusal_in(text)
+        raise BadCompletion(f"it refuses: {refused!r}" if refused else f"no plan: {text[:80]!r}")
     points = [step.main_point.strip().lower() for step in plan]
-    if not plan or len(plan) > settings.max_steps or len(plan) != (steps or len(plan)):
-        return [], f"{len(plan)} steps" + (f" for {steps}" if steps else "")
+    if not all(points):
+        raise BadCompletion(f"step {points.index('') + 1} has no main point")
     if len(set(points)) < len(points):
-        return [], "a main point stands twice"
-    return plan, ""
+        raise BadCompletion("a main point stands twice")
+    return plan
 
 
-def rescale(plan: list[Step], length: int) -> list[Step]:
-    """The same steps with budgets in the same proportions that add up to `length` exactly."""
-    total = sum(step.word_count for step in plan)
-    budgets, given, seen = [], 0, 0
-    for step in plan:
-        seen += step.word_count
-        budgets.append(max(1, round(length * seen / total) - given))
-        given += budgets[-1]
-    budgets[budgets.index(max(budgets))] -= given - length
+_ABOUT = r"(?:about|around|approximately|approx\.?|roughly|circa|ca\.?|[~≈约大概左右]*)"
+_NUMBER = r"(\d{1,3}(?:[,，]\d{3})+|\d+)"
+_RANGE = rf"{_NUMBER}(?:\s*(?:-|–|—|~|～|to|至|到)\s*{_NUMBER})?"
+_UNIT = r"(?:words?|个字|字)"
+_KEYED = re.compile(
+    rf"(?:word[\s_-]*count|words|length|字\s*数)\s*[:：=]\s*{_ABOUT}\s*{_RANGE}\s*{_UNIT}?", re.I
+)
+_BARE = re.compile(
+    rf"[(（\[【]?\s*{_ABOUT}\s*{_RANGE}\s*{_UNIT}(?![a-z])\s*(?:左右)?\s*[)）\]】]?", re.I
+)
+_LABEL = re.compile(
+    r"(?:^|\n)[^\S\n]*(?:[-•]\s*)?(?:(?:paragraph|section|part|step)\s*\d+|第\s*[\d一二三四五六七八九十百]+\s*[段节部步]分?"
+    r"|段落\s*[\d一二三四五六七八九十百]+|\d+\s*[.)、．）])",
+    re.I,
+)
+_KEY = re.compile(r"^(?:main[\s_-]*points?|要点|主要内容|主旨|内容)\s*[:：]\s*", re.I)
+_SUM = re.compile(r"^\W*(?:in )?(?:total|sum|overall|合计|总计?|总共|共计|全文)[\s的共约]*$", re.I)
+_EDGE = " \t\n-–—:：;；,，.、|•[](（【"
+
+
+def steps_in_lines(text: str) -> Iterator[Step]:
+    """The steps of a plan in free text: each ends where its number of words is stated.
+
+    Reads the paper's lines (`Paragraph 1 - Main Point: … - Word Count: 300 words`) and what teachers
+    make of them: other numbering or none, bold, full-width marks, one line or several a step,
+    ranges (the middle counts), thousands separators, Chinese. What stands before the first label and
+    a sum at the end are no steps.
+    """
+    text = re.sub(r"[*#`]+", "", text)
+    stated = list((_KEYED if _KEYED.search(text) else _BARE).finditer(text))
+    start = 0
+    for found in stated:
+        entry, start = text[start : found.start()], found.end()
+        labels = list(_LABEL.finditer(entry))
+        point = entry[labels[-1].end() :] if labels else entry
+        point = _KEY.sub("", point.strip(_EDGE)).strip(_EDGE + ")）】")
+        if _SUM.match(point):
+            continue
+        low, high = (int(re.sub(r"\D", "", n)) for n in (found[1], found[2] or found[1]))
+        if low + high:
+            yield Step.model_construct(
+                main_point=" ".join(point.split()), word_count=round((low + high) / 2)
+            )
+
+
+def mend(
+    plan: list[Step], length: int | None, language: str, settings: AgentWriteSettings
+) -> list[Step]:
+    """The plan with budgets that add up to `length` exactly (None: to their own sum), each within
+    [min_step_words, max_step_words]; one step alone may be below.
+
+    Budgets are rescaled in their proportions. Where no such budgets exist for so many steps, the
+    largest steps are split, or the smallest neighbours merged, until they do.
+
+    Raises:
+        BadCompletion: the plan would need too many steps, or is too coarse to be split.
+    """
+    total = length or sum(step.word_count for step in plan)
+    fewest = -(-total // settings.max_step_words)
+    most = max(1, fewest, total // settings.min_step_words)
+    if fewest > settings.max_steps:
+        raise BadCompletion(f"{total} words in all, and {settings.max_steps} steps at most")
+    if fewest > COARSEST * len(plan):
+        raise BadCompletion(f"{len(plan)} steps are too few for {total} words: {fewest} at least")
+    plan = list(plan)
+    while len(plan) > min(most, settings.max_steps):
+        sums = [a.word_count + b.word_count for a, b in pairwise(plan)]
+        at = sums.index(min(sums))
+        first, second = plan[at : at + 2]
+        joint = WORDINGS[language].joint.format(first=first.main_point, second=second.main_point)
+        plan[at : at + 2] = [Step(main_point=joint, word_count=sums[at])]
+    if len(plan) < fewest:
+        plan = _split(plan, fewest, language)
+    lowest = min(settings.min_step_words, total // len(plan))
+    budgets = rescale([step.word_count for step in plan], total, lowest, settings.max_step_words)
     return [
         step.model_copy(update={"word_count": budget})
         for step, budget in zip(plan, budgets, strict=True)
     ]
+
+
+def _split(plan: list[Step], steps: int, language: str) -> list[Step]:
+    """So many steps: those with most words a part go on in several parts."""
+    parts = [1] * len(plan)
+    while sum(parts) < steps:
+        shares = [step.word_count / number for step, number in zip(plan, parts, strict=True)]
+        parts[shares.index(max(shares))] += 1
+    part = WORDINGS[language].part
+    return [
+        step.model_copy(
+            update={
+                "main_point": part.format(point=step.main_point, number=number, parts=count)
+                if count > 1
+                else step.main_point,
+                "word_count": -(-step.word_count // count),
+            }
+        )
+        for step, count in zip(plan, parts, strict=True)
+        for number in range(1, count + 1)
+    ]
+
+
+def rescale(budgets: list[int], total: int, lowest: int, highest: int) -> list[int]:
+    """Whole numbers in the proportions of `budgets` that add up to `total`, each within
+    [lowest, highest], which must be possible."""
+
+    def clipped(scale: float) -> list[float]:
+        return [min(max(budget * scale, lowest), highest) for budget in budgets]
+
+    low, high = 0.0, highest / min(budgets)
+    for _ in range(60):  # a double has 52 bits
+        scale = (low + high) / 2
+        low, high = (scale, high) if sum(clipped(scale)) < total else (low, scale)
+    exact, rounded, seen = clipped(high), list[int](), 0.0
+    for share in exact:
+        seen += share
+        rounded.append(min(max(round(seen) - sum(rounded), lowest), highest))
+    for at in range(len(rounded)):  # what clipping left
+        missing = total - sum(rounded)
+        rounded[at] = min(max(rounded[at] + missing, lowest), highest)
+    return rounded

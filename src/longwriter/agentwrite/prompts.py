@@ -4,6 +4,7 @@ One worked example stands before the plan that is asked for: teachers as small a
 follow an example, not a description.
 """
 
+import json
 from dataclasses import dataclass
 
 from longwriter.chat.client import Messages
@@ -16,8 +17,13 @@ class Wording:
 
     plan: str
     plan_freely: str
+    plan_lines: str
+    plan_again: str
     example_prompt: str
-    example_plan: str
+    example_plan: tuple[tuple[str, int], ...]
+    line: str
+    joint: str
+    part: str
     so_far: str
     only: str
     first: str
@@ -33,11 +39,17 @@ WORDINGS = {
         "word count of each.",
         example_prompt="Write a 200-word article about our first vegetable garden.",
         example_plan=(
-            '{"plan": [{"main_point": "How the garden looked when we moved in, and why we wanted '
-            'to change it.", "word_count": 70}, {"main_point": "Digging the beds, choosing the '
-            'seeds and planting them in the right month.", "word_count": 80}, {"main_point": "What '
-            'grew well, what the slugs ate, and what we will do next year.", "word_count": 50}]}'
+            ("How the garden looked when we moved in, and why we wanted to change it.", 70),
+            ("Digging the beds, choosing the seeds and planting them in the right month.", 80),
+            ("What grew well, what the slugs ate, and what we will do next year.", 50),
         ),
+        plan_lines=" Answer with one line a paragraph and nothing else: Paragraph N - Main Point: "
+        "... - Word Count: ...",
+        plan_again="This plan cannot be used: {fault}. Write the whole plan again, mended, in the "
+        "same form.",
+        line="Paragraph {number} - Main Point: {point} - Word Count: {words} words",
+        joint="{first} {second}",
+        part="{point} (part {number} of {parts})",
         outline="The plan:\n{plan}\n\n",
         so_far="The text so far:\n{text}\n\n",
         only="Write it as one paragraph of about {words} words. Its point: {point}",
@@ -50,10 +62,15 @@ WORDINGS = {
         plan_freely="{prompt}\n\n请规划段落，最多{steps}段，给出每段的要点和字数。",
         example_prompt="写一篇200字的文章，介绍我们的第一个菜园。",
         example_plan=(
-            '{"plan": [{"main_point": "刚搬来时院子的样子，以及想要改变它的原因。", "word_count": 70}, '
-            '{"main_point": "怎样翻地、挑选种子，并在合适的月份种下。", "word_count": 80}, '
-            '{"main_point": "哪些长得好，哪些被虫吃了，明年打算怎么做。", "word_count": 50}]}'
+            ("刚搬来时院子的样子，以及想要改变它的原因。", 70),
+            ("怎样翻地、挑选种子，并在合适的月份种下。", 80),
+            ("哪些长得好，哪些被虫吃了，明年打算怎么做。", 50),
         ),
+        plan_lines="每段只写一行，不要写别的：段落N - 要点：…… - 字数：……",
+        plan_again="这个计划不能用：{fault}。请按同样的格式重新写出完整的计划。",
+        line="段落{number} - 要点：{point} - 字数：{words}字",
+        joint="{first}{second}",
+        part="{point}（第{number}部分，共{parts}部分）",
         outline="写作计划：\n{plan}\n\n",
         so_far="已经写好的部分：\n{text}\n\n",
         only="请写成一个约{words}字的段落。要点：{point}",
@@ -64,29 +81,46 @@ WORDINGS = {
 }
 
 
-def plan_messages(instruction: Instruction, steps: int | None, max_steps: int) -> Messages:
+def plan_messages(
+    instruction: Instruction, steps: int | None, max_steps: int, lines: bool
+) -> Messages:
     """Asks for a plan of `steps` paragraphs (None: of up to max_steps), after one worked example
-    of three."""
+    of three.
+
+    Args:
+        lines: the plan comes as lines, as in the paper; else as a JSON object.
+    """
     wording = WORDINGS[instruction.language]
+    form = wording.plan_lines if lines else ""
     ask = wording.plan if steps else wording.plan_freely
+    rows = [{"main_point": point, "word_count": words} for point, words in wording.example_plan]
+    example = json.dumps({"plan": rows}, ensure_ascii=False)
+    if lines:
+        example = "\n".join(
+            wording.line.format(number=number, point=point, words=words)
+            for number, (point, words) in enumerate(wording.example_plan, start=1)
+        )
     return [
-        {"role": "user", "content": wording.plan.format(prompt=wording.example_prompt, steps=3)},
-        {"role": "assistant", "content": wording.example_plan},
         {
             "role": "user",
-            "content": ask.format(prompt=instruction.prompt, steps=steps or max_steps),
+            "content": wording.plan.format(prompt=wording.example_prompt, steps=3) + form,
+        },
+        {"role": "assistant", "content": example},
+        {
+            "role": "user",
+            "content": ask.format(prompt=instruction.prompt, steps=steps or max_steps) + form,
         },
     ]
 
 
 def step_messages(
-    instruction: Instruction, plan: list[Step], written: list[str], words: int
+    instruction: Instruction, plan: list[Step], number: int, so_far: str, words: int
 ) -> Messages:
-    """Asks for the paragraph after `written`: instruction, plan, text so far, then the step.
+    """Asks for paragraph `number` (from 0) of the plan: instruction, plan, text so far, the step.
 
     The step comes last, so that a server's prefix cache serves all that stands before it.
     """
-    wording, number = WORDINGS[instruction.language], len(written)
+    wording = WORDINGS[instruction.language]
     outline = "\n".join(f"{i}. {step.main_point}" for i, step in enumerate(plan, start=1))
     if len(plan) == 1:
         ask = wording.only
@@ -97,7 +131,7 @@ def step_messages(
     content = f"{instruction.prompt}\n\n"
     if len(plan) > 1:
         content += wording.outline.format(plan=outline)
-    if written:
-        content += wording.so_far.format(text="\n\n".join(written))
+    if so_far:
+        content += wording.so_far.format(text=so_far)
     content += ask.format(words=words, point=plan[number].main_point)
     return [{"role": "user", "content": content}]

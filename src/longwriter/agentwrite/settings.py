@@ -39,3 +39,12 @@ class AgentWriteSettings:
     text already."""
     attempts: int = bounded(ge=1)
     """Samples of a plan or of a paragraph before the draft is a failure."""
+    parallel: bool
+    """Ask for all paragraphs of a text at once, none of which sees another: faster, less coherent."""
+    max_cost: float | None = bounded(gt=0)
+    """US dollars that the stage may cost in all, calls answered from the cache included; what it
+    does not suffice for is recorded as failed. Null: no limit."""
+    dry_run: bool
+    """Print calls, tokens, cost and time to expect, and make no call."""
+    dry_run_tokens_per_s: float = bounded(gt=0)
+    """Tokens a second at which the teacher writes one answer, for the time that a dry run prints."""

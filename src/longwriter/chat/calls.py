@@ -1,6 +1,7 @@
 """Many calls to one model at once: a server while they last, a progress bar, all or nothing."""
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,12 +16,25 @@ from longwriter.errors import CallError
 
 T = TypeVar("T")
 
+GRACE_S = 5
+"""Seconds that calls in flight are given to end after Ctrl-C."""
+
+
+async def together(jobs: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+    """The results of `jobs` in their order. The first error cancels the jobs that are left and is
+    raised as it is."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(job) for job in jobs]
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+    return [task.result() for task in tasks]
+
 
 async def all_at_once(jobs: Sequence[Coroutine[Any, Any, T]], what: str) -> list[T]:
     """The results of `jobs` in their order; the client limits how many run at a time.
 
-    On a terminal a bar shows rate and time left. The first error cancels the jobs that are left
-    and is raised as it is.
+    On a terminal a bar shows rate and time left. Errors as in `together`.
     """
     with tqdm(total=len(jobs), desc=what, unit="", disable=None) as bar:
 
@@ -29,12 +43,7 @@ async def all_at_once(jobs: Sequence[Coroutine[Any, Any, T]], what: str) -> list
             bar.update()
             return result
 
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(counted(job)) for job in jobs]
-        except ExceptionGroup as errors:
-            raise errors.exceptions[0] from None
-    return [task.result() for task in tasks]
+        return await together([counted(job) for job in jobs])
 
 
 async def all_or_none(jobs: Sequence[Coroutine[Any, Any, T]], what: str) -> list[T]:
@@ -73,13 +82,18 @@ def with_client(
     threads: int | None,
     gguf: Path | None = None,
     version: str = "",
+    max_cost: float | None = None,
 ) -> tuple[T, dict[str, float]]:
     """Serves the model that `settings` name (or `gguf`), runs `work` on it and ends the server.
+
+    After Ctrl-C no call is begun any more, and those in flight, which are paid for, have GRACE_S
+    seconds to end and be kept; a second Ctrl-C ends at once.
 
     Args:
         cache: folder of finished calls.
         threads: `llama_cpp`: threads; null: every core.
         version: `endpoint`: as for `serve`.
+        max_cost: as for `ChatClient.open`.
 
     Returns:
         What `work` returned, and the calls, tokens and US dollars it took (`ChatClient.spent`).
@@ -89,8 +103,16 @@ def with_client(
         with serve(
             settings, gguf=gguf or _embedded(settings, cache), threads=threads, version=version
         ) as address:
-            async with ChatClient.open(settings, address, cache, seed) as client:
-                return await work(client), client.spent
+            async with ChatClient.open(settings, address, cache, seed, max_cost) as client:
+                task = asyncio.ensure_future(work(client))
+                try:
+                    return await asyncio.shield(task), client.spent
+                except asyncio.CancelledError:
+                    print("\nstopping: calls in flight may end …", file=sys.stderr, flush=True)
+                    await client.pace.drain(GRACE_S)
+                    task.cancel()
+                    await asyncio.wait([task])
+                    raise
 
     return asyncio.run(open_and_work())
 

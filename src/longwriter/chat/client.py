@@ -14,6 +14,7 @@ import openai
 from pydantic import BaseModel, Field, ValidationError
 
 from longwriter.chat.cache import Cache, call_key
+from longwriter.chat.pace import Pace, Purse
 from longwriter.chat.servers import Address
 from longwriter.chat.settings import ServerSettings, Structured
 from longwriter.errors import (
@@ -48,34 +49,52 @@ class Completion:
 class ChatClient:
     """Speaks to one model. Use `ChatClient.open`."""
 
-    def __init__(self, settings: ServerSettings, address: Address, cache: Cache, seed: int) -> None:
+    def __init__(
+        self,
+        settings: ServerSettings,
+        address: Address,
+        cache: Cache,
+        seed: int,
+        max_cost: float | None = None,
+    ) -> None:
         self.settings = settings
         self.address = address
         self.usage = Usage()
         self.from_cache = 0
         self._cache = cache
         self._seed = seed
-        self._slots = asyncio.Semaphore(settings.concurrency)
+        self.pace = Pace(settings)
+        self._purse = Purse(max_cost)
         self._openai = openai.AsyncOpenAI(
             base_url=address.base_url,
             api_key=address.api_key,
             timeout=settings.timeout_s,
             max_retries=settings.max_retries,
-            http_client=openai.DefaultAsyncHttpxClient(trust_env=not _loopback(address.base_url)),
+            http_client=openai.DefaultAsyncHttpxClient(
+                trust_env=not _loopback(address.base_url),
+                event_hooks=self.pace.hooks,
+                limits=httpx2.Limits(max_connections=None, max_keepalive_connections=None),
+            ),
         )
 
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, settings: ServerSettings, address: Address, cache_folder: Path, seed: int
+        cls,
+        settings: ServerSettings,
+        address: Address,
+        cache_folder: Path,
+        seed: int,
+        max_cost: float | None = None,
     ) -> AsyncIterator["ChatClient"]:
         """Yields a client whose finished calls are kept in `cache_folder`/calls.sqlite.
 
         Args:
             seed: shifts the seed that is sent with every call, and so names other samples.
+            max_cost: US dollars that all calls together may cost, those from the cache included.
         """
         cache = Cache(cache_folder / "calls.sqlite")
-        client = cls(settings, address, cache, seed)
+        client = cls(settings, address, cache, seed, max_cost)
         try:
             yield client
         finally:
@@ -84,13 +103,14 @@ class ChatClient:
 
     @property
     def spent(self) -> dict[str, float]:
-        """Calls, tokens and US dollars so far, answers from the cache included, for metrics."""
-        prices = self.settings
-        cost = (
-            self.usage.prompt_tokens * prices.price_prompt
-            + self.usage.completion_tokens * prices.price_completion
-        ) / 1e6
-        return {**self.usage.model_dump(), "cost_usd": round(cost, 6)}
+        """Calls, tokens, the share of prompt tokens that the server's prefix cache served, and US
+        dollars so far, answers from the cache included, for metrics."""
+        share = self.usage.cached_prompt_tokens / max(self.usage.prompt_tokens, 1)
+        return {
+            **self.usage.model_dump(),
+            "cached_share": round(share, 4),
+            "cost_usd": round(self.usage.cost_usd, 6),
+        }
 
     async def complete(
         self,
@@ -114,26 +134,39 @@ class ChatClient:
             usage: also counts the call here.
 
         Raises:
-            CallError: this call failed for good.
+            CallError: this call failed for good, or may cost more than what is left.
             ServerError: every call would fail.
         """
         request = self._request(messages, max_tokens, temperature, schema, stop, sample)
         key = call_key(**request | {"model": self.address.identity, "sample": sample})
         kept = self._cache.get(key)
         if kept is None:
-            async with self._slots:
+            prompt, most = prompt_bytes(request["messages"]), request["max_tokens"]
+            async with (
+                self._purse.set_aside(self.settings.cost(prompt // 2, 0, most)),
+                self.pace.call(prompt // 4 + most),
+            ):
                 completion = await self._ask(request)
-            self._cache.put(key, asdict(completion))
+                self._cache.put(key, asdict(completion))
+                self._purse.spend(self._count(completion, usage))
         else:
             self.from_cache += 1
             completion = Completion(**kept)
+            self._purse.spend(self._count(completion, usage))
+        return completion
+
+    def _count(self, completion: Completion, usage: Usage | None) -> float:
+        """Adds a call to the client's usage and to `usage`; returns what it cost."""
+        tokens = completion.prompt_tokens, completion.cached_prompt_tokens
+        cost = self.settings.cost(*tokens, completion.completion_tokens)
         for counter in (self.usage, usage):
             if counter is not None:
                 counter.calls += 1
                 counter.prompt_tokens += completion.prompt_tokens
                 counter.cached_prompt_tokens += completion.cached_prompt_tokens
                 counter.completion_tokens += completion.completion_tokens
-        return completion
+                counter.cost_usd += cost
+        return cost
 
     def _request(
         self,
@@ -208,10 +241,19 @@ class ChatClient:
                 return RateLimited(f"{where}: {what}")
             case openai.BadRequestError() if "context" in what.lower():
                 return ContextExceeded(f"{where}: {what}")
-            case openai.APIStatusError() if error.status_code < 500 and error.status_code != 408:
+            case openai.APIStatusError() if error.status_code < 500 and error.status_code not in (
+                408,
+                409,
+            ):
                 return BadRequest(f"{where}: {what}")
             case _:
                 return ServerFault(f"{where}: {what}")
+
+
+def prompt_bytes(messages: Messages) -> int:
+    """UTF-8 bytes of a prompt. A quarter of them is a fair guess of its tokens, in English and in
+    Chinese; half of them is more than any tokenizer in use makes of natural text."""
+    return sum(len(message["content"].encode()) + 16 for message in messages)
 
 
 def _loopback(url: str) -> bool:

@@ -39,7 +39,8 @@ class ServerSettings:
     concurrency: int = bounded(ge=1)
     """Calls in flight at once; for `llama_cpp` also the server's slots."""
     context: int = bounded(ge=128)
-    """`llama_cpp`: tokens of context a slot."""
+    """Tokens of prompt and answer together that the model takes; for `llama_cpp` what each slot is
+    given. AgentWrite shows a step no more of a long text than fits."""
     temperature: float = bounded(ge=0, le=2)
     top_p: float = bounded(gt=0, le=1)
     max_tokens: int = bounded(ge=1)
@@ -49,7 +50,22 @@ class ServerSettings:
     max_retries: int = bounded(ge=0)
     """Further tries after a fault that may pass (408, 409, 429, 5xx, a broken connection)."""
     structured: Structured
+    requests_per_minute: float | None = bounded(gt=0)
+    """Requests that the server takes a minute, further tries included; null: no limit."""
+    tokens_per_minute: float | None = bounded(gt=0)
+    """Tokens that the server takes a minute, counted as it counts them: prompt and max_tokens."""
     price_prompt: float = bounded(ge=0)
     """US dollars a million prompt tokens."""
+    price_cached_prompt: float | None = bounded(ge=0)
+    """US dollars a million prompt tokens from the server's prefix cache; null: price_prompt."""
     price_completion: float = bounded(ge=0)
     """US dollars a million completion tokens."""
+
+    def cost(self, prompt_tokens: int, cached_prompt_tokens: int, completion_tokens: int) -> float:
+        """US dollars for so many tokens. `prompt_tokens` include the cached ones."""
+        cached = self.price_cached_prompt
+        return (
+            (prompt_tokens - cached_prompt_tokens) * self.price_prompt
+            + cached_prompt_tokens * (self.price_prompt if cached is None else cached)
+            + completion_tokens * self.price_completion
+        ) / 1e6

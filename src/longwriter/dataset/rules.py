@@ -1,25 +1,14 @@
 """The rules a draft must pass: each one function, draft in, reason to reject it or nothing out."""
 
-import re
 from collections.abc import Callable
 
 from longwriter.dataset.settings import FilterSettings
 from longwriter.evaluation.length import length_score
 from longwriter.evaluation.repetition import copied_sentences, repeated_ngrams
 from longwriter.records import Draft
-from longwriter.text import count_words
+from longwriter.text import count_words, refusal_in
 
 Rule = Callable[[Draft, FilterSettings], str | None]
-
-_CANNOT = r"(can't|cannot|can not|won't|am unable to|'m unable to|am not able to|'m not able to)"
-_REFUSAL = re.compile(
-    rf"\b(I('m| am) sorry,? (but )?I {_CANNOT}|I('m| am)? ?{_CANNOT} (assist|comply|fulfill?|provide|"
-    r"generate|create|write|help (you )?with)|as an? (AI|artificial intelligence|large language|"
-    r"language) (language )?(model|assistant))\b"
-    r"|^\s*(很|非常)?(对不起|抱歉)[，,]?\s*(但是?)?我(无法|不能|没有办法|没办法)"
-    r"|作为(一个|一名)?(人工智能|AI)(语言)?(模型|助手)",
-    re.IGNORECASE,
-)
 
 
 def too_short(draft: Draft, settings: FilterSettings) -> str | None:
@@ -44,8 +33,8 @@ def length_missed(draft: Draft, settings: FilterSettings) -> str | None:
 
 def refusal(draft: Draft, settings: FilterSettings) -> str | None:
     """A refusal or a model speaking of itself, in the first 300 characters."""
-    found = _REFUSAL.search(draft.response[:300].replace("’", "'"))
-    return f"says {found.group(0)!r}" if found else None
+    found = refusal_in(draft.response)
+    return f"says {found!r}" if found else None
 
 
 def repetition(draft: Draft, settings: FilterSettings) -> str | None:

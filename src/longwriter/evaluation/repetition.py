@@ -1,7 +1,7 @@
 """How much of a text repeats what already stood in it."""
 
 import re
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Sequence, Set
 
 _TOKEN = re.compile(r"[\u4e00-\u9fff]|[^\s\u4e00-\u9fff]+")
 _SENTENCE_END = re.compile(r"[.!?。！？\n]+")
@@ -9,17 +9,18 @@ _FEWEST_TOKENS = 4
 """Shorter sentences ("Yes.", "And then?") recur in good writing too."""
 
 
-def repeated_ngrams(text: str, n: int = 8, before: str = "") -> float:
+Ngram = tuple[str, ...]
+
+
+def repeated_ngrams(text: str, n: int = 8, known: Set[Ngram] = frozenset()) -> float:
     """Share (0 to 1) of the text's n-grams that occurred earlier in it; 0 below n tokens.
 
-    Equal to 1 - distinct n-grams / n-grams. With `before`, those that stand in it count as having
-    occurred too. A token is a Chinese character (U+4E00 to U+9FFF), or
-    a run of anything else between white space or such characters.
+    Equal to 1 - distinct n-grams / n-grams. Those in `known` count as having occurred too.
 
     Source: seq-rep-n of Welleck et al., "Neural Text Generation with Unlikelihood Training"
     (arXiv 1908.04319).
     """
-    grams, known = _ngrams(text, n), set(_ngrams(before, n))
+    grams = ngrams(text, n)
     return (len(grams) - len(set(grams) - known)) / len(grams) if grams else 0.0
 
 
@@ -33,7 +34,9 @@ def copied_sentences(text: str) -> float:
     return _share_seen([tokens for tokens in sentences if len(tokens) >= _FEWEST_TOKENS])
 
 
-def _ngrams(text: str, n: int) -> list[tuple[str, ...]]:
+def ngrams(text: str, n: int) -> list[Ngram]:
+    """Every n tokens that follow each other, in order. A token is a Chinese character (U+4E00 to
+    U+9FFF), or a run of anything else between white space or such characters."""
     tokens = _TOKEN.findall(text)
     return [tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1)]
 

@@ -1,0 +1,118 @@
+"""What a run of the agent will take, before a call is made."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from statistics import fmean
+
+from longwriter.agentwrite.agent import rounded
+from longwriter.agentwrite.plan import steps_wanted
+from longwriter.agentwrite.prompts import plan_messages, step_messages
+from longwriter.agentwrite.settings import AgentWriteSettings
+from longwriter.chat.client import prompt_bytes
+from longwriter.chat.settings import ServerSettings, Structured
+from longwriter.errors import DataError
+from longwriter.records import Instruction, Step
+
+
+@dataclass(frozen=True)
+class Call:
+    """Tokens of one call."""
+
+    prompt: int
+    cached: int
+    """Of `prompt`, those that the call before it had too."""
+    completion: int
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What to expect where no call is made twice."""
+
+    calls: int
+    prompt_tokens: int
+    cached_prompt_tokens: int
+    completion_tokens: int
+    cost: float
+    """US dollars where the server has no prefix cache."""
+    cached_cost: float
+    """US dollars where it has one that holds all drafts in work."""
+    seconds: float
+    """Lower bound: the largest of the longest chain of calls, all work over all places, and what
+    the limits a minute allow."""
+    without_length: int
+    """Instructions that state no length, each taken as the others' mean."""
+
+    def __str__(self) -> str:
+        guessed = f"; {self.without_length} lengths are guessed" if self.without_length else ""
+        return (
+            f"{self.calls:,} calls, {self.prompt_tokens:,} prompt tokens, of which a prefix cache "
+            f"may serve {self.cached_prompt_tokens:,}, {self.completion_tokens:,} completion "
+            f"tokens{guessed}\n"
+            f"${self.cost:,.2f}, with a prefix cache ${self.cached_cost:,.2f}\n"
+            f"at least {self.seconds / 60:,.1f} minutes"
+        )
+
+
+def estimate(
+    instructions: list[Instruction], agentwrite: AgentWriteSettings, teacher: ServerSettings
+) -> Estimate:
+    """Adds up the calls of every instruction: a plan, and a call a step.
+
+    A token is taken as four bytes of a prompt, a word as `tokens_per_word` tokens of an answer.
+
+    Raises:
+        DataError: no instruction states a length.
+    """
+    stated = [instruction.length for instruction in instructions if instruction.length]
+    if not stated:
+        raise DataError("no instruction states a length, so nothing can be estimated; add `length`")
+    usual = round(fmean(stated))
+    chains = [
+        list(_calls(instruction, instruction.length or usual, agentwrite, teacher))
+        for instruction in instructions
+    ]
+    calls = [call for chain in chains for call in chain]
+    prompt, cached = sum(call.prompt for call in calls), sum(call.cached for call in calls)
+    written = sum(call.completion for call in calls)
+    longest = max(_in_a_row(chain, agentwrite.parallel) for chain in chains)
+    bounds = [max(longest, written / teacher.concurrency) / agentwrite.dry_run_tokens_per_s]
+    if teacher.requests_per_minute:
+        bounds.append(60 * len(calls) / teacher.requests_per_minute)
+    if teacher.tokens_per_minute:
+        bounds.append(60 * (prompt + written) / teacher.tokens_per_minute)
+    return Estimate(
+        calls=len(calls),
+        prompt_tokens=prompt,
+        cached_prompt_tokens=cached,
+        completion_tokens=written,
+        cost=teacher.cost(prompt, 0, written),
+        cached_cost=teacher.cost(prompt, cached, written),
+        seconds=max(bounds),
+        without_length=len(instructions) - len(stated),
+    )
+
+
+def _calls(
+    instruction: Instruction, length: int, agentwrite: AgentWriteSettings, teacher: ServerSettings
+) -> Iterator[Call]:
+    steps = min(steps_wanted(length, agentwrite), agentwrite.max_steps)
+    lines = teacher.structured is Structured.text
+    point = "x" * (agentwrite.max_point_characters // 2)
+    asked = plan_messages(instruction, steps, agentwrite.max_steps, lines)
+    yield Call(prompt_bytes(asked) // 4, 0, steps * (len(point) // 4 + 15))
+    words = round(length / steps)
+    plan = [Step(main_point=point, word_count=words)] * steps
+    tokens, so_far, before = round(words * agentwrite.tokens_per_word), 0, 0
+    for number in range(steps):
+        bare = prompt_bytes(step_messages(instruction, plan, number, "", rounded(words))) // 4
+        prompt = min(bare + so_far, teacher.context - tokens)
+        yield Call(prompt, min(before, prompt), tokens)
+        before = prompt
+        if not agentwrite.parallel:
+            so_far += tokens
+
+
+def _in_a_row(chain: list[Call], parallel: bool) -> int:
+    """Completion tokens that must be written one after the other."""
+    plan, *steps = (call.completion for call in chain)
+    return plan + (max(steps) if parallel else sum(steps))
