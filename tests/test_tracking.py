@@ -93,6 +93,24 @@ def test_stage_run_ends_as_the_stage_does(
         log_metrics({"loss": 1.0})
 
 
+def test_a_run_that_was_killed_does_not_go_on_for_ever(settings: Settings, database: Path) -> None:
+    work = Workspace(database, database)
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    with stage_run("sft", settings, work, []) as run_id:
+        pass
+    [run] = runs(database, f"attributes.run_id = '{run_id}'")
+    assert run.data.tags["longwriter.pid"] == str(os.getpid())
+    here = run.data.tags["longwriter.host"]
+    client, left = MlflowClient(tracking_uri(database)), {}
+    for pid, host in ((str(gone.pid), here), ("1", here), (str(gone.pid), "elsewhere")):
+        tags = {"longwriter.host": host, "longwriter.pid": pid}
+        left[pid, host] = client.create_run(run.info.experiment_id, tags=tags).info.run_id
+    with stage_run("sft", settings, work, []):
+        found = [client.get_run(name).info.status for name in left.values()]
+    assert found == ["KILLED", "RUNNING", "RUNNING"]
+
+
 def test_what_the_trainer_logs_late_is_kept(settings: Settings, database: Path) -> None:
     import mlflow
 

@@ -12,6 +12,7 @@ import math
 import os
 import re
 import shutil
+import socket
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import psutil
 from filelock import FileLock
 
 from longwriter.settings import Settings, Workspace
@@ -75,10 +77,17 @@ def stage_run(
     import mlflow
 
     experiment = _connect(work.root)
+    _end_killed_runs(experiment)
     run = mlflow.start_run(
         experiment_id=experiment,
         run_name=name,
-        tags={"longwriter.kind": "stage", "longwriter.stage": name, **_provenance(work.root)},
+        tags={
+            "longwriter.kind": "stage",
+            "longwriter.stage": name,
+            "longwriter.host": socket.gethostname(),
+            "longwriter.pid": str(os.getpid()),
+            **_provenance(work.root),
+        },
         log_system_metrics=settings.runtime.system_metrics,
     )
     status = "FAILED"
@@ -92,6 +101,17 @@ def stage_run(
     finally:
         mlflow.flush_async_logging()
         mlflow.end_run(status)
+
+
+def _end_killed_runs(experiment: str) -> None:
+    """Marks stage runs of this machine whose process is gone: `kill -9` left them as running."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient()
+    running = f"attributes.status = 'RUNNING' AND tags.`longwriter.host` = '{socket.gethostname()}'"
+    for run in client.search_runs([experiment], running):
+        if not psutil.pid_exists(int(run.data.tags["longwriter.pid"])):
+            client.set_terminated(run.info.run_id, "KILLED")
 
 
 def log_metrics(metrics: Mapping[str, object]) -> None:

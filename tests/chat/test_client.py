@@ -303,6 +303,12 @@ def test_a_body_that_is_no_completion_stays(
         (fault(403, "no"), ServerError, r"refuses the key \(api_key_env=LW_TEACHER_KEY\)"),
         (fault(404, "no"), ServerError, "does not know model 'm'"),
         (fault(429, "slow down"), RateLimited, "slow down"),
+        (
+            (429, b'{"error": {"message": "pay", "code": "insufficient_quota"}}'),
+            ServerError,
+            "the account has no money left",
+        ),
+        (fault(409, "conflict"), ServerFault, "conflict"),
         (fault(408, "too late"), ServerFault, "too late"),
         (fault(500, "oops"), ServerFault, "oops"),
         ((502, b"<html>Bad gateway</html>"), ServerFault, "502"),

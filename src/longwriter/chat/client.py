@@ -237,6 +237,8 @@ class ChatClient:
                 return ServerError(f"{where}: refuses the key (api_key_env={key}): {what}")
             case openai.NotFoundError():
                 return ServerError(f"{where}: does not know model {self.address.model!r}: {what}")
+            case openai.RateLimitError() if error.code == "insufficient_quota":
+                return ServerError(f"{where}: the account has no money left: {what}")
             case openai.RateLimitError():
                 return RateLimited(f"{where}: {what}")
             case openai.BadRequestError() if "context" in what.lower():
