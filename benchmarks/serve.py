@@ -52,7 +52,7 @@ def main() -> None:
                 Path(cache),
                 seed=0,
                 threads=None,
-                gguf=options.gguf,
+                checkpoint=options.gguf,
             )
         rate = tokens / seconds
         first = first or rate

@@ -2,20 +2,22 @@
 
 import os
 
-from longwriter.agentwrite.agent import describe, write_drafts
+from longwriter.agentwrite.agent import Outcome, describe, write_drafts
 from longwriter.agentwrite.estimate import estimate
+from longwriter.agentwrite.select import Selection, select, select_unasked, sift
+from longwriter.agentwrite.sources import read_instructions
 from longwriter.chat.calls import with_client
+from longwriter.chat.client import ChatClient
 from longwriter.errors import DataError, SettingsError
-from longwriter.records import Instruction, read_jsonl, replacing, write_json, write_jsonl
+from longwriter.records import replacing, write_json, write_jsonl
 from longwriter.settings import Settings, Workspace, run_stage
 from longwriter.tracking import log_metrics, stage_run
 
 
 def agentwrite(settings: Settings, work: Workspace) -> None:
     path = work.input(settings.agentwrite.instructions, "data/instructions.jsonl")
-    given = read_jsonl(path, Instruction)
-    instructions = given[: settings.agentwrite.limit]
     seed = settings.runtime.seed
+    passed = sift(read_instructions(path, settings.agentwrite), settings.agentwrite.select)
 
     if settings.agentwrite.dry_run:
         if "DVC_STAGE" in os.environ:
@@ -23,23 +25,32 @@ def agentwrite(settings: Settings, work: Workspace) -> None:
                 "agentwrite.dry_run: writes nothing that DVC could keep; set it by "
                 "hand: python stages/agentwrite.py agentwrite.dry_run=true"
             )
-        print(estimate(instructions, settings.agentwrite, settings.teacher))
+        unasked = select_unasked(passed, settings.agentwrite, seed)
+        if settings.agentwrite.select.min_words is not None:
+            print("agentwrite.select.min_words: a dry run asks no question and counts none")
+        print(estimate(unasked.instructions, settings.agentwrite, settings.teacher))
         return
 
     drafts = work.output("data/agentwrite/drafts.jsonl")
     failures = drafts.with_name("failures.jsonl")
     outputs = drafts, failures, work.output("metrics/agentwrite.json")
 
+    async def select_and_write(client: ChatClient) -> tuple[Selection, Outcome]:
+        selection = await select(client, passed, settings.agentwrite, seed)
+        outcome = await write_drafts(client, selection.instructions, settings.agentwrite)
+        return selection, Outcome(outcome.drafts, selection.failures + outcome.failures)
+
     with stage_run("agentwrite", settings, work, ["teacher", "agentwrite"]):
-        outcome, spent = with_client(
-            lambda client: write_drafts(client, instructions, settings.agentwrite),
+        (selection, outcome), spent = with_client(
+            select_and_write,
             settings.teacher,
             work.cache,
             seed=seed,
             threads=settings.runtime.threads,
             max_cost=settings.agentwrite.max_cost,
         )
-        metrics = describe(outcome, settings.bench.resamples, seed) | spent
+        counts = {"selection": selection.describe()}
+        metrics = describe(outcome, settings.bench.resamples, seed) | spent | counts
         if not outcome.drafts:
             first = outcome.failures[0]
             raise DataError(
@@ -51,9 +62,11 @@ def agentwrite(settings: Settings, work: Workspace) -> None:
             write_jsonl(bad, outcome.failures)
             write_json(numbers, metrics)
         log_metrics(metrics)
-    print(f"{len(instructions)} of the {len(given)} instructions in {path}")
+    print(f"{len(selection.instructions)} of {selection.read} instructions")
     print(f"{metrics['drafts']} drafts, {metrics['words']} words: {drafts}")
     print(f"{metrics['failures']} failures: {failures}")
+    if outcome.failures:
+        print("where the server failed, `dvc repro -f -s agentwrite` asks it again, for no more")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from longwriter.agentwrite.settings import AgentWriteSettings
+from longwriter.agentwrite.settings import AgentWriteSettings, Language, SelectSettings
 from longwriter.chat.settings import ServerKind, ServerSettings, Structured
 
 Answer = str | dict[str, Any] | tuple[int, bytes]
@@ -108,6 +108,7 @@ def endpoint_settings(base_url: str, **changes: Any) -> ServerSettings:
         "timeout_s": 10.0,
         "max_retries": 0,
         "structured": Structured.json_schema,
+        "vllm": None,
         "requests_per_minute": None,
         "tokens_per_minute": None,
         "price_prompt": 0.0,
@@ -118,9 +119,18 @@ def endpoint_settings(base_url: str, **changes: Any) -> ServerSettings:
 
 
 def agentwrite_settings(**changes: Any) -> AgentWriteSettings:
-    """The paper's steps of 200 to 1,000 words, three samples of each; `changes` replace some."""
+    """The paper's steps of 200 to 1,000 words, three samples of each; nothing is asked about
+    instructions, which may be of any length and number; `changes` replace some."""
     settings: dict[str, Any] = {
         "instructions": None,
+        "revision": None,
+        "select": SelectSettings(
+            languages=[Language.en, Language.zh],
+            min_characters=None,
+            max_characters=None,
+            per_language=None,
+            min_words=None,
+        ),
         "limit": None,
         "step_words": 500,
         "min_step_words": 200,

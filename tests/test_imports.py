@@ -11,9 +11,9 @@ CHECKOUT = Path(__file__).parent.parent
 HEAVY = ("torch", "transformers", "trl", "peft")
 
 
-def loaded_by(code: str, *arguments: str) -> list[str]:
-    """Those of HEAVY that a fresh interpreter has loaded after `code`."""
-    report = f"print([name for name in {HEAVY} if name in sys.modules])"
+def loaded_by(code: str, *arguments: str, of: tuple[str, ...] = HEAVY) -> list[str]:
+    """Those modules of `of` that a fresh interpreter has loaded after `code`."""
+    report = f"print([name for name in {of} if name in sys.modules])"
     done = subprocess.run(
         [sys.executable, "-c", f"import sys\n{code}\n{report}", *arguments],
         env={**os.environ, "PYTHONPATH": str(CHECKOUT / "src")},
@@ -35,6 +35,11 @@ def test_package_is_light() -> None:
 def test_stage_is_light(stage: str) -> None:
     code = "import runpy\nrunpy.run_path(sys.argv[1], run_name='imported')"
     assert loaded_by(code, str(CHECKOUT / f"stages/{stage}.py")) == []
+
+
+def test_the_command_is_lighter() -> None:
+    code = "import longwriter.cli, longwriter.write"
+    assert loaded_by(code, of=(*HEAVY, "mlflow", "hydra", "numpy", "scipy")) == []
 
 
 def test_what_is_loaded_is_seen() -> None:

@@ -13,7 +13,8 @@ from dvc.utils.hydra import compose_and_dump
 from omegaconf import DictConfig, OmegaConf
 
 from longwriter.errors import SettingsError
-from longwriter.settings import Settings, compose_params, validate
+from longwriter.settings import Settings, compose_params, load_groups, validate
+from longwriter.write import WriteSettings
 
 CHECKOUT = Path(__file__).parent.parent
 CONF = CHECKOUT / "conf"
@@ -266,3 +267,28 @@ def test_conf_holds_names_of_variables_and_no_secret(file: Path) -> None:
 )
 def test_a_planted_secret_would_be_seen(planted: str) -> None:
     assert SECRET.search(planted)
+
+
+CHOICES = {"teacher": "smollm2", "agentwrite": "default", "runtime": "default"}
+
+
+def test_load_groups_agrees_with_hydra() -> None:
+    settings, all_settings = load_groups(WriteSettings, CHECKOUT, CHOICES, {}), composed()
+    assert settings.teacher == all_settings.teacher
+    assert settings.agentwrite == all_settings.agentwrite
+    assert settings.runtime == all_settings.runtime
+
+
+def test_load_groups_names_what_is_wrong(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError) as raised:
+        load_groups(WriteSettings, CHECKOUT, CHOICES, {"agentwrite": {"attempts": 0}})
+    assert str(raised.value) == (
+        "agentwrite.attempts: is 0 and must be at least 1. Mend it in conf/agentwrite/default.yaml, "
+        "in the experiment or in the override that sets it."
+    )
+    with pytest.raises(SettingsError) as raised:
+        load_groups(WriteSettings, tmp_path, CHOICES, {})
+    assert str(raised.value) == (
+        f"{tmp_path}/conf/teacher/smollm2.yaml: No such file or directory; install longwriter from "
+        "its checkout (pip install -e .), with its conf/"
+    )

@@ -80,7 +80,7 @@ class Failure(Record):
     id: str
     prompt: str
     step: str
-    """`plan`, or `write N` with N counted from 1."""
+    """`select`, `plan`, or `write N` with N counted from 1."""
     error: str
     detail: str
     attempts: int
@@ -186,7 +186,6 @@ def _parse(line: bytes, kind: type[R], where: str) -> R:
         value = json.loads(line)
         if b"\\ud" in line.lower():  # an escape that UTF-8 may not be able to hold
             json.dumps(value, ensure_ascii=False).encode()
-        return kind.model_validate(value)
     except UnicodeDecodeError as error:
         raise DataError(f"{where}: not UTF-8 (byte {error.start} of the line)") from None
     except UnicodeEncodeError:
@@ -195,12 +194,23 @@ def _parse(line: bytes, kind: type[R], where: str) -> R:
         raise DataError(f"{where}: is nested too deeply; mend the row") from None
     except json.JSONDecodeError as error:
         raise DataError(f"{where}: not JSON: {error.msg} at column {error.colno}") from None
+    except ValueError as error:  # a number of thousands of digits
+        raise DataError(f"{where}: not JSON: {error}") from None
+    return checked(value, kind, where)
+
+
+def checked(row: Any, kind: type[R], where: str) -> R:
+    """`row` as `kind`.
+
+    Raises:
+        DataError: it is none; the message names `where` it stands and the field.
+    """
+    try:
+        return kind.model_validate(row)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or "row"
         raise DataError(f"{where}: {key}: {first['msg']}; mend the row or remove it") from None
-    except ValueError as error:  # a number of thousands of digits
-        raise DataError(f"{where}: not JSON: {error}") from None
 
 
 def check_ids(rows: Iterable[Instruction]) -> None:

@@ -10,12 +10,11 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from types import FrameType
+from typing import Any, NoReturn, TypeVar
 
-import hydra
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
@@ -94,12 +93,20 @@ INTERRUPTED = 130
 
 Stage = Callable[[Settings, Workspace], None]
 
+S = TypeVar("S")
+
 
 def validate(config: DictConfig, choices: dict[str, str] | None = None) -> Settings:
+    """All settings from all groups of conf/; as `validate_as`."""
+    return validate_as(Settings, config, choices)
+
+
+def validate_as(kind: type[S], config: DictConfig, choices: dict[str, str] | None) -> S:
     """Turns a composed configuration into typed settings.
 
     Args:
-        config: every group of conf/, resolved or not.
+        kind: a dataclass with a field a group.
+        config: its groups of conf/, resolved or not.
         choices: group → chosen option, to name the very file in an error.
 
     Raises:
@@ -107,15 +114,16 @@ def validate(config: DictConfig, choices: dict[str, str] | None = None) -> Setti
             full key and the file to edit.
     """
     try:
-        unknown = [str(key) for key in config if key not in {f.name for f in fields(Settings)}]
+        known = OmegaConf.structured(kind)
+        unknown = [str(key) for key in config if key not in known.keys()]  # noqa: SIM118
         if unknown:
             raise SettingsError(_message(unknown[0], "is no group of settings", choices))
-        merged = OmegaConf.merge(OmegaConf.structured(Settings), config)
+        merged = OmegaConf.merge(known, config)
         settings = OmegaConf.to_object(merged)
     except OmegaConfBaseException as error:
         what = (error.msg or str(error)).splitlines()[0]
         raise SettingsError(_message(error.full_key or "", what, choices)) from None
-    assert isinstance(settings, Settings)
+    assert isinstance(settings, kind)
     for key, what in violations(settings):
         raise SettingsError(_message(key, what, choices))
     return settings
@@ -132,12 +140,30 @@ def _message(key: str, what: str, choices: dict[str, str] | None) -> str:
     return f"{key}: {what}. Mend it in {file}, in the experiment or in the override that sets it."
 
 
+def load_groups(
+    kind: type[S], root: Path, choices: dict[str, str], changes: dict[str, dict[str, Any]]
+) -> S:
+    """The chosen options of some groups of conf/, with `changes`, as `kind`: for options without
+    defaults of their own, and much faster than Hydra.
+
+    Raises:
+        SettingsError: a file is not there, is not YAML or does not validate.
+    """
+    mend = "install longwriter from its checkout (pip install -e .), with its conf/"
+    config = OmegaConf.create(
+        {name: _load(root / f"conf/{name}/{file}.yaml", mend) for name, file in choices.items()}
+    )
+    config.merge_with(changes)
+    return validate_as(kind, config, choices)
+
+
 def compose_params(root: Path) -> str:
     """Composes conf/ as `dvc exp run` does and returns the text of params.yaml.
 
     Raises:
         SettingsError: conf/ does not compose or does not validate.
     """
+    import hydra
     from hydra.errors import HydraException
 
     try:
@@ -161,13 +187,13 @@ def write_params(root: Path) -> None:
         write_text(params, compose_params(root))
 
 
-def _load(params: Path) -> DictConfig:
+def _load(path: Path, mend: str = "`dvc repro params` writes it") -> DictConfig:
     try:
-        config = OmegaConf.load(params)
+        config = OmegaConf.load(path)
     except OSError as error:
-        raise SettingsError(f"{params}: {error.strerror}; `dvc repro params` writes it") from None
+        raise SettingsError(f"{path}: {error.strerror}; {mend}") from None
     except YAMLError as error:
-        raise SettingsError(f"{params}: not YAML: {error}; `dvc repro params` mends it") from None
+        raise SettingsError(f"{path}: not YAML: {error}; {mend}") from None
     assert isinstance(config, DictConfig)
     return config
 
@@ -203,6 +229,9 @@ def _end_with_parent() -> None:
 
 
 def _hydra_app(stage: Stage, root: Path) -> None:
+    import hydra
+    from hydra.core.hydra_config import HydraConfig
+
     @hydra.main(config_path=str(root / "conf"), config_name="config", version_base="1.3")
     def app(config: DictConfig) -> None:
         run = HydraConfig.get()
@@ -217,7 +246,7 @@ def _hydra_app(stage: Stage, root: Path) -> None:
 
 def guarded(work: Callable[[], Any]) -> None:
     """Runs `work`; errors that a person can mend end as one line on stderr, not a traceback."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, _as_interrupt)
     try:
         work()
     except LongwriterError as error:
@@ -231,6 +260,12 @@ def guarded(work: Callable[[], Any]) -> None:
             "stopped: finished calls and checkpoints are kept; the same command goes on",
             INTERRUPTED,
         )
+
+
+def _as_interrupt(number: int, frame: FrameType | None) -> None:
+    """Does what Ctrl-C would do now: under asyncio that lets calls in flight end."""
+    handler = signal.getsignal(signal.SIGINT)
+    (handler if callable(handler) else signal.default_int_handler)(number, frame)
 
 
 def _stop(message: str, status: int) -> NoReturn:

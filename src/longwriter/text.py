@@ -1,6 +1,7 @@
-"""Words, as the paper counts them, and refusals."""
+"""Words, as the paper counts them, the language and length that a prompt asks for, refusals."""
 
 import re
+from typing import Literal
 
 _CHINESE = re.compile(r"[\u4e00-\u9fff]")
 _ENGLISH = re.compile(r"\b[a-zA-Z]+\b")
@@ -14,6 +15,18 @@ _REFUSAL = re.compile(
     re.IGNORECASE,
 )
 
+_DIGITS = "〇一二三四五六七八九"
+_UNITS = {"十": 10, "百": 100, "千": 1000, "k": 1000, "thousand": 1000, "万": 10_000}
+_NUMBER = r"(?:(?:\d|[一二两三四五六七八九十百千万])[\d,，.〇零一二两三四五六七八九十百千万]{0,11}\s?(?:k|thousand)?)"
+_LENGTH = re.compile(
+    rf"(?<![\d,.])(?:({_NUMBER})\s*(?:-|–|—|~|～|to|至|到)\s*)?({_NUMBER})"
+    r"(?:[\s+-]*(?:English\s)?words?(?![a-z])|\s?Chinese\scharacters?|\s*[多余]?\s*个?(?:汉字|字(?![母典体段])))",
+    re.I,
+)
+_PART = re.compile(r"\d[\d,，]*(?:\.\d+)?|thousand|[k〇零一二两三四五六七八九十百千万]", re.I)
+_FEWEST_WORDS = 20
+"""A smaller number is the length of a title or the like."""
+
 
 def count_words(text: str) -> int:
     r"""Counts Chinese characters (U+4E00 to U+9FFF) plus English words (`\b[a-zA-Z]+\b`).
@@ -24,6 +37,39 @@ def count_words(text: str) -> int:
     Source: LongWriter (arXiv 2408.07055), section 2, and its released `count_words`.
     """
     return len(_CHINESE.findall(text)) + len(_ENGLISH.findall(text))
+
+
+def language(prompt: str) -> Literal["en", "zh"]:
+    """`zh` where the prompt holds a Chinese character (U+4E00 to U+9FFF), else `en`."""
+    return "zh" if _CHINESE.search(prompt) else "en"
+
+
+def length_in(prompt: str) -> int | None:
+    """Words that a prompt asks for in so many words or characters ("10,000 words", "a 5k-word
+    essay", 2万字, 三千五百字); of a range its middle, of several the largest; None: it does not say.
+    """
+    lengths = []
+    for low, high in _LENGTH.findall(prompt):
+        most = _value(high)
+        least = _value(low) if low else most
+        if least < most / 100:  # 2-3k, 2到3万
+            least *= _UNITS.get(_PART.findall(high)[-1].lower(), 1)
+        lengths.append(round((least + most) / 2))
+    return max((length for length in lengths if length >= _FEWEST_WORDS), default=None)
+
+
+def _value(number: str) -> float:
+    """12,000, 1.5k, 2万5千 or 三千五百 as a number."""
+    above, below, digit = 0.0, 0.0, 0.0
+    for part in _PART.findall(number.lower()):
+        if part == "万":
+            above, below, digit = (above + below + digit or 1) * _UNITS[part], 0.0, 0.0
+        elif part in _UNITS:
+            below, digit = below + (digit or 1) * _UNITS[part], 0.0
+        else:
+            chinese = _DIGITS.find(part.replace("零", "〇").replace("两", "二"))
+            digit = chinese if chinese >= 0 else float(re.sub("[,，]", "", part))
+    return above + below + digit
 
 
 def refusal_in(text: str) -> str:

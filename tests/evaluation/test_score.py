@@ -11,7 +11,6 @@ from longwriter.evaluation.score import (
     compare,
     evaluate,
     headline,
-    language,
     length_label,
     summarise,
 )
@@ -107,13 +106,6 @@ def test_floats_have_four_decimals() -> None:
 )
 def test_length_label(length: int, label: str) -> None:
     assert length_label(length, [100, 400]) == label
-
-
-@pytest.mark.parametrize(
-    ("prompt", "expected"), [("Write about 北京.", "zh"), ("Write, s'il vous plaît。", "en")]
-)
-def test_language(prompt: str, expected: str) -> None:
-    assert language(prompt) == expected
 
 
 def test_compare_matches_by_prompt() -> None:

@@ -161,7 +161,7 @@ def test_served_student_writes_what_transformers_write(
     async def ask(client: ChatClient) -> Completion:
         return await client.complete(messages, temperature=0, max_tokens=12)
 
-    answer, spent = with_client(ask, student, tmp_path, seed=0, threads=2, gguf=served)
+    answer, spent = with_client(ask, student, tmp_path, seed=0, threads=2, checkpoint=served)
     assert answer.text == tokenizer.decode(new, skip_special_tokens=True)
     assert answer.prompt_tokens == prompt["input_ids"].shape[1]
     assert (answer.finish_reason, answer.completion_tokens) == ("length", len(new))

@@ -65,12 +65,11 @@ async def write_draft(
     client: ChatClient, instruction: Instruction, settings: AgentWriteSettings
 ) -> Draft | Failure:
     """Plans and writes one text. It is complete, or it is a failure that says at which step."""
-    usage = Usage()
+    usage, text = Usage(), Text()
     try:
-        with _at("plan"):
+        with at("plan"):
             plan = await make_plan(client, instruction, settings, usage)
-        write = write_apart if settings.parallel else write_in_order
-        text = await write(client, instruction, plan, settings, usage)
+        await write_paragraphs(client, instruction, plan, text, settings, usage)
     except StepFailed as failed:
         return Failure(
             id=instruction.id,
@@ -101,7 +100,8 @@ class StepFailed(Exception):
 
 
 @contextmanager
-def _at(step: str) -> Iterator[None]:
+def at(step: str) -> Iterator[None]:
+    """Says with StepFailed at which step a call failed for good."""
     try:
         yield
     except CallError as error:
@@ -160,44 +160,62 @@ def window(words: Sequence[int], room: int) -> tuple[int, int]:
     return head, newest
 
 
+async def write_paragraphs(
+    client: ChatClient,
+    instruction: Instruction,
+    plan: list[Step],
+    text: Text,
+    settings: AgentWriteSettings,
+    usage: Usage,
+) -> None:
+    """Adds every paragraph of the plan to `text`, in order, each as soon as it can stand there.
+
+    Raises:
+        StepFailed: a paragraph failed for good; `text` holds those before it that were done.
+    """
+    write = write_apart if settings.parallel else write_in_order
+    await write(client, instruction, plan, text, settings, usage)
+
+
 async def write_in_order(
     client: ChatClient,
     instruction: Instruction,
     plan: list[Step],
+    text: Text,
     settings: AgentWriteSettings,
     usage: Usage,
-) -> Text:
+) -> None:
     """Paragraph after paragraph, each seeing all that is written."""
-    text = Text()
     for number in range(len(plan)):
-        with _at(f"write {number + 1}"):
-            budget = next_budget(plan, text.words)
-            text.add(
-                await write_step(client, instruction, plan, text, number, budget, settings, usage)
+        with at(f"write {number + 1}"):
+            budget = min(next_budget(plan, text.words), settings.max_step_words)
+            paragraph = await write_step(
+                client, instruction, plan, text, number, budget, settings, usage
             )
-    return text
+        text.add(paragraph)
 
 
 async def write_apart(
     client: ChatClient,
     instruction: Instruction,
     plan: list[Step],
+    text: Text,
     settings: AgentWriteSettings,
     usage: Usage,
-) -> Text:
+) -> None:
     """All paragraphs at once, each seeing the plan only."""
+    done: dict[int, str] = {}
 
-    async def one(number: int) -> str:
-        with _at(f"write {number + 1}"):
+    async def one(number: int) -> None:
+        with at(f"write {number + 1}"):
             budget = plan[number].word_count
-            return await write_step(
+            done[number] = await write_step(
                 client, instruction, plan, Text(), number, budget, settings, usage
             )
+        while (following := len(text.paragraphs)) in done:
+            text.add(done[following])
 
-    text = Text()
-    for paragraph in await together([one(number) for number in range(len(plan))]):
-        text.add(paragraph)
-    return text
+    await together([one(number) for number in range(len(plan))])
 
 
 async def write_step(

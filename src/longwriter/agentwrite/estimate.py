@@ -40,7 +40,8 @@ class Estimate:
     """Lower bound: the largest of the longest chain of calls, all work over all places, and what
     the limits a minute allow."""
     without_length: int
-    """Instructions that state no length, each taken as the others' mean."""
+    """Instructions that state no length, each taken as the others' mean, or as
+    `select.min_words` where none states one."""
 
     def __str__(self) -> str:
         guessed = f"; {self.without_length} lengths are guessed" if self.without_length else ""
@@ -61,12 +62,12 @@ def estimate(
     A token is taken as four bytes of a prompt, a word as `tokens_per_word` tokens of an answer.
 
     Raises:
-        DataError: no instruction states a length.
+        DataError: no instruction states a length, and `select.min_words` is null.
     """
     stated = [instruction.length for instruction in instructions if instruction.length]
-    if not stated:
+    usual = round(fmean(stated)) if stated else agentwrite.select.min_words
+    if usual is None:
         raise DataError("no instruction states a length, so nothing can be estimated; add `length`")
-    usual = round(fmean(stated))
     chains = [
         list(_calls(instruction, instruction.length or usual, agentwrite, teacher))
         for instruction in instructions

@@ -108,10 +108,11 @@ async def make_plan(
 
 
 def read_plan(completion: Completion) -> list[Step]:
-    """The steps that an answer holds, as a JSON object or as lines.
+    """The steps that an answer holds, as a JSON object or as lines; those with the same main point
+    are one.
 
     Raises:
-        BadCompletion: it holds none, was cut off, or a main point is empty or stands twice.
+        BadCompletion: it holds none, was cut off, or a main point is empty.
     """
     text = completion.text
     if completion.finish_reason == "length":
@@ -124,12 +125,14 @@ def read_plan(completion: Completion) -> list[Step]:
     if not plan:
         refused = refusal_in(text)
         raise BadCompletion(f"it refuses: {refused!r}" if refused else f"no plan: {text[:80]!r}")
-    points = [step.main_point.strip().lower() for step in plan]
-    if not all(points):
-        raise BadCompletion(f"step {points.index('') + 1} has no main point")
-    if len(set(points)) < len(points):
-        raise BadCompletion("a main point stands twice")
-    return plan
+    once: dict[str, Step] = {}
+    for number, step in enumerate(plan, start=1):
+        point = step.main_point.strip().lower()
+        if not point:
+            raise BadCompletion(f"step {number} has no main point")
+        words = step.word_count + (once[point].word_count if point in once else 0)
+        once[point] = once.get(point, step).model_copy(update={"word_count": words})
+    return list(once.values())
 
 
 _ABOUT = r"(?:about|around|approximately|approx\.?|roughly|circa|ca\.?|[~≈约大概左右]*)"

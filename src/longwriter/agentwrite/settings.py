@@ -1,8 +1,33 @@
 """Settings of AgentWrite."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from longwriter.bounds import bounded
+
+
+class Language(StrEnum):
+    """Languages that AgentWrite can write in."""
+
+    en = "en"
+    zh = "zh"
+
+
+@dataclass(kw_only=True)
+class SelectSettings:
+    """Which instructions are used. Toxic and redacted ones, requests to scrape data or to repeat
+    something, and duplicates never are."""
+
+    languages: list[Language]
+    min_characters: int | None = bounded(ge=1)
+    """Shortest prompt, in characters; null: any that is not blank."""
+    max_characters: int | None = bounded(ge=1)
+    """Longest prompt, in characters; null: any."""
+    per_language: int | None = bounded(ge=1)
+    """Instructions of each language, chosen at random; null: all."""
+    min_words: int | None = bounded(ge=1)
+    """Ask the teacher, and use those instructions only that need more than so many words; null:
+    it is not asked."""
 
 
 @dataclass(kw_only=True)
@@ -10,9 +35,13 @@ class AgentWriteSettings:
     """How instructions become drafts."""
 
     instructions: str | None
-    """JSON Lines file of instructions; null: data/instructions.jsonl."""
+    """JSON Lines file; parquet file, or folder of such; or Hugging Face data set (`org/name`). Null:
+    data/instructions.jsonl."""
+    revision: str | None
+    """Commit or tag of the Hugging Face data set."""
+    select: SelectSettings
     limit: int | None = bounded(ge=1)
-    """Use the first `limit` instructions; null: all."""
+    """Use the first `limit` of the instructions that are selected; null: all."""
     step_words: int = bounded(ge=10)
     """Words a paragraph to aim for: a plan for x words has about x / step_words steps."""
     min_step_words: int = bounded(ge=1)

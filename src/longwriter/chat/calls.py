@@ -9,8 +9,7 @@ from typing import Any, TypeVar
 from tqdm import tqdm
 
 from longwriter.chat.client import ChatClient
-from longwriter.chat.quantised import requantised
-from longwriter.chat.servers import locate, serve
+from longwriter.chat.servers import Address, locate, serve
 from longwriter.chat.settings import ServerKind, ServerSettings
 from longwriter.errors import CallError
 
@@ -80,44 +79,45 @@ def with_client(
     *,
     seed: int,
     threads: int | None,
-    gguf: Path | None = None,
+    checkpoint: Path | None = None,
     version: str = "",
     max_cost: float | None = None,
 ) -> tuple[T, dict[str, float]]:
-    """Serves the model that `settings` name (or `gguf`), runs `work` on it and ends the server.
+    """Serves the model that `settings` name (or `checkpoint`), runs `work` on it and ends the server.
 
     After Ctrl-C no call is begun any more, and those in flight, which are paid for, have GRACE_S
     seconds to end and be kept; a second Ctrl-C ends at once.
 
     Args:
         cache: folder of finished calls.
-        threads: `llama_cpp`: threads; null: every core.
-        version: `endpoint`: as for `serve`.
+        threads, checkpoint, version: as for `serve`.
         max_cost: as for `ChatClient.open`.
 
     Returns:
         What `work` returned, and the calls, tokens and US dollars it took (`ChatClient.spent`).
     """
 
-    async def open_and_work() -> tuple[T, dict[str, float]]:
-        with serve(
-            settings, gguf=gguf or _embedded(settings, cache), threads=threads, version=version
-        ) as address:
-            async with ChatClient.open(settings, address, cache, seed, max_cost) as client:
-                task = asyncio.ensure_future(work(client))
-                try:
-                    return await asyncio.shield(task), client.spent
-                except asyncio.CancelledError:
-                    print("\nstopping: calls in flight may end …", file=sys.stderr, flush=True)
-                    await client.pace.drain(GRACE_S)
-                    task.cancel()
-                    await asyncio.wait([task])
-                    raise
+    async def open_and_work(address: Address) -> tuple[T, dict[str, float]]:
+        async with ChatClient.open(settings, address, cache, seed, max_cost) as client:
+            task = asyncio.ensure_future(work(client))
+            try:
+                return await asyncio.shield(task), client.spent
+            except asyncio.CancelledError:
+                print("\nstopping: calls in flight may end …", file=sys.stderr, flush=True)
+                await client.pace.drain(GRACE_S)
+                task.cancel()
+                await asyncio.wait([task])
+                raise
 
-    return asyncio.run(open_and_work())
+    checkpoint = checkpoint or _embedded(settings, cache)
+    # Around the event loop: inside, a Ctrl-C would wait until the server has started.
+    with serve(settings, checkpoint=checkpoint, threads=threads, version=version) as address:
+        return asyncio.run(open_and_work(address))
 
 
 def _embedded(settings: ServerSettings, cache: Path) -> Path | None:
     if settings.server is ServerKind.llama_cpp and settings.model:
+        from longwriter.chat.quantised import requantised  # numpy, for this kind only
+
         return requantised(locate(settings.model), cache)
     return None

@@ -14,6 +14,9 @@ from longwriter.errors import OverBudget
 
 MINUTE = 60.0
 
+Hooks = Mapping[str, list[Callable[..., Any]]]
+"""What an HTTP client calls at each request and response."""
+
 
 class Pace:
     """Lets calls through as the server takes them.
@@ -31,7 +34,7 @@ class Pace:
         self._halved_at = 0.0
         self._requests = _a_minute(settings.requests_per_minute)
         self._tokens = _a_minute(settings.tokens_per_minute)
-        self.hooks: Mapping[str, list[Callable[..., Any]]] = {
+        self.hooks: Hooks = {
             "request": [self._before],
             "response": [self._after],
         }

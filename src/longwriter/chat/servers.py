@@ -1,4 +1,4 @@
-"""Where an OpenAI-compatible address comes from: a server that is up, or llama.cpp in-process."""
+"""Where an OpenAI-compatible address comes from: a server that is up, llama.cpp in-process, vLLM."""
 
 import hashlib
 import importlib.util
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from longwriter.chat.settings import ServerKind, ServerSettings
+from longwriter.chat.vllm import running
 from longwriter.errors import DataError, ServerError, SettingsError
 
 
@@ -19,8 +20,8 @@ class Address:
     base_url: str
     model: str
     identity: str
-    """Stands for the model in the cache's keys: the SHA-256 of a GGUF's bytes, or address and
-    name of a model served elsewhere."""
+    """Stands for the model in the cache's keys: the SHA-256 of its files' bytes, or its name on the
+    Hugging Face hub, or address and name of a model served elsewhere."""
     api_key: str = "none"
 
 
@@ -58,32 +59,43 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def weights_digest(folder: Path) -> str:
+    """SHA-256 of every *.safetensors of a checkpoint's folder, in hex; empty where there is none."""
+    return "".join(map(digest, sorted(folder.glob("*.safetensors"))))
+
+
 @contextmanager
 def serve(
     settings: ServerSettings,
     *,
-    gguf: Path | None = None,
+    checkpoint: Path | None = None,
     threads: int | None = None,
     version: str = "",
 ) -> Iterator[Address]:
     """Yields the address of the model that `settings` name, and ends what it started.
 
     Args:
-        gguf: `llama_cpp`: the file to serve instead of settings.model.
+        checkpoint: `llama_cpp`: the GGUF file, `vllm`: the folder to serve instead of
+            settings.model, under that name.
         threads: `llama_cpp`: threads; null: every core.
         version: `endpoint`: what else tells the model from others of its name in the cache's keys.
 
     Raises:
         SettingsError: what the kind of server needs is not set, or the file is not there.
+        DataError: the file is no GGUF, or the folder holds no safetensors.
         ServerError: the server does not start, or the key is not in the environment.
     """
     match settings.server:
         case ServerKind.endpoint:
             yield _endpoint(settings, version)
         case ServerKind.llama_cpp:
-            if gguf is None and settings.model is None:
+            if checkpoint is None and settings.model is None:
                 raise SettingsError("model: null, and server=llama_cpp needs a GGUF file")
-            with _llama_cpp(settings, gguf or locate(settings.model or ""), threads) as address:
+            gguf = checkpoint or locate(settings.model or "")
+            with _llama_cpp(settings, gguf, threads) as address:
+                yield address
+        case ServerKind.vllm:
+            with _vllm(settings, checkpoint) as address:
                 yield address
 
 
@@ -131,3 +143,17 @@ def _llama_cpp(settings: ServerSettings, gguf: Path, threads: int | None) -> Ite
         yield Address(f"{server.listening_address}/v1", name, f"gguf {digest(gguf)}")
     finally:
         del server
+
+
+@contextmanager
+def _vllm(settings: ServerSettings, checkpoint: Path | None) -> Iterator[Address]:
+    if not settings.model:
+        raise SettingsError("model: null, and server=vllm needs a Hugging Face hub id or a folder")
+    model = identity = settings.model
+    if checkpoint or Path(settings.model).is_dir():
+        folder = (checkpoint or Path(settings.model)).absolute()
+        model, identity = str(folder), weights_digest(folder)
+        if not identity:
+            raise DataError(f"{folder}: holds no safetensors; name a checkpoint's folder")
+    with running(model, settings) as base_url:
+        yield Address(base_url, settings.model, f"vllm {identity}")

@@ -9,7 +9,8 @@ _FEWEST_TOKENS = 4
 """Shorter sentences ("Yes.", "And then?") recur in good writing too."""
 
 
-Ngram = tuple[str, ...]
+Ngram = int
+"""The hash of its tokens: with a thousand long drafts in work the tokens would fill the memory."""
 
 
 def repeated_ngrams(text: str, n: int = 8, known: Set[Ngram] = frozenset()) -> float:
@@ -38,7 +39,7 @@ def ngrams(text: str, n: int) -> list[Ngram]:
     """Every n tokens that follow each other, in order. A token is a Chinese character (U+4E00 to
     U+9FFF), or a run of anything else between white space or such characters."""
     tokens = _TOKEN.findall(text)
-    return [tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1)]
+    return [hash(gram) for gram in zip(*(tokens[i:] for i in range(n)), strict=False)]
 
 
 def _share_seen(items: Sequence[Hashable]) -> float:

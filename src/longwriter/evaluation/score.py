@@ -1,6 +1,5 @@
 """Scores predictions and sums them up: S_l, S_q and S̄ with intervals, overall and by group."""
 
-import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from statistics import fmean
@@ -13,6 +12,7 @@ from longwriter.evaluation.quality import DIMENSIONS, judge, quality_score, to_p
 from longwriter.evaluation.repetition import repeated_ngrams
 from longwriter.evaluation.statistics import Interval, interval, paired
 from longwriter.records import Judgement, Prediction
+from longwriter.text import language
 
 
 async def evaluate(
@@ -128,11 +128,6 @@ def length_label(length: int, edges: Sequence[int]) -> str:
     lower = max(edge for edge in {0, *edges} if edge <= length)
     upper = min((edge for edge in edges if edge > length), default="∞")
     return f"[{lower},{upper})"
-
-
-def language(prompt: str) -> str:
-    """`zh` where the prompt holds a Chinese character (U+4E00 to U+9FFF), else `en`."""
-    return "zh" if re.search(r"[\u4e00-\u9fff]", prompt) else "en"
 
 
 def _qualities(rows: Sequence[Judgement]) -> list[float]:

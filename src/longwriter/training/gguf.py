@@ -10,7 +10,7 @@ import numpy as np
 from longwriter.chat.calls import with_client
 from longwriter.chat.client import ChatClient
 from longwriter.chat.quantised import Array, build_once, cached_path, write_q8_0
-from longwriter.chat.servers import digest, locate
+from longwriter.chat.servers import locate, weights_digest
 from longwriter.chat.settings import ServerKind
 from longwriter.errors import DataError, SettingsError
 from longwriter.training.settings import StudentSettings
@@ -30,23 +30,25 @@ def with_student(
     seed: int,
     threads: int | None,
 ) -> tuple[T, dict[str, float]]:
-    """Runs `work` on `checkpoint`, served by llama.cpp or at the student's endpoint.
+    """Runs `work` on `checkpoint`, served by llama.cpp, by vLLM or at the student's endpoint.
 
     An endpoint is asked for student.model, or, where that is null, for the checkpoint as the DAG
-    calls it (`models/sft`): serve it under that name.
+    calls it (`models/sft`): serve it under that name. vLLM serves the folder itself, so named.
 
     Returns:
         As `with_client`.
 
     Raises:
-        DataError, SettingsError: as `gguf_of`.
+        DataError, SettingsError: as `gguf_of` and `serve`.
     """
     if student.server is ServerKind.llama_cpp:
         gguf = gguf_of(checkpoint, student, cache)
-        return with_client(work, student, cache, seed=seed, threads=threads, gguf=gguf)
+        return with_client(work, student, cache, seed=seed, threads=threads, checkpoint=gguf)
     name = student.model or f"{checkpoint.parent.name}/{checkpoint.name}"
-    version = "".join(map(digest, sorted(checkpoint.glob("*.safetensors"))))
     named = replace(student, model=name)
+    if student.server is ServerKind.vllm:
+        return with_client(work, named, cache, seed=seed, threads=threads, checkpoint=checkpoint)
+    version = weights_digest(checkpoint)
     return with_client(work, named, cache, seed=seed, threads=threads, version=version)
 
 

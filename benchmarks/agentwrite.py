@@ -1,0 +1,222 @@
+"""How well AgentWrite fills an endpoint, and what a call costs the client, on a simulated teacher.
+
+    python benchmarks/agentwrite.py [--instructions 48] [--slots 64] [--rate 1500] [--shards 8]
+    python benchmarks/agentwrite.py --memory [--instructions 1000]
+
+The first writes texts of 2,000 to 12,000 words with the paper's settings and prints the makespan
+over its lower bound: the longest chain of calls, or all work over all slots, whichever is more, by
+what the endpoint really slept. Then it does the same as LongWriter's scripts do: one static shard
+of the instructions a process, one text after the other in each. The second prints the peak memory
+with all drafts in flight. --profile prints where the client's processor time goes.
+"""
+
+import argparse
+import asyncio
+import cProfile
+import json
+import pstats
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import httpx2
+import hydra
+import openai
+
+from longwriter.agentwrite.agent import write_drafts
+from longwriter.agentwrite.settings import AgentWriteSettings
+from longwriter.chat.client import ChatClient
+from longwriter.chat.servers import serve
+from longwriter.chat.settings import ServerKind, ServerSettings, Structured
+from longwriter.records import Instruction
+from longwriter.settings import validate
+
+ROOT = Path(__file__).resolve().parent.parent
+SHORTEST, LONGEST = 2_000, 12_000
+
+Write = Callable[[ChatClient], Awaitable[int]]
+"""Writes all texts with a client; returns the number of drafts."""
+
+
+@contextmanager
+def endpoint(slots: int, rate: float) -> Iterator[str]:
+    """Yields the address of a simulated teacher in a process of its own."""
+    command = [sys.executable, str(ROOT / "benchmarks/endpoint.py")]
+    process = subprocess.Popen(
+        [*command, "--slots", str(slots), "--rate", str(rate)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin and process.stdout
+    try:
+        yield f"http://127.0.0.1:{int(process.stdout.readline())}/v1"
+    finally:
+        process.stdin.close()
+        process.wait()
+
+
+@dataclass(frozen=True)
+class Run:
+    """One way to write all texts."""
+
+    drafts: int
+    calls: int
+    seconds: float
+    cpu_seconds: float
+    """Of the client's process."""
+    slept: dict[str, float]
+    """Seconds a draft that the endpoint took for all its calls together."""
+
+    def bound(self, slots: int) -> float:
+        """Seconds below which nobody could have written these texts."""
+        return max(max(self.slept.values()), sum(self.slept.values()) / slots)
+
+
+async def run(write: Write, teacher: ServerSettings) -> Run:
+    """Writes with a fresh cache."""
+    with tempfile.TemporaryDirectory() as cache, serve(teacher) as address:
+        async with ChatClient.open(teacher, address, Path(cache), 0) as client:
+            start, cpu = time.perf_counter(), time.process_time()
+            drafts = await write(client)
+            seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
+            with urllib.request.urlopen(address.base_url) as told:
+                slept = json.loads(told.read())
+            return Run(drafts, client.usage.calls, seconds, cpu, slept)
+
+
+def all_together(instructions: list[Instruction], settings: AgentWriteSettings) -> Write:
+    """As the stage does."""
+
+    async def write(client: ChatClient) -> int:
+        return len((await write_drafts(client, instructions, settings)).drafts)
+
+    return write
+
+
+async def bare(teacher: ServerSettings, calls: int) -> float:
+    """Processor seconds of so many requests by `openai` alone, of a prompt of the usual size: what
+    a call cannot cost less than, on this machine and under what else runs on it."""
+    words = (SHORTEST + LONGEST) // 4
+    asked = " ".join(["word"] * words) + "\nWrite it in about 500 words."
+    body = {"model": teacher.model, "messages": [{"role": "user", "content": asked}]}
+    async with openai.AsyncOpenAI(
+        base_url=teacher.base_url,
+        api_key="none",
+        http_client=openai.DefaultAsyncHttpxClient(
+            trust_env=False,
+            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=None),
+        ),
+    ) as client:
+
+        async def ask(number: int) -> None:
+            for _ in range(number):
+                await client.post("/chat/completions", body=body, cast_to=httpx2.Response)
+
+        places = min(teacher.concurrency, 48)
+        await asyncio.gather(*(ask(1) for _ in range(places)))
+        cpu = time.process_time()
+        await asyncio.gather(*(ask(calls // places) for _ in range(places)))
+        return (time.process_time() - cpu) / (calls // places * places)
+
+
+def in_shards(instructions: list[Instruction], settings: AgentWriteSettings, shards: int) -> Write:
+    """As LongWriter's agentwrite/plan.py and write.py do: every n-th instruction to a process, one
+    text after the other in each."""
+
+    async def write(client: ChatClient) -> int:
+        async def shard(part: list[Instruction]) -> int:
+            return sum([await all_together([text], settings)(client) for text in part])
+
+        parts = [shard(instructions[first::shards]) for first in range(shards)]
+        return sum(await asyncio.gather(*parts))
+
+    return write
+
+
+def spread(number: int) -> list[Instruction]:
+    """So many instructions with lengths spread evenly, in an order that is not sorted."""
+    lengths = [
+        SHORTEST + (LONGEST - SHORTEST) * place // max(number - 1, 1) for place in range(number)
+    ]
+    mixed = sorted(enumerate(lengths), key=lambda text: text[0] * 0.618034 % 1)
+    return [
+        Instruction(prompt=f"Text {place}: write {length} words about tea.", length=length)
+        for place, length in mixed
+    ]
+
+
+def show(name: str, run: Run, slots: int, first: Run) -> None:
+    """Prints ratios, and the seconds that they come from."""
+    bound = run.bound(slots)
+    print(
+        f"{name:12s} {run.drafts} drafts, {run.calls} calls: makespan / lower bound "
+        f"{run.seconds / bound:.3f} ({run.seconds:.1f} s / {bound:.1f} s), "
+        f"{run.seconds / first.seconds:.2f} x the first line's makespan, client CPU "
+        f"{1000 * run.cpu_seconds / run.calls:.2f} ms a call"
+    )
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--instructions", type=int)
+    parser.add_argument("--slots", type=int, default=64)
+    parser.add_argument("--rate", type=float, help="tokens a second a slot")
+    parser.add_argument("--shards", type=int, default=8, help="0: leave LongWriter's scheme out")
+    parser.add_argument("--memory", action="store_true")
+    parser.add_argument("--profile", action="store_true")
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = parse()
+    instructions = spread(options.instructions or (1000 if options.memory else 48))
+    with hydra.initialize_config_dir(str(ROOT / "conf"), version_base=None):
+        settings = validate(hydra.compose("config", ["agentwrite=paper"]))
+    start = time.perf_counter()
+    with endpoint(options.slots, options.rate or (20_000 if options.memory else 1500)) as base_url:
+        print(f"process start: {time.perf_counter() - start:.2f} s, in no figure below")
+        teacher = replace(
+            settings.teacher,
+            server=ServerKind.endpoint,
+            model="simulated",
+            base_url=base_url,
+            api_key_env=None,
+            concurrency=len(instructions) if options.memory else options.slots,
+            context=131_072,
+            max_tokens=8192,
+            timeout_s=600.0,
+            structured=Structured.json_schema,
+        )
+        profile = cProfile.Profile()
+        if options.profile:
+            profile.enable()
+        together = asyncio.run(run(all_together(instructions, settings.agentwrite), teacher))
+        if options.profile:
+            profile.disable()
+            pstats.Stats(profile).sort_stats("tottime").print_stats(45)
+        show("AgentWrite", together, options.slots, together)
+        if options.memory:
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+            print(f"peak memory with {len(instructions)} drafts in flight: {peak:.0f} MiB")
+        elif options.shards:
+            write = in_shards(instructions, settings.agentwrite, options.shards)
+            show(
+                f"{options.shards} shards",
+                asyncio.run(run(write, teacher)),
+                options.slots,
+                together,
+            )
+        floor = asyncio.run(bare(teacher, together.calls))
+        print(f"openai alone: client CPU {1000 * floor:.2f} ms a call")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""A simulated teacher: an OpenAI-compatible endpoint that writes so many tokens a second a slot.
+
+    python benchmarks/endpoint.py [--slots 64] [--rate 1500]
+
+It prints its port, answers AgentWrite's plans and paragraphs after completion tokens / rate
+seconds, at most `slots` of them at a time, and ends with its standard input. GET tells what it
+slept since the last GET. It imports nothing but the standard library, for it shares the cores with
+what it measures.
+"""
+
+import argparse
+import asyncio
+import json
+import re
+import sys
+import time
+from itertools import count, product
+from typing import Any
+
+WORDS = ["".join(letters) for letters in product("bcdfghjklmnpqrstvwxz", repeat=4)]
+"""160,000 different words."""
+TOKENS_PER_WORD = 1.3
+
+_ABOUT = re.compile(r"in about (\d+) words|of about (\d+) words")
+
+
+class Endpoint:
+    """Slots that sleep instead of writing."""
+
+    def __init__(self, slots: int, rate: float) -> None:
+        self.slots = asyncio.Semaphore(slots)
+        self.rate = rate
+        self.asked = count()
+        self.slept: dict[str, float] = {}
+        """Seconds a draft, under the first line of its prompt, summed over its calls."""
+
+    async def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        """A completion, when a slot has been busy with it as long as it takes to write."""
+        asked = request["messages"][-1]["content"]
+        text = plan(request) if "response_format" in request else paragraph(asked, next(self.asked))
+        tokens = round(text.count(" ") * TOKENS_PER_WORD) + 1
+        async with self.slots:
+            start = time.perf_counter()
+            await asyncio.sleep(tokens / self.rate)
+            draft = asked.split("\n", 1)[0]
+            self.slept[draft] = self.slept.get(draft, 0.0) + time.perf_counter() - start
+        message = {"role": "assistant", "content": text}
+        return {
+            "id": "1",
+            "object": "chat.completion",
+            "created": 0,
+            "model": request["model"],
+            "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+            "usage": {
+                "prompt_tokens": len(asked) // 4,
+                "completion_tokens": tokens,
+                "total_tokens": len(asked) // 4 + tokens,
+            },
+        }
+
+
+def plan(request: dict[str, Any]) -> str:
+    """As many steps as the schema wants, all with the same budget."""
+    schema = request["response_format"]["json_schema"]["schema"]
+    steps = schema["properties"]["plan"]["minItems"]
+    rows = [
+        {"main_point": f"What happens in part {step} and what comes of it.", "word_count": 500}
+        for step in range(1, steps + 1)
+    ]
+    return json.dumps({"plan": rows})
+
+
+def paragraph(asked: str, number: int) -> str:
+    """0.9 to 1.1 times the words asked for. No two paragraphs of a draft have eight words in a row
+    in common: each takes every n-th word, with another n or from another place."""
+    found = _ABOUT.search(asked, max(0, len(asked) - 600))
+    assert found is not None
+    words = round(int(found[1] or found[2]) * (0.9 + number * 37 % 101 / 500))
+    stride = 1 + number % 100
+    start = number // 100 * 1009 % (len(WORDS) - words * stride)
+    return " ".join(WORDS[start : start + words * stride : stride])
+
+
+class Connection(asyncio.Protocol):
+    """HTTP/1.1 with keep-alive, one request at a time."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self.received = bytearray()
+        self.task: asyncio.Task[None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.received += data
+        end = self.received.find(b"\r\n\r\n")
+        if end < 0:
+            return
+        head = bytes(self.received[:end]).lower()
+        _, given, length = head.partition(b"content-length:")
+        size = int(length.split(b"\r\n", 1)[0]) if given else 0
+        if len(self.received) >= end + 4 + size:
+            body = bytes(self.received[end + 4 : end + 4 + size])
+            del self.received[: end + 4 + size]
+            self.task = asyncio.ensure_future(self.respond(body))
+
+    async def respond(self, body: bytes) -> None:
+        answer: dict[str, Any]
+        if body:
+            answer = await self.endpoint.answer(json.loads(body))
+        else:
+            answer, self.endpoint.slept = self.endpoint.slept, {}
+        sent = json.dumps(answer).encode()
+        self.transport.write(
+            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
+            % (len(sent), sent)
+        )
+
+
+async def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--slots", type=int, default=64)
+    parser.add_argument("--rate", type=float, default=1500, help="tokens a second a slot")
+    options = parser.parse_args()
+    endpoint = Endpoint(options.slots, options.rate)
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: Connection(endpoint), "127.0.0.1", 0, backlog=2048)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await loop.run_in_executor(None, sys.stdin.read)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
