@@ -1,6 +1,7 @@
 """Fixtures that several tests share. HTTP is real: a server on loopback, no network."""
 
 import os
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
@@ -12,6 +13,9 @@ from loopback import Answer, ChatServer, endpoint_settings
 
 from longwriter.chat.client import ChatClient
 from longwriter.chat.servers import Address
+
+# A shell starts what runs in the background with Ctrl-C ignored, and a test's processes inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
