@@ -47,6 +47,8 @@ def test_predict_then_eval_of_a_model_served_elsewhere(
     stage("predict", "predict_stage")(settings, work)
     stage("eval", "eval_stage")(settings, work)
 
+    told = json.loads((tmp_path / "metrics/predict/m.json").read_text())
+    assert (told["n"], told["mean_words"], told["calls"]) == (2, 2.0, 2)
     judged = (tmp_path / "data/judgements/m.jsonl").read_text().splitlines()
     assert [json.loads(line)["length_score"] for line in judged] == [100.0, 100.0]
     found = json.loads((tmp_path / "metrics/eval/m.json").read_text())

@@ -7,7 +7,7 @@ from argparse import Namespace
 from dataclasses import dataclass
 from pathlib import Path
 
-from longwriter.agentwrite.agent import StepFailed, Text, at, write_paragraphs
+from longwriter.agentwrite.agent import Paragraph, StepFailed, Text, at, write_paragraphs
 from longwriter.agentwrite.plan import make_plan
 from longwriter.agentwrite.settings import AgentWriteSettings
 from longwriter.chat.calls import with_client
@@ -40,9 +40,9 @@ class ShownText(Text):
     """Words in all."""
     steps: int = 0
 
-    def add(self, paragraph: str) -> None:
+    def add(self, paragraph: Paragraph) -> None:
         """Puts a paragraph at the end, prints it and says how far the text is."""
-        print("\n" * bool(self.paragraphs) + paragraph, flush=True)
+        print("\n" * bool(self.paragraphs) + paragraph.text, flush=True)
         super().add(paragraph)
         write_text(self.file, "\n\n".join(self.paragraphs) + "\n")
         _say(

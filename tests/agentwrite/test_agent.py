@@ -213,6 +213,19 @@ def test_next_budget(plan: list[int], written: list[int], budget: int) -> None:
     assert next_budget(steps, written) == budget
 
 
+def test_no_step_is_asked_for_more_than_the_largest(chat_server: Any, write: Any) -> None:
+    # 20 and 14 words are written, so 66 of 100 lack at the last step, and 60 is the most.
+    short: dict[str, list[Answer]] = {
+        POINTS[0]: [words(20, "x")],
+        POINTS[1]: [words(14, "y")],
+        POINTS[2]: [words(60, "z")],
+    }
+    server = chat_server(teacher(short))
+    (draft,) = write(server, INSTRUCTION).drafts
+    assert draft.response_length == 94
+    assert "in about 60 words" in asked(server)[2]
+
+
 BAD = [
     ("", "empty"),
     ("I'm sorry, but I can't write that.", "refuses: \"I'm sorry, but I can't\""),
@@ -361,10 +374,13 @@ def test_what_the_money_does_not_suffice_for_is_a_failure(
         ("again", "plan", "OverBudget")
     ]
     assert first.failures[0].detail == (
-        f"${cost + 299} do not suffice: ${cost}.0000 are spent, and this call may cost $300.0000"
+        f"${cost + 299} do not suffice: ${cost}.0000 are spent, and this call may cost $300.0000; "
+        "raise max_cost: finished calls are kept"
     )
     assert len(server.requests) == 4
     # What is paid for is kept, and counts.
+    assert run(cost + 299) == first
+    assert len(server.requests) == 4
     assert [draft.id for draft in run(cost + 300).drafts] == ["bees", "again"]
     assert len(server.requests) == 8
 

@@ -80,13 +80,10 @@ def test_a_teacher_that_is_off_by_15_percent(
     assert score(length, teacher(length, 0.85, 1.15), structured) >= 95
 
 
-@pytest.mark.parametrize("structured", list(Structured))
 @pytest.mark.parametrize("share", [0.85, 1.15])
-@pytest.mark.parametrize("length", [2_000, 8_000, 16_000, 30_000])
-def test_a_teacher_that_is_always_off(
-    score: Any, length: int, share: float, structured: Structured
-) -> None:
-    assert score(length, teacher(1, share, share), structured) >= 95
+@pytest.mark.parametrize("length", [2_000, 16_000])
+def test_a_teacher_that_is_always_off(score: Any, length: int, share: float) -> None:
+    assert score(length, teacher(1, share, share), Structured.json_schema) >= 95
 
 
 @pytest.mark.parametrize("structured", list(Structured))

@@ -759,7 +759,9 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]
     settings.runtime.system_metrics = False
 
     def run(server: ChatServer, **changes: Any) -> None:
-        settings.teacher = endpoint_settings(server.base_url, max_tokens=1000, context=8192)
+        settings.teacher = endpoint_settings(
+            server.base_url, max_tokens=1000, context=8192, price_completion=1.0
+        )
         settings.agentwrite = replace(
             asking(min_words=50), **{"instructions": str(path), "min_step_words": 10} | changes
         )
@@ -809,6 +811,23 @@ def test_a_dry_run_asks_nothing_and_says_so(
     )
     assert "6 calls" in said  # a plan and a paragraph for each of three
     assert "3 lengths are guessed" in said
+    assert server.requests == []
+
+
+def test_a_dry_run_is_no_stage_of_dvc(
+    stage: Any, chat_server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DVC_STAGE", "agentwrite")
+    with pytest.raises(
+        SettingsError, match=r"python stages/agentwrite\.py agentwrite\.dry_run=true"
+    ):
+        stage(chat_server(lambda request: answer(True)), dry_run=True)
+
+
+def test_the_money_of_the_stage_is_limited(stage: Any, chat_server: Any) -> None:
+    server = chat_server(lambda request: answer(True))
+    with pytest.raises(OverBudget, match=r"\$1e-09 do not suffice"):
+        stage(server, max_cost=1e-9)
     assert server.requests == []
 
 

@@ -213,6 +213,25 @@ def test_drain_lets_calls_in_flight_end_and_no_new_one_in() -> None:
     asyncio.run(run())
 
 
+def test_drain_does_not_wait_behind_those_who_wait_for_a_place() -> None:
+    async def run() -> None:
+        paced = pace(concurrency=1)
+
+        async def call() -> None:
+            async with paced.call(1):
+                await asyncio.sleep(0.1)
+
+        calls = [asyncio.create_task(call()) for _ in range(10)]
+        await asyncio.sleep(0.02)
+        async with asyncio.timeout(1):
+            assert await paced.drain(5) == 0
+        for task in calls:
+            task.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+
+    asyncio.run(run())
+
+
 def test_drain_gives_up_after_its_seconds() -> None:
     async def run() -> None:
         paced = pace(concurrency=2)

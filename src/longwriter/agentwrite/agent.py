@@ -18,7 +18,7 @@ from longwriter.chat.calls import all_at_once, together
 from longwriter.chat.client import ChatClient, prompt_bytes
 from longwriter.errors import BadCompletion, CallError
 from longwriter.evaluation.length import length_score
-from longwriter.evaluation.repetition import Ngram, ngrams, repeated_ngrams
+from longwriter.evaluation.repetition import Ngram, ngrams, share_seen
 from longwriter.evaluation.statistics import interval
 from longwriter.records import Draft, Failure, Instruction, Step, Usage, check_ids
 from longwriter.text import count_words, refusal_in
@@ -112,6 +112,15 @@ NGRAM = 8
 """Words of a sequence that counts as repeated."""
 
 
+class Paragraph:
+    """A paragraph, with what it is measured by."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.words = count_words(text)
+        self.ngrams = ngrams(text, NGRAM)
+
+
 @dataclass
 class Text:
     """The text so far, with what the next paragraph is measured by."""
@@ -123,11 +132,11 @@ class Text:
     unseen: int = 0
     """Words of it that a step did not see, at most, for the teacher's context was too small."""
 
-    def add(self, paragraph: str) -> None:
+    def add(self, paragraph: Paragraph) -> None:
         """Puts a paragraph at the end."""
-        self.paragraphs.append(paragraph)
-        self.words.append(count_words(paragraph))
-        self.ngrams.update(ngrams(paragraph, NGRAM))
+        self.paragraphs.append(paragraph.text)
+        self.words.append(paragraph.words)
+        self.ngrams.update(paragraph.ngrams)
 
     def within(self, room: int) -> str:
         """The text in at most `room` words, its newest paragraph in any case: all of it, or its
@@ -204,7 +213,7 @@ async def write_apart(
     usage: Usage,
 ) -> None:
     """All paragraphs at once, each seeing the plan only."""
-    done: dict[int, str] = {}
+    done: dict[int, Paragraph] = {}
 
     async def one(number: int) -> None:
         with at(f"write {number + 1}"):
@@ -227,7 +236,7 @@ async def write_step(
     budget: int,
     settings: AgentWriteSettings,
     usage: Usage,
-) -> str:
+) -> Paragraph:
     """Paragraph `number` (from 0) of the plan in about `budget` words, to stand after `text`.
 
     Raises:
@@ -246,7 +255,8 @@ async def write_step(
         completion = await client.complete(
             messages, max_tokens=tokens, stop=settings.stop, sample=sample, usage=usage
         )
-        paragraph = clean(completion.text, [instruction.prompt, plan[number].main_point, ask])
+        asked = [instruction.prompt, plan[number].main_point, ask]
+        paragraph = Paragraph(clean(completion.text, asked))
         cut_off = completion.finish_reason == "length"
         fault = fault_of(paragraph, cut_off, budget, plan, text, settings)
         if not fault:
@@ -275,7 +285,7 @@ def rounded(words: int) -> int:
 
 
 def fault_of(
-    paragraph: str,
+    paragraph: Paragraph,
     cut_off: bool,
     budget: int,
     plan: list[Step],
@@ -283,19 +293,19 @@ def fault_of(
     settings: AgentWriteSettings,
 ) -> str:
     """Why a paragraph of `budget` words cannot be used after `text`; empty where it can."""
-    words = count_words(paragraph)
+    words = paragraph.words
     if cut_off:
         return f"cut off by max_tokens after {words} words of {budget}"
-    if not paragraph:
+    if not paragraph.text:
         return "empty"
-    if refused := refusal_in(paragraph):
+    if refused := refusal_in(paragraph.text):
         return f"refuses: {refused!r}"
     if words < settings.min_step_share * budget:
         return f"{words} words of {budget}"
     total, planned = sum(text.words) + words, sum(step.word_count for step in plan)
     if len(text.words) == len(plan) - 1 and total < settings.min_text_share * planned:
         return f"{words} words at the end leave the text at {total} of {planned}"
-    repeated = repeated_ngrams(paragraph, NGRAM, text.ngrams)
+    repeated = share_seen(paragraph.ngrams, text.ngrams)
     if repeated > settings.max_step_repetition:
         return f"{repeated:.0%} of its {NGRAM}-grams stand in the text already"
     return ""

@@ -53,7 +53,10 @@ class Pace:
         finally:
             self._in_flight -= 1
             async with self._changed:
-                self._changed.notify(2)  # the place that is free, and one that may be new
+                if self.limit:
+                    self._changed.notify(2)  # the place that is free, and one that may be new
+                else:
+                    self._changed.notify_all()  # drain() stands behind all who wait
 
     async def drain(self, seconds: float) -> int:
         """Lets no call in any more and waits for those in flight; returns how many are left."""
@@ -104,7 +107,7 @@ class Purse:
                 if not self._calls:
                     raise OverBudget(
                         f"${self._most:g} do not suffice: ${self._spent:.4f} are spent, and this "
-                        f"call may cost ${cost:.4f}"
+                        f"call may cost ${cost:.4f}; raise max_cost: finished calls are kept"
                     )
                 await self._changed.wait()
             self._set_aside += cost

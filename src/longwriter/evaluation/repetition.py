@@ -8,21 +8,19 @@ _SENTENCE_END = re.compile(r"[.!?。！？\n]+")
 _FEWEST_TOKENS = 4
 """Shorter sentences ("Yes.", "And then?") recur in good writing too."""
 
-
 Ngram = int
 """The hash of its tokens: with a thousand long drafts in work the tokens would fill the memory."""
 
 
-def repeated_ngrams(text: str, n: int = 8, known: Set[Ngram] = frozenset()) -> float:
+def repeated_ngrams(text: str, n: int = 8) -> float:
     """Share (0 to 1) of the text's n-grams that occurred earlier in it; 0 below n tokens.
 
-    Equal to 1 - distinct n-grams / n-grams. Those in `known` count as having occurred too.
+    Equal to 1 - distinct n-grams / n-grams.
 
     Source: seq-rep-n of Welleck et al., "Neural Text Generation with Unlikelihood Training"
     (arXiv 1908.04319).
     """
-    grams = ngrams(text, n)
-    return (len(grams) - len(set(grams) - known)) / len(grams) if grams else 0.0
+    return share_seen(ngrams(text, n))
 
 
 def copied_sentences(text: str) -> float:
@@ -32,7 +30,7 @@ def copied_sentences(text: str) -> float:
     end. Those of fewer than four tokens are left out; 0 where none is left.
     """
     sentences = (tuple(_TOKEN.findall(part)) for part in _SENTENCE_END.split(text))
-    return _share_seen([tokens for tokens in sentences if len(tokens) >= _FEWEST_TOKENS])
+    return share_seen([tokens for tokens in sentences if len(tokens) >= _FEWEST_TOKENS])
 
 
 def ngrams(text: str, n: int) -> list[Ngram]:
@@ -42,5 +40,6 @@ def ngrams(text: str, n: int) -> list[Ngram]:
     return [hash(gram) for gram in zip(*(tokens[i:] for i in range(n)), strict=False)]
 
 
-def _share_seen(items: Sequence[Hashable]) -> float:
-    return (len(items) - len(set(items))) / len(items) if items else 0.0
+def share_seen(items: Sequence[Hashable], known: Set[Hashable] = frozenset()) -> float:
+    """Share (0 to 1) of the items that stand earlier among them, or in `known`; 0 without items."""
+    return (len(items) - len(set(items) - known)) / len(items) if items else 0.0
