@@ -16,7 +16,7 @@ smoke: $(INSTALLED)  ## the same DAG, small, as a DVC experiment
 	dvc exp run -S +experiment=smoke
 
 test: $(INSTALLED)  ## the tests
-	pytest
+	pytest -n auto --maxprocesses 4 --dist loadgroup
 
 check: $(INSTALLED)  ## style and types
 	ruff check .

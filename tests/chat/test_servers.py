@@ -114,6 +114,7 @@ def test_a_gguf_that_cannot_be_served(tmp_path: Path) -> None:
     assert str(raised.value).startswith(f"llama.cpp cannot serve {path}: ")
 
 
+@pytest.mark.xdist_group("embedded")
 def test_the_embedded_model(tmp_path: Path) -> None:
     settings = embedded(SMOLLM, concurrency=2, context=512, timeout_s=120.0, max_tokens=8)
 

