@@ -11,7 +11,7 @@ from loopback import endpoint_settings
 from omegaconf import DictConfig, OmegaConf
 
 from longwriter.chat.settings import ServerKind
-from longwriter.evaluation.quality import DIMENSIONS
+from longwriter.evaluation.judge_prompt import DIMENSIONS
 from longwriter.settings import Stage, Workspace, compose_params, validate
 
 CHECKOUT = Path(__file__).resolve().parent.parent

@@ -6,15 +6,10 @@ import pytest
 from loopback import Answer
 
 from longwriter.errors import BadRequest, DataError, RateLimited, ServerError
-from longwriter.evaluation.quality import DIMENSIONS
-from longwriter.evaluation.score import (
-    compare,
-    evaluate,
-    headline,
-    length_label,
-    summarise,
-)
+from longwriter.evaluation.judge_prompt import DIMENSIONS
+from longwriter.evaluation.score import compare, evaluate
 from longwriter.evaluation.statistics import Interval
+from longwriter.evaluation.summary import summarise
 from longwriter.records import Judgement, Prediction
 
 
@@ -25,87 +20,6 @@ def grades(*values: int) -> dict[str, int]:
 def row(prompt: str, **fields: Any) -> Judgement:
     defaults = {"type": "Poem", "length": 100, "response": "", "length_score": 0.0}
     return Judgement.model_validate({"prompt": prompt} | defaults | fields)
-
-
-ROWS = [
-    row("a", length=400, type="Essay", length_score=50.0, response_length=200,
-        finish_reason="length", response="a b c d e f g h " * 2, scores=grades(5, 5, 5, 5, 5, 5)),
-    row("b", length=99, length_score=100.0, response_length=99, finish_reason="stop",
-        response="short", scores=grades(1, 2, 3, 4, 5, 3)),
-    row("写一首诗", length=100, length_score=0.0, response_length=1, finish_reason="stop",
-        response="诗", unscored="BadCompletion: Clarity is missing: see: there"),
-    row("d", length=450, type="Essay", length_score=25.0, response_length=0,
-        unscored="ContextExceeded: see: there"),
-]  # fmt: skip
-
-
-def test_summarise() -> None:
-    summary = summarise(ROWS, [0, 100, 200, 400], 200, 1)
-    intervals = summary.pop("intervals")
-    by_group = {name: summary.pop(f"by_{name}") for name in ("length", "language", "type")}
-    assert summary == {
-        "S_l": 43.75,  # (50 + 100 + 0 + 25) / 4
-        "S_q": 75.0,  # row a: (5 - 1) · 25 = 100; row b: (18/6 - 1) · 25 = 50
-        "S_bar": 59.375,  # (43.75 + 75) / 2
-        "n": 4,
-        "unscored": 2,
-        "unscored_reasons": {"BadCompletion": 1, "ContextExceeded": 1},
-        "cut_off": 1,
-        "mean_words": 75.0,  # (200 + 99 + 1 + 0) / 4
-        "dimensions": {
-            "Relevance": 50.0,  # (5 + 1) / 2 = 3, (3 - 1) · 25
-            "Accuracy": 62.5,  # (5 + 2) / 2 = 3.5
-            "Coherence": 75.0,
-            "Clarity": 87.5,
-            "Breadth and Depth": 100.0,
-            "Reading Experience": 75.0,
-        },
-        "repetition": 0.0278,  # 16 words: 1 of 9 sequences of eight again; the others 0: 1/9 / 4
-    }
-    assert intervals["S_l"][0] < 43.75 < intervals["S_l"][1]
-    # Two values: half of all resamples have the mean 75, a quarter 50, a quarter 100.
-    assert intervals["S_q"] == [50.0, 100.0]
-    assert list(by_group["length"]) == ["[0,100)", "[100,200)", "[400,∞)"]
-    assert by_group["length"]["[400,∞)"] == {
-        "S_l": 37.5,  # (50 + 25) / 2
-        "S_q": 100.0,
-        "n": 2,
-        "unscored": 1,
-        "interval_S_l": [25.0, 50.0],
-    }
-    assert by_group["language"]["zh"] == {
-        "S_l": 0.0,
-        "S_q": None,
-        "n": 1,
-        "unscored": 1,
-        "interval_S_l": [0.0, 0.0],
-    }
-    assert {name: group["n"] for name, group in by_group["language"].items()} == {"en": 3, "zh": 1}
-    assert {name: group["n"] for name, group in by_group["type"].items()} == {"Essay": 2, "Poem": 2}
-    assert json.loads(json.dumps(summary)) == summary
-
-
-def test_without_a_grade_there_is_no_quality() -> None:
-    summary = summarise(ROWS[2:], [0], 100, 1)
-    assert (summary["S_q"], summary["S_bar"], summary["intervals"]["S_q"]) == (None, None, None)
-    assert summary["dimensions"] == dict.fromkeys(DIMENSIONS)
-    assert headline(summary) == "S_l 12.5 [0.0, 25.0], S_q none, n 2, unscored 2"
-
-
-def test_floats_have_four_decimals() -> None:
-    rows = [row(str(i), length_score=100 / 3, response_length=i) for i in (1, 2, 2)]
-    summary = summarise(rows, [0], 100, 1)
-    assert summary["S_l"] == 33.3333
-    assert summary["mean_words"] == 1.6667
-    assert summary["by_type"]["Poem"]["interval_S_l"] == [33.3333, 33.3333]
-
-
-@pytest.mark.parametrize(
-    ("length", "label"),
-    [(1, "[0,100)"), (99, "[0,100)"), (100, "[100,400)"), (399, "[100,400)"), (400, "[400,∞)")],
-)
-def test_length_label(length: int, label: str) -> None:
-    assert length_label(length, [100, 400]) == label
 
 
 def test_compare_matches_by_prompt() -> None:
@@ -119,7 +33,7 @@ def test_compare_refuses_other_prompts() -> None:
     with pytest.raises(DataError) as raised:
         compare([row("x"), row("y")], [row("y"), row("z"), row("y")], 100, 1)
     assert str(raised.value) == (
-        "the two do not answer the same prompts: 1 only in the first, 2 only in the second, "
+        "the two do not answer the same prompts: 1 only in the first, 1 only in the second, "
         "'x' for one; predict both with the same benchmark"
     )
 
