@@ -187,7 +187,9 @@ def test_chosen_benchmark(tmp_path: Path) -> None:
         bench = BenchSettings(
             path="bench.jsonl",
             sha256=sha256,
+            languages=["en", "zh"],
             limit=limit,
+            samples=1,
             judged=None,
             length_bins=[0],
             resamples=100,

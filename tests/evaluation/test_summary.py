@@ -33,11 +33,14 @@ def test_summarise() -> None:
     summary = summarise(ROWS, [0, 100, 200, 400], 200, 1)
     intervals = summary.pop("intervals")
     by_group = {name: summary.pop(f"by_{name}") for name in ("length", "language", "type")}
+    for name in ("length", "health", "spread", "by_required"):
+        summary.pop(name)
     assert summary == {
         "S_l": 43.75,  # (50 + 100 + 0 + 25) / 4
         "S_q": 75.0,  # row a: (5 - 1) · 25 = 100; row b: (18/6 - 1) · 25 = 50
         "S_bar": 59.375,  # (43.75 + 75) / 2
         "n": 4,
+        "prompts": 4,
         "unscored": 2,
         "unscored_reasons": {"BadCompletion": 1, "ContextExceeded": 1},
         "cut_off": 1,
@@ -62,6 +65,10 @@ def test_summarise() -> None:
         "n": 2,
         "unscored": 1,
         "interval_S_l": [25.0, 50.0],
+        "interval_S_q": [100.0, 100.0],
+        "mean_words": 100.0,  # (200 + 0) / 2
+        "cut_off": 1,
+        "obedience": None,
     }
     assert by_group["language"]["zh"] == {
         "S_l": 0.0,
@@ -69,6 +76,10 @@ def test_summarise() -> None:
         "n": 1,
         "unscored": 1,
         "interval_S_l": [0.0, 0.0],
+        "interval_S_q": None,
+        "mean_words": 1.0,
+        "cut_off": 0,
+        "obedience": None,
     }
     assert {name: group["n"] for name, group in by_group["language"].items()} == {"en": 3, "zh": 1}
     assert {name: group["n"] for name, group in by_group["type"].items()} == {"Essay": 2, "Poem": 2}
@@ -96,3 +107,55 @@ def test_floats_have_four_decimals() -> None:
 )
 def test_length_label(length: int, label: str) -> None:
     assert length_label(length, [100, 400]) == label
+
+
+def test_several_samples_of_a_prompt_are_one_observation() -> None:
+    rows = [
+        row("a", length_score=0.0, sample=0),
+        row("a", length_score=100.0, sample=1),
+        row("b", length_score=80.0, sample=0),
+        row("b", length_score=80.0, sample=1),
+    ]
+    summary = summarise(rows, [0], 400, 1)
+    assert (summary["S_l"], summary["n"], summary["prompts"]) == (65.0, 4, 2)
+    # Two prompts of means 50 and 80: resamples have 50, 65 or 80. Of four rows it would be wider.
+    assert summary["intervals"]["S_l"] == [50.0, 80.0]
+    # Within a: variance 5000; within b: 0; pooled over one degree of freedom each.
+    assert summary["spread"]["samples_S_l"] == 50.0
+
+
+def test_spread_over_repeats() -> None:
+    rows = [
+        row("a", scores=grades(*[3] * 6), repeats=[grades(*[2] * 6), grades(*[4] * 6)]),
+        row("b", scores=grades(*[5] * 6), repeats=[grades(*[5] * 6), grades(*[5] * 6)]),
+        row("c", scores=grades(*[1] * 6), repeats=[grades(*[1] * 6), "BadCompletion: prose"]),
+    ]
+    spread = summarise(rows, [0], 100, 1)["spread"]
+    # a: 25 and 75, variance 1250; b: 0; pooled (1250 + 0) / 2; c has one usable repeat
+    assert spread["repeats_S_q"] == 25.0
+    # S_q of repeat 1 over a and b: (25 + 100) / 2, of repeat 2: (75 + 100) / 2; deviation 25 / √2
+    assert spread["repeats_mean_S_q"] == round(25 / 2**0.5, 4)
+    assert spread["repeats_failed"] == 1
+
+
+def test_a_second_judge_has_a_score_and_an_agreement() -> None:
+    rows = [
+        row(f"p{n}", scores=grades(*[n] * 6), second={"scores": grades(*[n] * 6), "unscored": None})
+        for n in range(1, 6)
+    ]
+    rows.append(row("p6", scores=grades(*[1] * 6), second={"unscored": "BadCompletion: no"}))
+    second = summarise(rows, [0], 100, 1)["second"]
+    assert (second["S_q"], second["unscored"]) == (50.0, 1)  # grades 1 to 5: mean 3
+    assert second["agreement"]["all"]["kappa"]["value"] == 1.0
+    assert second["agreement"]["Clarity"]["n"] == 5
+
+
+def test_words_by_required_length_where_few_lengths_are_asked_for() -> None:
+    rows = [row(f"p{n}", length=1000 * (1 + n % 2), response_length=100 * n) for n in range(4)]
+    found = summarise(rows, [0], 100, 1)["by_required"]
+    assert found == {
+        "1000": {"mean_words": 100.0, "longest_words": 200, "n": 2},
+        "2000": {"mean_words": 200.0, "longest_words": 300, "n": 2},
+    }
+    many = [row(f"p{n}", length=n + 1) for n in range(13)]
+    assert summarise(many, [0], 100, 1)["by_required"] == {}

@@ -37,6 +37,7 @@ _AFTER = {
         re.I,
     ),
 }
+_BETWEEN = re.compile(r"between (\d[\d,]*) (?:words )?and\s*$|(\d[\d,]*)字?[和与]\s*$", re.I)
 _WINDOW = 24
 """Characters in front of a length in which the words that bound it stand."""
 
@@ -81,9 +82,12 @@ def demand_in(text: str) -> Demand | None:
         return None
     found = max(lengths, key=lambda length: length.most)
     least, most = round(found.least), round(found.most)
+    before, after = text[max(0, found.start - _WINDOW) : found.start], text[found.end :]
+    between = _BETWEEN.search(before)
+    if between:
+        least = int((between.group(1) or between.group(2)).replace(",", ""))
     if least < most:
         return Demand(least, most)
-    before, after = text[max(0, found.start - _WINDOW) : found.start], text[found.end :]
     if _BEFORE["at least"].search(before) or _AFTER["at least"].match(after):
         return Demand(most, None)
     if _BEFORE["at most"].search(before) or _AFTER["at most"].match(after):
