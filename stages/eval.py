@@ -1,8 +1,18 @@
 """Score one model's predictions for length and quality (stage `eval`)."""
 
 from longwriter.chat.calls import with_client
-from longwriter.evaluation.score import evaluate, headline, summarise
-from longwriter.records import Prediction, read_jsonl, replacing, write_json, write_jsonl
+from longwriter.evaluation.judge_prompt import read_prompt
+from longwriter.evaluation.score import check_unscored, evaluate, with_second
+from longwriter.evaluation.settings import JudgeSettings
+from longwriter.evaluation.summary import headline, summarise
+from longwriter.records import (
+    Judgement,
+    Prediction,
+    read_jsonl,
+    replacing,
+    write_json,
+    write_jsonl,
+)
 from longwriter.settings import Settings, Workspace, run_stage
 from longwriter.tracking import log_metrics, stage_run
 
@@ -14,14 +24,24 @@ def eval_stage(settings: Settings, work: Workspace) -> None:
     metrics = work.output(f"metrics/eval/{source.stem}.json")
     seed, bench = settings.runtime.seed, settings.bench
 
-    with stage_run(f"eval {source.stem}", settings, work, ["judge", "bench", "eval"]):
+    def graded_by(judge: JudgeSettings) -> tuple[list[Judgement], dict[str, float]]:
+        prompt = read_prompt(judge, work.root)
         judgements, spent = with_client(
-            lambda client: evaluate(client, predictions, bench.judged),
-            settings.judge,
+            lambda client: evaluate(client, predictions, bench.judged, prompt, judge.repeats),
+            judge,
             work.cache,
             seed=seed,
             threads=settings.runtime.threads,
         )
+        check_unscored(judgements, judge.max_unscored)
+        return judgements, spent
+
+    with stage_run(f"eval {source.stem}", settings, work, ["judge", "bench", "eval"]):
+        judgements, spent = graded_by(settings.judge)
+        if settings.second_judge:
+            others, more = graded_by(settings.second_judge)
+            judgements = with_second(judgements, others)
+            spent = {name: value + more[name] for name, value in spent.items()}
         summary = summarise(judgements, bench.length_bins, bench.resamples, seed) | spent
         with replacing(rows, metrics) as (graded, numbers):
             write_jsonl(graded, judgements)

@@ -33,7 +33,7 @@ def predict_stage(settings: Settings, work: Workspace) -> None:
 
     with stage_run(f"predict {name}", settings, work, ["student", "bench", "predict"]):
         predictions, spent = with_student(
-            lambda client: predict(client, prompts),
+            lambda client: predict(client, prompts, settings.bench.samples),
             checkpoint,
             settings.student,
             work.cache,

@@ -2,31 +2,42 @@
 
 from longwriter.records import write_json, write_text
 from longwriter.report.figures import draw
-from longwriter.report.page import render, results_table
-from longwriter.report.results import compare_models, compared_settings, read_results
+from longwriter.report.page import render, render_markdown, results_table
+from longwriter.report.results import (
+    as_json,
+    compare_models,
+    compared_settings,
+    read_results,
+    row_table,
+)
 from longwriter.settings import Settings, Workspace, run_stage
-from longwriter.tracking import log_pipeline_run
+from longwriter.tracking import log_pipeline_run, log_table, stage_seconds
 
 
 def report(settings: Settings, work: Workspace) -> None:
     results = read_results(work.root)
     comparisons = compare_models(results, settings.bench, settings.runtime.seed)
-    table = results_table(results.evals, comparisons)
+    table = results_table(results.evals, {step: c["S_l"] for step, c in comparisons.items()})
     figures = draw(
         work.output("reports/figures"), results.evals, results.judgements, results.metrics
     )
-    differences = {step: found._asdict() for step, found in comparisons.items()}
-    write_json(work.output("metrics/comparison.json"), differences)
+    seconds = stage_seconds(work.root)
+    page, text, rows = (
+        work.output(f"reports/{name}") for name in ("index.html", "report.md", "rows.json")
+    )
+    write_json(work.output("metrics/comparison.json"), as_json(comparisons))
     write_text(work.output("reports/results.md"), table)
-    page = work.output("reports/index.html")
-    write_text(page, render(settings, results, comparisons, figures))
-    log_pipeline_run(
+    write_text(page, render(settings, results, comparisons, figures, seconds))
+    write_text(text, render_markdown(settings, results, comparisons, figures, seconds))
+    write_json(rows, row_table(results.judgements))
+    run = log_pipeline_run(
         work.root,
         params=compared_settings(settings),
-        metrics={**results.numbers, "comparison": differences},
-        figures=[page, *(figure.path for figure in figures)],
+        metrics={**results.numbers, "comparison": as_json(comparisons)},
+        figures=[page, text, *(figure.path for figure in figures)],
         pointers=results.pointers,
     )
+    log_table(work.root, run, rows)
     print(table)
     print(f"report: {page}")
     print("make ui opens MLflow")

@@ -2,7 +2,7 @@
 
 import json
 import runpy
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,8 @@ from loopback import endpoint_settings
 from omegaconf import DictConfig, OmegaConf
 
 from longwriter.chat.settings import ServerKind
-from longwriter.evaluation.quality import DIMENSIONS
+from longwriter.errors import TooFewGrades
+from longwriter.evaluation.judge_prompt import DIMENSIONS
 from longwriter.settings import Stage, Workspace, compose_params, validate
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -41,7 +42,10 @@ def test_predict_then_eval_of_a_model_served_elsewhere(
     settings.student = replace(
         settings.student, server=ServerKind.endpoint, base_url=server.base_url, model="m"
     )
-    settings.judge = endpoint_settings(server.base_url, price_prompt=1.0, price_completion=2.0)
+    settings.judge = replace(
+        settings.judge, **asdict(endpoint_settings(server.base_url)), max_unscored=0.5
+    )
+    settings.judge.price_prompt, settings.judge.price_completion = 1.0, 2.0
     settings.predict.benchmark = str(benchmark)
     settings.eval.predictions = str(tmp_path / "data/predictions/m.jsonl")
     stage("predict", "predict_stage")(settings, work)
@@ -59,3 +63,20 @@ def test_predict_then_eval_of_a_model_served_elsewhere(
     assert found["completion_tokens"] == 2 * words
     assert found["cost_usd"] == round((20 * 1 + 2 * words * 2) / 1e6, 6)
     assert not list(tmp_path.rglob("*.tmp"))
+
+    settings.second_judge = replace(settings.judge, model="other")
+    stage("eval", "eval_stage")(settings, work)
+    second = json.loads((tmp_path / "metrics/eval/m.json").read_text())
+    assert (second["calls"], second["second"]["S_q"]) == (4, 75.0)
+
+    settings.calibrate.predictions = settings.eval.predictions
+    stage("calibrate", "calibrate_stage")(settings, work)
+    tried = json.loads((tmp_path / "metrics/calibrate.json").read_text())
+    assert (tried["labels"], tried["bias"]["length"]["n"]) == (0, 0)  # two words have no half
+
+    kept = (tmp_path / "metrics/eval/m.json").read_bytes()
+    server.answer = lambda request: "Lovely."
+    settings.judge.model = "prose"
+    with pytest.raises(TooFewGrades, match=r"2 of 2 texts have no grades \(BadCompletion 2\)"):
+        stage("eval", "eval_stage")(settings, work)
+    assert (tmp_path / "metrics/eval/m.json").read_bytes() == kept

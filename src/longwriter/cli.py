@@ -3,13 +3,32 @@
 import argparse
 import gc
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+Work = Callable[[argparse.Namespace], None]
 
 
 def main() -> None:
     """Runs the subcommand that the command line names."""
     parser = argparse.ArgumentParser(prog="longwriter")
     commands = parser.add_subparsers(dest="command", required=True)
+    for add in (_add_write, _add_score, _add_fetch):
+        add(commands)
+    arguments = parser.parse_args()
+    arguments.check(arguments)
+
+    _import_fast()
+    from longwriter.settings import guarded
+
+    work = arguments.load()
+    gc.freeze()
+    gc.enable()
+    guarded(lambda: work(arguments))
+
+
+def _add_write(commands: Any) -> None:
     write = commands.add_parser(
         "write",
         help="write one long text: a plan, then paragraph after paragraph",
@@ -35,19 +54,77 @@ def main() -> None:
     write.add_argument(
         "--output", type=Path, metavar="FILE.md", help="new file; default: named after the prompt"
     )
-    arguments = parser.parse_args()
-    if bool(arguments.base_url) != bool(arguments.model):
-        write.error("--base-url and --model go together")
-    if arguments.api_key_env and not arguments.model:
-        write.error("--api-key-env needs --base-url and --model")
 
-    _import_fast()
-    from longwriter.settings import guarded
-    from longwriter.write import write_one
+    def check(given: argparse.Namespace) -> None:
+        if bool(given.base_url) != bool(given.model):
+            write.error("--base-url and --model go together")
+        if given.api_key_env and not given.model:
+            write.error("--api-key-env needs --base-url and --model")
 
-    gc.freeze()
-    gc.enable()
-    guarded(lambda: write_one(arguments))
+    def load() -> Work:
+        from longwriter.write import write_one
+
+        return write_one
+
+    write.set_defaults(check=check, load=load)
+
+
+def _add_score(commands: Any) -> None:
+    score = commands.add_parser(
+        "score",
+        help="score predictions: S_l, S_q, obedience, health, with intervals",
+        description="Scores predictions in the paper's format (JSON Lines of prompt, type, length, "
+        "response) as LongBench-Write does, and compares several files pairwise. S_q needs --judge.",
+    )
+    score.add_argument(
+        "files", nargs="+", type=Path, metavar="FILE", help="predictions, JSON Lines"
+    )
+    score.add_argument("--json", action="store_true", help="everything, as JSON")
+    score.add_argument(
+        "--judge",
+        metavar="MODEL",
+        help="a model at --base-url that grades the texts, or `embedded`, whose grades mean nothing",
+    )
+    score.add_argument("--base-url", type=_url, help="the judge's address, up to and with /v1")
+    score.add_argument(
+        "--api-key-env", metavar="NAME", help="environment variable that holds the key"
+    )
+    score.add_argument(
+        "--judge-prompt", type=Path, metavar="FILE", help="with $INST$ and $RESPONSE$ in it"
+    )
+    score.add_argument("--repeats", type=_positive, help="times that each text is graded")
+
+    def check(given: argparse.Namespace) -> None:
+        if bool(given.base_url) != bool(given.judge and given.judge != "embedded"):
+            score.error("--judge MODEL and --base-url go together; --judge embedded needs none")
+        if not given.judge and (given.api_key_env or given.judge_prompt or given.repeats):
+            score.error("--api-key-env, --judge-prompt and --repeats need --judge")
+
+    def load() -> Work:
+        from longwriter.score import score_files
+
+        return score_files
+
+    score.set_defaults(check=check, load=load)
+
+
+def _add_fetch(commands: Any) -> None:
+    fetch = commands.add_parser(
+        "fetch",
+        help="get one of the paper's benchmarks into data/",
+        description="Downloads a benchmark from the paper's repository at a fixed commit and checks "
+        "its SHA-256.",
+    )
+    fetch.add_argument("benchmark", choices=("longbench-write", "longwrite-ruler"))
+    fetch.add_argument("--output", type=Path, metavar="FILE", help="default: below data/")
+    fetch.add_argument("--address", type=_url, help="a mirror's folder instead of the paper's")
+
+    def load() -> Work:
+        from longwriter.fetch import fetch as fetch_benchmark
+
+        return fetch_benchmark
+
+    fetch.set_defaults(check=lambda given: None, load=load)
 
 
 def _import_fast() -> None:

@@ -3,6 +3,7 @@
 LongwriterError
 ├── SettingsError        a key, type or value in conf/ or on the command line
 ├── DataError            a file or a row of it
+├── TooFewGrades         the judge left too many texts without grades
 ├── TrainingError        training cannot start or go on
 ├── ServerError          stops the run: every further call would fail in the same way
 └── CallError            one call to a model failed for good; the rest of the run goes on
@@ -29,6 +30,10 @@ class SettingsError(LongwriterError):
 
 class DataError(LongwriterError):
     """A file is missing or empty, or a row of it is not what the stage reads."""
+
+
+class TooFewGrades(LongwriterError):
+    """The judge left more texts without grades than `judge.max_unscored` allows."""
 
 
 class TrainingError(LongwriterError):

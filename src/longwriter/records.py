@@ -156,7 +156,18 @@ class Judgement(Prediction):
     """A scored prediction. Either `scores` (six dimensions, 1 to 5) or `unscored` (the reason)."""
 
     length_score: float
-    scores: dict[str, int] | None = None
+    scores: dict[str, int | float] | None = None
+    """Of several repeats the means of the usable ones."""
+    unscored: str | None = None
+    repeats: list[dict[str, int] | str] = []
+    """Of more than one: the grades of each, or the reason why there are none."""
+    second: "SecondOpinion | None" = None
+
+
+class SecondOpinion(Record):
+    """What a second judge says of the same text."""
+
+    scores: dict[str, int | float] | None = None
     unscored: str | None = None
 
 

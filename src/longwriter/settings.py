@@ -24,7 +24,13 @@ from longwriter.bounds import violations
 from longwriter.chat.settings import ServerSettings
 from longwriter.dataset.settings import FilterSettings
 from longwriter.errors import LongwriterError, SettingsError
-from longwriter.evaluation.settings import BenchSettings, EvalSettings, PredictSettings
+from longwriter.evaluation.settings import (
+    BenchSettings,
+    CalibrateSettings,
+    EvalSettings,
+    JudgeSettings,
+    PredictSettings,
+)
 from longwriter.records import write_text
 from longwriter.training.settings import (
     DpoSettings,
@@ -51,7 +57,9 @@ class Settings:
 
     teacher: ServerSettings
     student: StudentSettings
-    judge: ServerSettings
+    judge: JudgeSettings
+    second_judge: JudgeSettings | None
+    """Grades every text that `judge` grades; null: there is none."""
     agentwrite: AgentWriteSettings
     filter: FilterSettings
     sft: SftSettings
@@ -60,6 +68,7 @@ class Settings:
     bench: BenchSettings
     predict: PredictSettings
     eval: EvalSettings
+    calibrate: CalibrateSettings
     runtime: RuntimeSettings
 
 
@@ -131,7 +140,7 @@ def validate_as(kind: type[S], config: DictConfig, choices: dict[str, str] | Non
 
 def _message(key: str, what: str, choices: dict[str, str] | None) -> str:
     group = key.split(".")[0]
-    if group in ("predict", "eval") or "." not in key:
+    if group in ("predict", "eval", "second_judge") or "." not in key:
         file = "conf/config.yaml"
     elif choices and group in choices:
         file = f"conf/{group}/{choices[group]}.yaml"

@@ -1,7 +1,8 @@
 """Words, as the paper counts them, the language and length that a prompt asks for, refusals."""
 
 import re
-from typing import Literal
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
 
 _CHINESE = re.compile(r"[\u4e00-\u9fff]")
 _ENGLISH = re.compile(r"\b[a-zA-Z]+\b")
@@ -28,13 +29,27 @@ _FEWEST_WORDS = 20
 """A smaller number is the length of a title or the like."""
 
 
+class Mention(NamedTuple):
+    """A length that a text speaks of: of "300 to 400 words" the ends are 300 and 400, of "300
+    words" both are 300."""
+
+    start: int
+    """Where it begins in the text, in characters."""
+    end: int
+    least: float
+    most: float
+
+
 def count_words(text: str) -> int:
     r"""Counts Chinese characters (U+4E00 to U+9FFF) plus English words (`\b[a-zA-Z]+\b`).
 
     It has the paper's peculiarities: digits count nothing, "don't" counts two, a word that
-    touches a digit, an underscore, an accented letter or a Chinese character counts nothing.
+    touches a digit, an underscore, an accented letter or a Chinese character counts nothing ("été"
+    nothing, "naïve" nothing, "GPT-4" one, "3D" nothing). Characters of the rarer blocks (U+3400 to
+    U+4DBF, U+20000 on), Chinese punctuation, kana, Hangul and Cyrillic count nothing either.
 
-    Source: LongWriter (arXiv 2408.07055), section 2, and its released `count_words`.
+    Source: LongWriter (arXiv 2408.07055), section 2, and `count_words` of its released
+    evaluation/pred.py at commit ca6ccd4.
     """
     return len(_CHINESE.findall(text)) + len(_ENGLISH.findall(text))
 
@@ -48,14 +63,19 @@ def length_in(prompt: str) -> int | None:
     """Words that a prompt asks for in so many words or characters ("10,000 words", "a 5k-word
     essay", 2万字, 三千五百字); of a range its middle, of several the largest; None: it does not say.
     """
-    lengths = []
-    for low, high in _LENGTH.findall(prompt):
+    lengths = [round((found.least + found.most) / 2) for found in lengths_in(prompt)]
+    return max((length for length in lengths if length >= _FEWEST_WORDS), default=None)
+
+
+def lengths_in(text: str) -> Iterator[Mention]:
+    """Every length in words or characters that `text` speaks of, in order."""
+    for found in _LENGTH.finditer(text):
+        low, high = found.groups()
         most = _value(high)
         least = _value(low) if low else most
         if least < most / 100:  # 2-3k, 2到3万
             least *= _UNITS.get(_PART.findall(high)[-1].lower(), 1)
-        lengths.append(round((least + most) / 2))
-    return max((length for length in lengths if length >= _FEWEST_WORDS), default=None)
+        yield Mention(found.start(), found.end(), least, most)
 
 
 def _value(number: str) -> float:

@@ -165,6 +165,33 @@ def log_pipeline_run(
     return str(run.info.run_id)
 
 
+def stage_seconds(root: Path) -> dict[str, float]:
+    """Returns stage → seconds of its last run that ended well. Calls and steps that were kept from
+    before took none of them."""
+    from mlflow import MlflowClient
+
+    experiment = _connect(root)
+    finished = "tags.`longwriter.kind` = 'stage' AND attributes.status = 'FINISHED'"
+    runs = MlflowClient().search_runs([experiment], finished, order_by=["start_time DESC"])
+    return {
+        run.data.tags["longwriter.stage"]: (run.info.end_time - run.info.start_time) / 1000
+        for run in reversed(runs)
+    }
+
+
+def log_table(root: Path, run_id: str, path: Path) -> None:
+    """Keeps the table in `path` (JSON of `columns` and `data`) with a run, where MLflow's evaluation
+    view finds it. It takes the place of an earlier one of the same name."""
+    from mlflow import MlflowClient
+
+    _connect(root)
+    client = MlflowClient()
+    client.log_artifact(run_id, str(path))
+    client.set_tag(
+        run_id, "mlflow.loggedArtifacts", json.dumps([{"path": path.name, "type": "table"}])
+    )
+
+
 def parameters(settings: Settings, groups: Sequence[str]) -> dict[str, str]:
     """Returns the settings of `groups` as full key → short text, those that are null left out."""
     flat: dict[str, str] = {}

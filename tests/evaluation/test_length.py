@@ -1,6 +1,13 @@
+import string
+import struct
+from collections.abc import Iterator
+from random import Random
+
 import pytest
 
-from longwriter.evaluation.length import length_score
+from longwriter.evaluation.demand import Demand
+from longwriter.evaluation.length import Length, describe_lengths, length_score
+from longwriter.text import count_words
 
 
 @pytest.mark.parametrize(
@@ -22,3 +29,123 @@ from longwriter.evaluation.length import length_score
 )
 def test_length_score(required: int, written: int, score: float) -> None:
     assert length_score(required, written) == pytest.approx(score, abs=1e-9)
+
+
+def papers_count_words(text: str) -> int:
+    """An independent reading of the paper: no regular expression, a character at a time."""
+    letters = set(string.ascii_letters)
+    count, word, broken = 0, 0, False
+    for character in [*text, " "]:
+        if "\u4e00" <= character <= "\u9fff":
+            count += 1
+        if character in letters:
+            word += 1
+        elif character.isalnum() or character == "_":
+            broken = True  # a run of word characters is English only as a whole
+        else:
+            count += bool(word and not broken)
+            word, broken = 0, False
+    return count
+
+
+def papers_score(x: int, y: int) -> float:
+    """As it is released, but for y = 0."""
+    if y > x:
+        return 100 * max(0, 1.0 - (y / x - 1) / 3)
+    return 100 * max(0, 1.0 - (x / y - 1) / 2) if y else 0.0
+
+
+def random_texts(number: int) -> Iterator[str]:
+    """English, Chinese, mixed, digits, accents, other scripts, empty."""
+    random = Random(20240813)
+    pieces = [
+        *[
+            "the",
+            "Don't",
+            "co-op",
+            "naïve",
+            "été",
+            "GPT-4",
+            "3D",
+            "x_y",
+            "a",
+            "İstanbul",
+            "ﬁn",
+            "Ⅷ",
+        ],
+        *[
+            "文",
+            "字数",
+            "3000字",
+            "〇",
+            "㐀",
+            "𠀀",
+            "、",
+            "。",
+            "カナ",
+            "한국",
+            "Привет",
+            "１２",
+            "ａｂ",
+            "é",
+        ],
+        *[
+            " ",
+            "\n",
+            "\t",
+            "\u3000",
+            "\u200b",
+            "\u00a0",
+            "42",
+            "3.14",
+            "—",
+            "'",
+            "’",
+            "_",
+            "%",
+            "\u0301",
+        ],
+    ]
+    for _ in range(number):
+        yield "".join(random.choice(pieces) for _ in range(random.randrange(40)))
+
+
+def test_words_and_scores_are_the_papers_to_the_last_bit() -> None:
+    random = Random(1)
+    words_seen = set()
+    for text in random_texts(10_000):
+        words = count_words(text)
+        words_seen.add(words)
+        assert words == papers_count_words(text), repr(text)
+        required = random.choice([1, 3, 7, 10, 13, 20, 100, 400])
+        ours, theirs = length_score(required, words), papers_score(required, words)
+        assert struct.pack("d", ours) == struct.pack("d", theirs), (required, words)
+    assert words_seen >= set(range(15))
+
+
+def test_what_s_l_hides() -> None:
+    at_most, at_least = Demand(None, 100), Demand(100, None)
+    lengths = [
+        Length(100, 110, at_most),  # +10 %, not obeyed
+        Length(100, 90, None),  # -10 %
+        Length(100, 50, at_least),  # -50 %, not obeyed
+        Length(100, 120, Demand(80, 120)),  # +20 %, obeyed
+    ]
+    assert describe_lengths(lengths) == {
+        "deviation": pytest.approx((0.1 - 0.1 - 0.5 + 0.2) / 4),
+        "deviation_median": pytest.approx(0.0),
+        "within_10": 0.5,
+        "within_20": 0.75,
+        "obedience": {
+            "share": pytest.approx(1 / 3),
+            "n": 3,
+            "at most": {"share": 0.0, "n": 1},
+            "at least": {"share": 0.0, "n": 1},
+            "between": {"share": 1.0, "n": 1},
+        },
+        "longest_words": 120,
+    }
+
+
+def test_without_bounds_there_is_no_obedience() -> None:
+    assert describe_lengths([Length(10, 9, None)])["obedience"] == {"share": None, "n": 0}

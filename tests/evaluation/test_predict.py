@@ -187,7 +187,9 @@ def test_chosen_benchmark(tmp_path: Path) -> None:
         bench = BenchSettings(
             path="bench.jsonl",
             sha256=sha256,
+            languages=["en", "zh"],
             limit=limit,
+            samples=1,
             judged=None,
             length_bins=[0],
             resamples=100,
@@ -202,3 +204,47 @@ def test_chosen_benchmark(tmp_path: Path) -> None:
     assert chosen(other, "0" * 64, limit=2) == PROMPTS[:2]
     with pytest.raises(DataError):
         chosen(None, "0" * 64)
+
+
+def test_a_benchmark_s_half_is_chosen_by_language(tmp_path: Path) -> None:
+    rows = [
+        {"prompt": prompt, "type": "t", "length": 9}
+        for prompt in ("Write.", "写。", "帮我用英文写。", "Write more.")
+    ]
+    path = tmp_path / "bench.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+    def chosen(*languages: str, limit: int | None = None) -> list[str]:
+        bench = BenchSettings(
+            path=str(path),
+            sha256=None,
+            languages=list(languages),
+            limit=limit,
+            samples=1,
+            judged=None,
+            length_bins=[0],
+            resamples=100,
+        )
+        given = PredictSettings(model=None, benchmark=None)
+        return [row.prompt for row in chosen_benchmark(given, bench, tmp_path)]
+
+    assert chosen("en") == ["Write.", "帮我用英文写。", "Write more."]
+    assert chosen("en", limit=2) == ["Write.", "帮我用英文写。"]
+    assert chosen("zh") == ["写。"]
+    with pytest.raises(DataError, match=r"bench\.languages: \['fr'\] leaves none of 4 prompts"):
+        chosen("fr")
+
+
+def test_several_samples_are_other_calls(chat_server: Any, open_client: Any) -> None:
+    server = chat_server(lambda request: f"seed {request['seed'] % 10_000}")
+    prompts = [BenchmarkPrompt(prompt=name, type="t", length=2) for name in "ab"]
+
+    async def run() -> list[Prediction]:
+        async with open_client(server) as client:
+            return await predict(client, prompts, 2)
+
+    rows = asyncio.run(run())
+    found = [(row.prompt, row.model_dump()["sample"], row.response) for row in rows]
+    assert found == [("a", 0, "seed 0"), ("a", 1, "seed 1"), ("b", 0, "seed 0"), ("b", 1, "seed 1")]
+    asyncio.run(run())
+    assert len(server.requests) == 4  # all are in the cache

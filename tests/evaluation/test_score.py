@@ -5,16 +5,12 @@ from typing import Any
 import pytest
 from loopback import Answer
 
-from longwriter.errors import BadRequest, DataError, RateLimited, ServerError
-from longwriter.evaluation.quality import DIMENSIONS
-from longwriter.evaluation.score import (
-    compare,
-    evaluate,
-    headline,
-    length_label,
-    summarise,
-)
+from longwriter.errors import BadRequest, DataError, RateLimited, ServerError, TooFewGrades
+from longwriter.evaluation.judge_prompt import DIMENSIONS
+from longwriter.evaluation.score import check_unscored, compare, comparison, evaluate, with_second
+from longwriter.evaluation.settings import BenchSettings
 from longwriter.evaluation.statistics import Interval
+from longwriter.evaluation.summary import summarise
 from longwriter.records import Judgement, Prediction
 
 
@@ -25,87 +21,6 @@ def grades(*values: int) -> dict[str, int]:
 def row(prompt: str, **fields: Any) -> Judgement:
     defaults = {"type": "Poem", "length": 100, "response": "", "length_score": 0.0}
     return Judgement.model_validate({"prompt": prompt} | defaults | fields)
-
-
-ROWS = [
-    row("a", length=400, type="Essay", length_score=50.0, response_length=200,
-        finish_reason="length", response="a b c d e f g h " * 2, scores=grades(5, 5, 5, 5, 5, 5)),
-    row("b", length=99, length_score=100.0, response_length=99, finish_reason="stop",
-        response="short", scores=grades(1, 2, 3, 4, 5, 3)),
-    row("写一首诗", length=100, length_score=0.0, response_length=1, finish_reason="stop",
-        response="诗", unscored="BadCompletion: Clarity is missing: see: there"),
-    row("d", length=450, type="Essay", length_score=25.0, response_length=0,
-        unscored="ContextExceeded: see: there"),
-]  # fmt: skip
-
-
-def test_summarise() -> None:
-    summary = summarise(ROWS, [0, 100, 200, 400], 200, 1)
-    intervals = summary.pop("intervals")
-    by_group = {name: summary.pop(f"by_{name}") for name in ("length", "language", "type")}
-    assert summary == {
-        "S_l": 43.75,  # (50 + 100 + 0 + 25) / 4
-        "S_q": 75.0,  # row a: (5 - 1) · 25 = 100; row b: (18/6 - 1) · 25 = 50
-        "S_bar": 59.375,  # (43.75 + 75) / 2
-        "n": 4,
-        "unscored": 2,
-        "unscored_reasons": {"BadCompletion": 1, "ContextExceeded": 1},
-        "cut_off": 1,
-        "mean_words": 75.0,  # (200 + 99 + 1 + 0) / 4
-        "dimensions": {
-            "Relevance": 50.0,  # (5 + 1) / 2 = 3, (3 - 1) · 25
-            "Accuracy": 62.5,  # (5 + 2) / 2 = 3.5
-            "Coherence": 75.0,
-            "Clarity": 87.5,
-            "Breadth and Depth": 100.0,
-            "Reading Experience": 75.0,
-        },
-        "repetition": 0.0278,  # 16 words: 1 of 9 sequences of eight again; the others 0: 1/9 / 4
-    }
-    assert intervals["S_l"][0] < 43.75 < intervals["S_l"][1]
-    # Two values: half of all resamples have the mean 75, a quarter 50, a quarter 100.
-    assert intervals["S_q"] == [50.0, 100.0]
-    assert list(by_group["length"]) == ["[0,100)", "[100,200)", "[400,∞)"]
-    assert by_group["length"]["[400,∞)"] == {
-        "S_l": 37.5,  # (50 + 25) / 2
-        "S_q": 100.0,
-        "n": 2,
-        "unscored": 1,
-        "interval_S_l": [25.0, 50.0],
-    }
-    assert by_group["language"]["zh"] == {
-        "S_l": 0.0,
-        "S_q": None,
-        "n": 1,
-        "unscored": 1,
-        "interval_S_l": [0.0, 0.0],
-    }
-    assert {name: group["n"] for name, group in by_group["language"].items()} == {"en": 3, "zh": 1}
-    assert {name: group["n"] for name, group in by_group["type"].items()} == {"Essay": 2, "Poem": 2}
-    assert json.loads(json.dumps(summary)) == summary
-
-
-def test_without_a_grade_there_is_no_quality() -> None:
-    summary = summarise(ROWS[2:], [0], 100, 1)
-    assert (summary["S_q"], summary["S_bar"], summary["intervals"]["S_q"]) == (None, None, None)
-    assert summary["dimensions"] == dict.fromkeys(DIMENSIONS)
-    assert headline(summary) == "S_l 12.5 [0.0, 25.0], S_q none, n 2, unscored 2"
-
-
-def test_floats_have_four_decimals() -> None:
-    rows = [row(str(i), length_score=100 / 3, response_length=i) for i in (1, 2, 2)]
-    summary = summarise(rows, [0], 100, 1)
-    assert summary["S_l"] == 33.3333
-    assert summary["mean_words"] == 1.6667
-    assert summary["by_type"]["Poem"]["interval_S_l"] == [33.3333, 33.3333]
-
-
-@pytest.mark.parametrize(
-    ("length", "label"),
-    [(1, "[0,100)"), (99, "[0,100)"), (100, "[100,400)"), (399, "[100,400)"), (400, "[400,∞)")],
-)
-def test_length_label(length: int, label: str) -> None:
-    assert length_label(length, [100, 400]) == label
 
 
 def test_compare_matches_by_prompt() -> None:
@@ -119,7 +34,7 @@ def test_compare_refuses_other_prompts() -> None:
     with pytest.raises(DataError) as raised:
         compare([row("x"), row("y")], [row("y"), row("z"), row("y")], 100, 1)
     assert str(raised.value) == (
-        "the two do not answer the same prompts: 1 only in the first, 2 only in the second, "
+        "the two do not answer the same prompts: 1 only in the first, 1 only in the second, "
         "'x' for one; predict both with the same benchmark"
     )
 
@@ -224,3 +139,98 @@ def test_a_judge_that_is_away_is_an_error(chat_server: Any, open_client: Any) ->
 
     with pytest.raises(ServerError, match="cannot be reached"):
         asyncio.run(run())
+
+
+def test_repeats_are_other_samples_and_the_usable_ones_count(
+    chat_server: Any, open_client: Any
+) -> None:
+    answers = {0: json.dumps(grades(1, 1, 1, 1, 1, 1)), 1: "prose", 2: json.dumps(grades(*[4] * 6))}
+    server = chat_server(lambda request: answers[request["seed"] % 10_000])
+    prediction = Prediction(prompt="p", type="t", length=1, response="text")
+
+    async def run() -> list[Judgement]:
+        async with open_client(server) as client:
+            return await evaluate(client, [prediction], repeats=3)
+
+    [found] = asyncio.run(run())
+    assert found.scores == dict.fromkeys(DIMENSIONS, 2.5)
+    assert found.repeats == [
+        grades(*[1] * 6),
+        "BadCompletion: not one JSON object: 'prose'",
+        grades(*[4] * 6),
+    ]
+    assert found.unscored is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ("The text is fine.", "BadCompletion"),
+        ("", "BadCompletion"),
+        (json.dumps(dict.fromkeys(DIMENSIONS[:5], 4)), "BadCompletion"),
+        (json.dumps(grades(0, 4, 4, 4, 4, 4)), "BadCompletion"),
+        (json.dumps(grades(4, 4, 4, 4, 4, 11)), "BadCompletion"),
+        (json.dumps(grades(*[4] * 6)) + json.dumps(grades(*[2] * 6)), "BadCompletion"),
+    ],
+)
+def test_no_strange_answer_becomes_a_number(
+    chat_server: Any, open_client: Any, answer: str, reason: str
+) -> None:
+    server = chat_server(lambda request: answer)
+    rows = [Prediction(prompt=name, type="t", length=1, response="text") for name in "abc"]
+
+    async def run() -> list[Judgement]:
+        async with open_client(server) as client:
+            return await evaluate(client, rows)
+
+    judgements = asyncio.run(run())
+    summary = summarise(judgements, [], 100, 0)
+    assert (summary["S_q"], summary["S_bar"]) == (None, None)
+    assert summary["unscored_reasons"] == {reason: 3}
+    with pytest.raises(TooFewGrades, match=rf"3 of 3 texts have no grades \({reason} 3\)"):
+        check_unscored(judgements, 0.5)
+
+
+def test_texts_that_nobody_asked_about_are_no_failures() -> None:
+    asked = [row(str(n), scores=grades(*[3] * 6)) for n in range(3)]
+    failed = [row("f", unscored="BadCompletion: prose")]
+    rest = [row(f"r{n}", unscored="NotAsked: bench.judged is 4") for n in range(96)]
+    check_unscored([*asked, *failed, *rest], 0.25)  # 1 of 4, not 97 of 100
+    with pytest.raises(TooFewGrades, match=r"1 of 4 texts .*judge.max_unscored allows 0.2\."):
+        check_unscored([*asked, *failed, *rest], 0.2)
+    check_unscored(rest, 0.0)
+
+
+def test_another_judge_s_grades_stand_beside_the_first_s() -> None:
+    first, other = [row("a", scores=grades(*[3] * 6))], [row("a", unscored="BadCompletion: x")]
+    [both] = with_second(first, other)
+    assert both.scores == grades(*[3] * 6)
+    assert both.second is not None
+    assert (both.second.scores, both.second.unscored) == (None, "BadCompletion: x")
+
+
+def test_comparison_guards_short_and_bounded_requests() -> None:
+    bench = BenchSettings(
+        path="b", sha256=None, languages=["en"], limit=None, samples=1, judged=None,
+        length_bins=[0, 200], resamples=100,
+    )  # fmt: skip
+    prompts = {"Write at most 100 words.": 100, "A story of 900 words": 900}
+
+    def model(short: tuple[float, int], long: float) -> list[Judgement]:
+        scores, words = (short[0], long), (short[1], 900)
+        return [
+            row(prompt, length=length, length_score=score, response_length=written)
+            for (prompt, length), score, written in zip(prompts.items(), scores, words, strict=True)
+        ]
+
+    found = comparison(model((90.0, 95), 20.0), model((60.0, 160), 80.0), bench, 1)
+    assert found["S_l"].mean == 15.0  # (-30 + 60) / 2: better in all …
+    assert found["S_l_shortest"] == Interval(-30.0, -30.0, -30.0)  # … and worse where it is short
+    assert found["obedience"] == Interval(-100.0, -100.0, -100.0)
+    assert "S_q" not in found
+
+
+def test_several_samples_are_compared_by_their_mean() -> None:
+    a = [row("x", length_score=0.0), row("x", length_score=20.0)]
+    b = [row("x", length_score=30.0)]
+    assert compare(a, b, 100, 1) == Interval(20.0, 20.0, 20.0)

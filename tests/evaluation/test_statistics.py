@@ -1,6 +1,13 @@
 import pytest
 
-from longwriter.evaluation.statistics import Interval, interval, paired
+from longwriter.evaluation.statistics import (
+    Interval,
+    halves,
+    interval,
+    means_by,
+    paired,
+    spread_within,
+)
 
 
 def test_interval_of_a_binomial() -> None:
@@ -40,3 +47,27 @@ def test_paired_draws_prompts() -> None:
 def test_paired_needs_a_partner_for_each() -> None:
     with pytest.raises(ValueError, match=r"zip\(\) argument 2 is shorter"):
         paired([1.0, 2.0], [1.0], 100, 1)
+
+
+def test_answers_to_the_same_prompt_are_one_observation() -> None:
+    assert means_by(["b", "a", "b"], [1.0, 5.0, 3.0]) == {"b": 2.0, "a": 5.0}
+
+
+def test_spread_within_pools_over_prompts() -> None:
+    # Variances 2 (1 degree of freedom) and 1 (2 degrees): (2 · 1 + 1 · 2) / 3; "c" has one value.
+    keys, values = ["a", "a", "b", "b", "b", "c"], [1.0, 3.0, 1.0, 2.0, 3.0, 9.0]
+    assert spread_within(keys, values) == pytest.approx((4 / 3) ** 0.5)
+    assert spread_within(["a", "b"], [1.0, 2.0]) is None
+
+
+def test_halves_draws_the_same_prompts_for_both() -> None:
+    # S_l + S_q is 100 for every prompt, so S̄ is 50 in every resample.
+    assert halves([0.0, 40.0, 100.0], [100.0, 60.0, 0.0], 200, 1) == Interval(50.0, 50.0, 50.0)
+
+
+def test_halves_leaves_out_what_has_no_grades() -> None:
+    found = halves([10.0, 30.0], [None, 50.0], 500, 1)
+    assert found is not None
+    # (20 + 50) / 2; resamples: both second: (30 + 50) / 2, one each: 35, both first: left out
+    assert found == Interval(35.0, 35.0, 40.0)
+    assert halves([10.0], [None], 100, 1) is None

@@ -13,6 +13,20 @@ WRITTEN = {
 PLANTED = '<script>alert("planted")</script>'
 
 
+HEALTH = {
+    "repetition": 0.12,
+    "copied": 0.05,
+    "loop": 0.03,
+    "looping": 0.25,
+    "distinct_1": 0.6,
+    "distinct_2": 0.9,
+    "unfinished": 0.5,
+    "other_language": 0.0,
+    "drift": 0.0,
+}
+DIMENSIONS = ("Relevance", "Accuracy", "Coherence", "Clarity", "Breadth and Depth")
+
+
 def evaluation(s_l: float, s_q: float | None, cut_off: int, mean_words: float) -> dict[str, Any]:
     """metrics/eval/X.json with plausible groups and a key that nobody knows."""
     low, high = s_l - 8, s_l + 7
@@ -26,7 +40,28 @@ def evaluation(s_l: float, s_q: float | None, cut_off: int, mean_words: float) -
         "cut_off": cut_off,
         "mean_words": mean_words,
         "intervals": {"S_l": [low, high], "S_q": None if s_q is None else [s_q - 3, s_q + 3]},
-        "dimensions": {},
+        "dimensions": dict.fromkeys((*DIMENSIONS, "Reading Experience"), s_q),
+        "unscored_reasons": {"BadCompletion": 6 if s_q is None else 1},
+        "length": {
+            "deviation": -0.25,
+            "deviation_median": -0.2,
+            "within_10": 0.5,
+            "within_20": 0.667,
+            "obedience": {"share": 0.5, "n": 2, "at least": {"share": 0.5, "n": 2}},
+            "longest_words": int(mean_words * 2),
+        },
+        "health": HEALTH,
+        "spread": {
+            "samples_S_l": None,
+            "samples_S_q": None,
+            "repeats_S_q": 3.25,
+            "repeats_mean_S_q": 0.75,
+            "repeats_failed": 1,
+        },
+        "by_required": {
+            "100": {"mean_words": mean_words / 2, "longest_words": int(mean_words), "n": 3},
+            "400": {"mean_words": mean_words, "longest_words": int(mean_words * 2), "n": 3},
+        },
         "by_length": {"[0,200)": cell, "[200,∞)": {**cell, "S_l": s_l / 2, "interval_S_l": None}},
         "by_type": {},
         "by_language": {},
@@ -58,6 +93,28 @@ METRICS: dict[str, Any] = {
     "sft": {"rows": 25, "tokens": 9000, "target_tokens": 7000, "seconds": 61.4, "train_loss": 1.9},
     "pairs": {"instructions": 20, "candidates": 80, "pairs": 18, "without_pair": {"tie": 2}},
     "dpo": {"pairs": 18, "tokens": 6000, "seconds": 40.2, "train_loss": 0.6},
+    "calibrate": {
+        "labels": 12,
+        "unscored": 0,
+        "bias": {
+            "length": {"n": 4, "mean": 6.25, "interval": [2.0, 10.0], "dimensions": {}},
+            "padding": {"n": 4, "mean": -1.5, "interval": [-4.0, 1.0]},
+            "position": {"n": 0, "mean": None, "interval": None},
+            "failed": 0,
+        },
+        "agreement": {
+            "all": {
+                "n": 12,
+                "spearman": {"value": 0.5, "interval": [0.125, 0.75]},
+                "kendall": {"value": 0.4, "interval": [0.1, 0.7]},
+                "kappa": {"value": 0.3, "interval": None},
+            }
+        },
+        "calls": 16,
+        "prompt_tokens": 9000,
+        "completion_tokens": 800,
+        "cost_usd": 0.0,
+    },
     "sft_curve": [{"step": step, "loss": 3.0 / step**0.2} for step in range(1, 13)],
     "dpo_curve": [{"step": step, "loss": 0.69 - 0.02 * step} for step in range(1, 9)],
     "eval/base": evaluation(46.0, 40.5, 5, 302.5),
@@ -65,7 +122,12 @@ METRICS: dict[str, Any] = {
     "eval/dpo": evaluation(60.0, 52.0, 0, 172.0),
     "comparison": {
         "sft-base": {"mean": 12.25, "low": 5.1, "high": 19.4},
-        "dpo-sft": {"mean": 1.75, "low": -2.04, "high": 3.1},
+        "dpo-sft": {
+            "mean": 1.75,
+            "low": -2.04,
+            "high": 3.1,
+            "S_l_shortest": {"mean": -4.0, "low": -6.0, "high": -2.0},
+        },
     },
 }
 

@@ -11,8 +11,9 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from longwriter.records import Judgement
-from longwriter.report import figures
-from longwriter.report.figures import COLOURS, Drawn, draw
+from longwriter.report import figures, figures_eval
+from longwriter.report.figures import draw
+from longwriter.report.style import COLOURS, STYLE, Drawn
 
 EVALS = {model: METRICS[f"eval/{model}"] for model in WRITTEN}
 JUDGEMENTS = {
@@ -81,6 +82,23 @@ def test_every_figure_says_what_it_shows(drawn: dict[str, Drawn]) -> None:
             "cut off",
             "as long as asked",
         },
+        "ruler.svg": {
+            "required length (words)",
+            "written length (words)",
+            "100",
+            "400",
+            "as long as asked",
+        },
+        "dimensions.svg": {
+            "Relevance",
+            "Breadth and Depth",
+            "score (0 to 100)",
+            "40",
+            "52",
+            "base",
+            "dpo",
+        },
+        "health.svg": {"8-grams again", "texts that loop", "25 %", "share (%)", "sft"},
         "loss.svg": {"SFT (nats a token)", "DPO (nats a pair)", "optimiser step", "training loss"},
         "data.svg": {
             "instructions",
@@ -115,13 +133,29 @@ def test_no_temporary_file_is_left(drawn: dict[str, Drawn]) -> None:
 
 
 def test_figures_without_numbers_are_left_out(tmp_path: Path) -> None:
-    evals = {"base": EVALS["base"]}
+    evals = {"base": EVALS["base"] | {"by_required": {}, "S_q": None, "health": None}}
     names = [each.path.name for each in draw(tmp_path, evals, {"base": JUDGEMENTS["base"]}, {})]
     assert names == ["scores.svg", "scores_by_length.svg", "written_words.svg"]
 
 
+def test_old_metrics_without_the_newer_numbers_are_drawn(tmp_path: Path) -> None:
+    old = {
+        k: v for k, v in EVALS["sft"].items() if k not in ("health", "by_required", "dimensions")
+    }
+    names = [
+        each.path.name for each in draw(tmp_path, {"sft": old}, {"sft": JUDGEMENTS["sft"]}, {})
+    ]
+    assert names == ["scores.svg", "scores_by_length.svg", "written_words.svg"]
+
+
+def test_the_ruler_s_curve_is_drawn_where_few_lengths_are_asked_for() -> None:
+    curve = EVALS["base"]["by_required"]
+    line = figures_eval.ruler({"base": curve}).axes[0].lines[0]
+    assert list(map(tuple, line.get_xydata())) == [(100.0, 151.25), (400.0, 302.5)]
+
+
 def test_models_have_their_colours_and_cut_off_outputs_are_hollow() -> None:
-    with mpl.rc_context(figures.STYLE):
+    with mpl.rc_context(STYLE):
         figure = figures.written_words(JUDGEMENTS)
     # two collections a model: finished, then cut off
     collections = figure.axes[0].collections
@@ -134,7 +168,7 @@ def test_models_have_their_colours_and_cut_off_outputs_are_hollow() -> None:
 
 
 def test_marks_are_really_drawn() -> None:
-    with mpl.rc_context(figures.STYLE):
+    with mpl.rc_context(STYLE):
         figure = figures.scores(EVALS)
     for model in EVALS:
         assert inked(figure, COLOURS[model]) > 50, model

@@ -10,12 +10,35 @@ from longwriter.errors import DataError
 from longwriter.evaluation.statistics import Interval
 from longwriter.records import Judgement
 from longwriter.report.figures import draw
-from longwriter.report.page import costs, headline, is_toy, pick_samples, render, results_table
-from longwriter.report.results import Output, compare_models, compared_settings, read_results
+from longwriter.report.page import (
+    costs,
+    headline,
+    is_toy,
+    pick_samples,
+    render,
+    render_markdown,
+    results_table,
+)
+from longwriter.report.results import (
+    Output,
+    as_json,
+    compare_models,
+    compared_settings,
+    read_results,
+    row_table,
+)
+from longwriter.report.sections import Table, markdown
 from longwriter.settings import Settings, compose_params, validate
 
 EVALS = {model: METRICS[f"eval/{model}"] for model in ("base", "sft", "dpo")}
-COMPARISONS = {step: Interval(**found) for step, found in METRICS["comparison"].items()}
+COMPARISONS = {
+    step: Interval(found["mean"], found["low"], found["high"])
+    for step, found in METRICS["comparison"].items()
+}
+ALL_COMPARISONS = {
+    "sft-base": {"S_l": COMPARISONS["sft-base"]},
+    "dpo-sft": {"S_l": COMPARISONS["dpo-sft"], "S_l_shortest": Interval(-4.0, -6.0, -2.0)},
+}
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 
 
@@ -35,7 +58,7 @@ def settings() -> Settings:
 def page(finished: Path, settings: Settings) -> str:
     results = read_results(finished)
     figures = draw(finished / "reports/figures", results.evals, results.judgements, results.metrics)
-    return render(settings, results, COMPARISONS, figures)
+    return render(settings, results, ALL_COMPARISONS, figures, {"eval dpo": 61.2})
 
 
 class Reader(HTMLParser):
@@ -101,7 +124,7 @@ def test_page_is_whole_and_needs_no_other_file(page: str) -> None:
     references = [
         value for _, name, value in reader.attributes if name in ("src", "href", "data", "srcset")
     ]
-    assert len(references) == 5  # the figures
+    assert len(references) == 8  # the figures
     assert all(value.startswith("data:image/svg+xml;base64,") for value in references)
     assert not re.search(r"https?://|url\(|@import", page)
     assert {tag for tag, _, _ in reader.attributes}.isdisjoint({"script", "link", "iframe"})
@@ -116,10 +139,16 @@ def test_page_says_what_was_found(page: str) -> None:
         "The grades of so small a model mean nothing",
         "agentwrite 210 50,000 (21,000 cached) 12,000 – 0.12 –",  # 0.125 to two decimals
         "sft – – – 9,000 – 61",
-        "50 words asked for",
-        "240 words asked for",
+        "50 words asked for; base 300; sft 52; dpo 50",
         "600 words asked for",
-        "305 words, S_l 54, cut off",
+        "305 words, S_l 54 cut off",
+        "S_l of the shortest bin – −4.0 [−6.0, −2.0]",
+        "base −25% −20% 50% 67% 50% of 2 at least 50% of 2 605",
+        "base 12% 5% 25% 50% 0% 90% 5",
+        "base 40.5 3.2 0.8 1 BadCompletion 1",
+        "length: whole text − its first half 4 +6.2 [+2.0, +10.0]",
+        "all 12 0.50 [0.12, 0.75] 0.40 [0.10, 0.70] 0.30",
+        "[0,200) 3",
         "no commit",
         "data/sft/train.jsonl 0123456789abcdef0123456789abcdef 1,234,567",
         "min_length_score:",
@@ -152,17 +181,60 @@ def test_costs_are_read_where_a_stage_has_them() -> None:
     ]
 
 
-def test_samples_are_the_shortest_the_median_and_the_longest() -> None:
+def test_ten_samples_are_spread_from_the_shortest_to_the_longest() -> None:
     rows = {
         model: [Judgement(**judgement(model, place)) for place in (5, 3, 0, 1, 4, 2)]
         for model in ("base", "dpo")
     }
     found = pick_samples(rows)
-    assert [request.length for request in found] == [50, 240, 600]
+    assert [request.length for request in found] == [50, 80, 150, 240, 400, 600]
     assert [sample.model for sample in found[1].samples] == ["base", "dpo"]
-    assert found[2].samples[0].text.startswith("base writes. word")
-    assert found[2].samples[0].cut_off
+    assert found[5].samples[0].text.startswith("base writes. word")
+    assert found[5].samples[0].marks == ["cut off", "repeats itself", "loops", "unfinished"]
     assert [request.length for request in pick_samples({"base": rows["base"][:1]})] == [600]
+    many = [
+        Judgement(**judgement("base", 1) | {"prompt": f"p{place}", "length": place})
+        for place in range(1, 29)
+    ]
+    lengths = [request.length for request in pick_samples({"base": many})]
+    assert lengths == [1, 4, 7, 10, 13, 16, 19, 22, 25, 28]
+
+
+def test_markdown_says_the_same(finished: Path, settings: Settings) -> None:
+    results = read_results(finished)
+    figures = draw(finished / "reports/figures", results.evals, results.judgements, results.metrics)
+    text = render_markdown(settings, results, ALL_COMPARISONS, figures, {})
+    for expected in (
+        headline(EVALS, COMPARISONS),
+        "| base | 43.2 | 46.0 [38.0, 53.0] |",
+        "| S_l of the shortest bin | – | −4.0 [−6.0, −2.0] |",
+        "](figures/scores.svg)",
+        "| data/sft/train.jsonl | 0123456789abcdef0123456789abcdef | 1,234,567 |",
+        "| padding: text twice − text | 4 | −1.5 [−4.0, +1.0] |",
+    ):
+        assert expected in text, expected
+    links = re.findall(r"\]\((.*?)\)", text)
+    assert all((finished / "reports" / link).is_file() for link in links)
+
+
+def test_a_cell_cannot_break_a_markdown_table() -> None:
+    found = markdown(Table(["a", "b"], [["x|y", "1\n2"]]))
+    assert found == "| a | b |\n|---|---:|\n| x\\|y | 1 2 |"
+
+
+def test_rows_for_mlflow_have_a_line_an_answer(finished: Path) -> None:
+    table = row_table(read_results(finished).judgements)
+    assert len(table["data"]) == 18
+    first = dict(zip(table["columns"], table["data"][0], strict=True))
+    assert (first["model"], first["required"], first["written"], first["S_l"]) == (
+        "base",
+        50,
+        300,
+        4.0,
+    )
+    assert first["unscored"] == "no JSON"
+    assert "loops" in first["marks"]
+    assert all(len(row) == len(table["columns"]) for row in table["data"])
 
 
 def test_a_long_sample_is_cut_and_says_so() -> None:
@@ -174,7 +246,8 @@ def test_a_long_sample_is_cut_and_says_so() -> None:
 def test_results_hold_what_the_stages_left(finished: Path) -> None:
     results = read_results(finished)
     assert list(results.evals) == ["base", "sft", "dpo"]
-    stages = ["agentwrite", "filter", "sft", "pairs", "dpo", "dpo_curve", "sft_curve"]
+    stages = ["agentwrite", "filter", "sft", "pairs", "dpo", "calibrate"]
+    stages += ["dpo_curve", "sft_curve"]
     assert list(results.metrics) == stages  # the report's own comparison.json is none of them
     assert results.outputs == [
         Output("data/sft/train.jsonl", "0123456789abcdef0123456789abcdef", 1234567),
@@ -185,7 +258,11 @@ def test_results_hold_what_the_stages_left(finished: Path) -> None:
 def test_comparison_is_paired_by_prompt(finished: Path, settings: Settings) -> None:
     # the fixture gives every answer of sft and dpo one point less than base's to the same prompt
     found = compare_models(read_results(finished), settings.bench, seed=0)
-    assert found == {"sft-base": (-1.0, -1.0, -1.0), "dpo-sft": (0.0, 0.0, 0.0)}
+    shortest = {"S_l_shortest": (-1.0, -1.0, -1.0)}
+    assert found["sft-base"] == {"S_l": (-1.0, -1.0, -1.0)} | shortest
+    assert found["dpo-sft"]["S_l"] == (0.0, 0.0, 0.0)
+    assert as_json(found)["sft-base"]["mean"] == -1.0
+    assert as_json(found)["sft-base"]["S_l_shortest"] == {"mean": -1.0, "low": -1.0, "high": -1.0}
 
 
 def test_results_without_any_score_are_refused(finished: Path) -> None:

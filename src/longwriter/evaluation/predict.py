@@ -9,6 +9,7 @@ from longwriter.chat.client import ChatClient
 from longwriter.chat.servers import digest
 from longwriter.chat.settings import ServerKind
 from longwriter.errors import DataError
+from longwriter.evaluation.languages import benchmark_language
 from longwriter.evaluation.settings import BenchSettings, PredictSettings
 from longwriter.records import BenchmarkPrompt, Prediction, read_jsonl
 from longwriter.text import count_words
@@ -37,21 +38,30 @@ def load_benchmark(path: Path, sha256: str | None) -> list[BenchmarkPrompt]:
 def chosen_benchmark(
     predict: PredictSettings, bench: BenchSettings, root: Path
 ) -> list[BenchmarkPrompt]:
-    """The first `bench.limit` prompts of `predict.benchmark`, else of `bench.path`, whose
-    checksum is checked.
+    """The first `bench.limit` prompts in `bench.languages` of `predict.benchmark`, else of
+    `bench.path`, whose checksum is checked.
 
     Raises:
-        DataError: as `load_benchmark`.
+        DataError: as `load_benchmark`, or no prompt is left.
     """
     if predict.benchmark:
         prompts = load_benchmark(Path(predict.benchmark).absolute(), None)
     else:
         prompts = load_benchmark(root / bench.path, bench.sha256)
-    return prompts[: bench.limit]
+    chosen = [row for row in prompts if benchmark_language(row.prompt) in bench.languages]
+    if not chosen:
+        raise DataError(
+            f"bench.languages: {bench.languages} leaves none of {len(prompts)} prompts; the "
+            "languages are en and zh"
+        )
+    return chosen[: bench.limit]
 
 
-async def predict(client: ChatClient, prompts: list[BenchmarkPrompt]) -> list[Prediction]:
-    """One answer a prompt, in the prompts' order and with their fields, all asked for at once.
+async def predict(
+    client: ChatClient, prompts: list[BenchmarkPrompt], samples: int = 1
+) -> list[Prediction]:
+    """`samples` answers a prompt, in the prompts' order and with their fields, all asked for at
+    once. Where a prompt has several, the field `sample` counts them from 0.
 
     Each prompt is one user message, sampled as the client's settings say. An empty answer is an
     answer, a missing one is an error: a benchmark with holes is no benchmark.
@@ -59,11 +69,17 @@ async def predict(client: ChatClient, prompts: list[BenchmarkPrompt]) -> list[Pr
     Raises:
         CallError, ServerError: as `all_or_none`.
     """
-    return await all_or_none([_answer(client, prompt) for prompt in prompts], "predict")
+    numbered = [
+        prompt if samples == 1 else prompt.model_copy(update={"sample": sample})
+        for prompt in prompts
+        for sample in range(samples)
+    ]
+    return await all_or_none([_answer(client, prompt) for prompt in numbered], "predict")
 
 
 async def _answer(client: ChatClient, prompt: BenchmarkPrompt) -> Prediction:
-    completion = await client.complete([{"role": "user", "content": prompt.prompt}])
+    messages = [{"role": "user", "content": prompt.prompt}]
+    completion = await client.complete(messages, sample=prompt.model_dump().get("sample", 0))
     answer = {
         "response": completion.text,
         "response_length": count_words(completion.text),

@@ -3,9 +3,9 @@
 import re
 from collections.abc import Hashable, Sequence, Set
 
-_TOKEN = re.compile(r"[\u4e00-\u9fff]|[^\s\u4e00-\u9fff]+")
+TOKEN = re.compile(r"[\u4e00-\u9fff]|[^\s\u4e00-\u9fff]+")
 _SENTENCE_END = re.compile(r"[.!?。！？\n]+")
-_FEWEST_TOKENS = 4
+_FEWESTTOKENS = 4
 """Shorter sentences ("Yes.", "And then?") recur in good writing too."""
 
 Ngram = int
@@ -29,14 +29,14 @@ def copied_sentences(text: str) -> float:
     A sentence ends at a full stop, an exclamation or question mark (Chinese ones too) or a line's
     end. Those of fewer than four tokens are left out; 0 where none is left.
     """
-    sentences = (tuple(_TOKEN.findall(part)) for part in _SENTENCE_END.split(text))
-    return share_seen([tokens for tokens in sentences if len(tokens) >= _FEWEST_TOKENS])
+    sentences = (tuple(TOKEN.findall(part)) for part in _SENTENCE_END.split(text))
+    return share_seen([tokens for tokens in sentences if len(tokens) >= _FEWESTTOKENS])
 
 
 def ngrams(text: str, n: int) -> list[Ngram]:
     """Every n tokens that follow each other, in order. A token is a Chinese character (U+4E00 to
     U+9FFF), or a run of anything else between white space or such characters."""
-    tokens = _TOKEN.findall(text)
+    tokens = TOKEN.findall(text)
     return [hash(gram) for gram in zip(*(tokens[i:] for i in range(n)), strict=False)]
 
 

@@ -1,173 +1,171 @@
-"""Scores predictions and sums them up: S_l, S_q and S̄ with intervals, overall and by group."""
+"""Has predictions graded, and compares two models on the same prompts."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
 from statistics import fmean
-from typing import Any
 
 from longwriter.chat.calls import all_or_none
 from longwriter.chat.client import ChatClient
-from longwriter.errors import BadRequest, DataError
-from longwriter.evaluation.quality import DIMENSIONS, judge, quality_score, to_percent, ungraded
-from longwriter.evaluation.repetition import repeated_ngrams
-from longwriter.evaluation.statistics import Interval, interval, paired
-from longwriter.records import Judgement, Prediction
-from longwriter.text import language
+from longwriter.errors import BadRequest, DataError, TooFewGrades
+from longwriter.evaluation.demand import demand
+from longwriter.evaluation.judge_prompt import JudgePrompt
+from longwriter.evaluation.quality import judge, quality_score, ungraded
+from longwriter.evaluation.settings import BenchSettings
+from longwriter.evaluation.statistics import Interval, grouped, paired
+from longwriter.records import Judgement, Prediction, SecondOpinion
+
+NOT_ASKED = "NotAsked"
 
 
 async def evaluate(
-    client: ChatClient, predictions: Sequence[Prediction], judged: int | None = None
+    client: ChatClient,
+    predictions: Sequence[Prediction],
+    judged: int | None = None,
+    prompt: JudgePrompt | None = None,
+    repeats: int = 1,
 ) -> list[Judgement]:
     """A judgement for each prediction, in their order, all asked for at once.
 
     Args:
         judged: grade only so many, evenly spread over the predictions, so that the same prompts
             are graded for every model; the others are unscored as NotAsked. None: all.
+        prompt: how the judge is asked; None: in the project's own way.
+        repeats: times that each is graded.
 
     Raises:
         TransientError: the server's trouble kept a prediction from being judged.
         BadRequest: the server refuses every call.
         ServerError: the judge cannot be reached; finished calls are kept.
     """
-    count = len(predictions) if judged is None else judged
-    places = sorted({place * len(predictions) // count for place in range(count)})
-    graded = await all_or_none([judge(client, predictions[place]) for place in places], "eval")
+    asking = prompt or JudgePrompt()
+    places = spread_out(len(predictions), judged)
+    graded = await all_or_none(
+        [judge(client, predictions[place], asking, repeats) for place in places], "eval"
+    )
     asked = [row for row in graded if row.response.strip()]
-    if asked and all(_reason(row) == BadRequest.__name__ for row in asked):
+    if asked and all(reason(row.unscored) == BadRequest.__name__ for row in asked):
         raise BadRequest(f"the judge refuses every call: {asked[0].unscored}")
     rows = [
-        ungraded(prediction, f"NotAsked: bench.judged is {judged}") for prediction in predictions
+        ungraded(prediction, f"{NOT_ASKED}: bench.judged is {judged}") for prediction in predictions
     ]
     for place, row in zip(places, graded, strict=True):
         rows[place] = row
     return rows
 
 
-def summarise(
-    judgements: Sequence[Judgement], length_bins: Sequence[int], resamples: int, seed: int
-) -> dict[str, Any]:
-    """The scores of a model: metrics/eval/X.json, floats rounded to 4 decimals.
+def spread_out(total: int, chosen: int | None) -> list[int]:
+    """So many places among `total`, evenly spread; None: all of them."""
+    count = total if chosen is None else chosen
+    return sorted({place * total // count for place in range(count)})
 
-    S_l is over all rows, S_q and the dimensions over those that have grades (null where none
-    has), and `unscored` counts the others.
+
+def check_unscored(rows: Sequence[Judgement], most: float) -> None:
+    """Checks that the judge graded nearly all that it was asked about. Rows that nobody asked
+    about (`bench.judged`) are no failures of the judge and do not count, on either side.
 
     Args:
-        judgements: at least one.
-        length_bins: lower edges, in required words, of the bins of `by_length`; 0 is one anyway.
+        most: share of the rows asked about that may be without grades.
+
+    Raises:
+        TooFewGrades: more are.
     """
-
-    def by(rows: Sequence[Judgement], label: Callable[[Judgement], str]) -> dict[str, Any]:
-        groups: dict[str, list[Judgement]] = {}
-        for row in rows:
-            groups.setdefault(label(row), []).append(row)
-        return {name: _group(members, resamples, seed) for name, members in groups.items()}
-
-    s_l = interval([row.length_score for row in judgements], resamples, seed)
-    s_q = interval(_qualities(judgements), resamples, seed)
-    unscored = [row for row in judgements if row.unscored is not None]
-    shortest_first = sorted(judgements, key=lambda row: row.length)
-    summary = {
-        "S_l": s_l and s_l.mean,
-        "S_q": s_q and s_q.mean,
-        "S_bar": s_l and s_q and (s_l.mean + s_q.mean) / 2,
-        "n": len(judgements),
-        "unscored": len(unscored),
-        "unscored_reasons": dict(Counter(map(_reason, unscored))),
-        "cut_off": sum(row.finish_reason == "length" for row in judgements),
-        "mean_words": fmean(row.response_length for row in judgements),
-        "intervals": {"S_l": _bounds(s_l), "S_q": _bounds(s_q)},
-        "dimensions": _dimensions(judgements),
-        "repetition": fmean(repeated_ngrams(row.response) for row in judgements),
-        "by_length": by(shortest_first, lambda row: length_label(row.length, length_bins)),
-        "by_language": by(judgements, lambda row: language(row.prompt)),
-        "by_type": by(judgements, lambda row: row.type),
-    }
-    return dict(_rounded(summary))
+    asked = [row for row in rows if reason(row.unscored) != NOT_ASKED]
+    failed = [row for row in asked if row.scores is None]
+    if asked and len(failed) / len(asked) > most:
+        counts = Counter(reason(row.unscored) for row in failed)
+        reasons = ", ".join(f"{name} {count}" for name, count in counts.most_common())
+        raise TooFewGrades(
+            f"{len(failed)} of {len(asked)} texts have no grades ({reasons}), and "
+            f"judge.max_unscored allows {most:g}. The first: {failed[0].unscored}. Name a better "
+            "judge, mend its settings (max_tokens, context, structured), or allow more; finished "
+            "calls are kept."
+        )
 
 
-def headline(summary: dict[str, Any]) -> str:
-    """The summary's main numbers in one line."""
-    low, high = summary["intervals"]["S_l"]
-    quality = "none" if summary["S_q"] is None else f"{summary['S_q']:.1f}"
-    return (
-        f"S_l {summary['S_l']:.1f} [{low:.1f}, {high:.1f}], S_q {quality}, "
-        f"n {summary['n']}, unscored {summary['unscored']}"
-    )
+def with_second(rows: Sequence[Judgement], others: Sequence[Judgement]) -> list[Judgement]:
+    """`rows` with another judge's grades of the same texts, in the same order."""
+    return [
+        row.model_copy(
+            update={"second": SecondOpinion(scores=other.scores, unscored=other.unscored)}
+        )
+        for row, other in zip(rows, others, strict=True)
+    ]
+
+
+Value = Callable[[Judgement], float | None]
+
+
+def obedient(row: Judgement) -> float | None:
+    """100 where the row keeps the bounds that its prompt states, 0 where not; None without any."""
+    bounds = demand(row)
+    return None if bounds is None else 100.0 * bounds.obeyed(row.response_length)
+
+
+def quality(row: Judgement) -> float | None:
+    """S_q of a row; None without grades."""
+    return None if row.scores is None else quality_score(row.scores)
 
 
 def compare(
-    a: Sequence[Judgement], b: Sequence[Judgement], resamples: int, seed: int
+    a: Sequence[Judgement],
+    b: Sequence[Judgement],
+    resamples: int,
+    seed: int,
+    value: Value = lambda row: row.length_score,
 ) -> Interval | None:
-    """The mean of S_l(b) - S_l(a) over the same prompts, with its interval; None without rows.
+    """The mean of value(b) - value(a) over the same prompts, with its interval; several answers to
+    a prompt count as their mean, prompts without a value on either side are left out. None where
+    no prompt is left.
 
     Raises:
         DataError: `a` and `b` do not answer the same prompts.
     """
-    before, after = (sorted(rows, key=lambda row: row.prompt) for rows in (a, b))
-    if [row.prompt for row in before] != [row.prompt for row in after]:
-        lone = Counter(row.prompt for row in a)
-        lone.subtract(row.prompt for row in b)
-        only_a = [prompt for prompt, count in lone.items() if count > 0]
-        only_b = [prompt for prompt, count in lone.items() if count < 0]
-        first = (only_a + only_b)[0]
+    before, after = (grouped([row.prompt for row in rows], rows) for rows in (a, b))
+    only_a, only_b = (
+        [prompt for prompt in one if prompt not in other]
+        for one, other in ((before, after), (after, before))
+    )
+    if only_a or only_b:
         raise DataError(
             f"the two do not answer the same prompts: {len(only_a)} only in the first, "
-            f"{len(only_b)} only in the second, {first[:60]!r} for one; predict both with the "
-            "same benchmark"
+            f"{len(only_b)} only in the second, {(only_a + only_b)[0][:60]!r} for one; predict "
+            "both with the same benchmark"
         )
-    return paired(
-        [row.length_score for row in before],
-        [row.length_score for row in after],
-        resamples,
-        seed,
-    )
+    pairs = [
+        (_mean(before[prompt], value), _mean(after[prompt], value)) for prompt in sorted(before)
+    ]
+    both = [(x, y) for x, y in pairs if x is not None and y is not None]
+    return paired([x for x, _ in both], [y for _, y in both], resamples, seed)
 
 
-def length_label(length: int, edges: Sequence[int]) -> str:
-    """The bin of `length`: "[100,200)", or "[400,∞)" from the last edge on; 0 is an edge too."""
-    lower = max(edge for edge in {0, *edges} if edge <= length)
-    upper = min((edge for edge in edges if edge > length), default="∞")
-    return f"[{lower},{upper})"
+def comparison(
+    a: Sequence[Judgement], b: Sequence[Judgement], bench: BenchSettings, seed: int
+) -> dict[str, Interval]:
+    """Paired differences b - a of S_l, S_q, S_l in the shortest length bin and obedience (in
+    points of 100), each where there is one. The last two guard against a model that gains on long
+    requests what it loses on short and bounded ones."""
+    lengths = sorted({row.length for row in a})
+    edges = [edge for edge in sorted(bench.length_bins) if edge > lengths[0]]
+    first = [length for length in lengths if not edges or length < edges[0]]
 
+    def shortest(row: Judgement) -> float | None:
+        return row.length_score if row.length in first else None
 
-def _qualities(rows: Sequence[Judgement]) -> list[float]:
-    return [quality_score(row.scores) for row in rows if row.scores is not None]
-
-
-def _reason(row: Judgement) -> str:
-    """Name of the error's class; empty where there are grades."""
-    return (row.unscored or "").partition(":")[0]
-
-
-def _dimensions(rows: Sequence[Judgement]) -> dict[str, float | None]:
-    graded = [row.scores for row in rows if row.scores is not None]
-    if not graded:
-        return dict.fromkeys(DIMENSIONS)
-    return {name: to_percent(fmean(scores[name] for scores in graded)) for name in DIMENSIONS}
-
-
-def _group(rows: Sequence[Judgement], resamples: int, seed: int) -> dict[str, Any]:
-    s_l, qualities = interval([row.length_score for row in rows], resamples, seed), _qualities(rows)
-    return {
-        "S_l": s_l and s_l.mean,
-        "S_q": fmean(qualities) if qualities else None,
-        "n": len(rows),
-        "unscored": len(rows) - len(qualities),
-        "interval_S_l": _bounds(s_l),
+    values: dict[str, Value] = {
+        "S_l": lambda row: row.length_score,
+        "S_q": quality,
+        "S_l_shortest": shortest,
+        "obedience": obedient,
     }
+    found = {name: compare(a, b, bench.resamples, seed, value) for name, value in values.items()}
+    return {name: difference for name, difference in found.items() if difference is not None}
 
 
-def _bounds(found: Interval | None) -> list[float] | None:
-    return found and [found.low, found.high]
+def reason(unscored: str | None) -> str:
+    """Name of the error's class; empty where there are grades."""
+    return (unscored or "").partition(":")[0]
 
 
-def _rounded(value: Any) -> Any:
-    match value:
-        case dict():
-            return {key: _rounded(item) for key, item in value.items()}
-        case list():
-            return [_rounded(item) for item in value]
-        case float():
-            return round(value, 4)
-        case _:
-            return value
+def _mean(rows: Sequence[Judgement], value: Value) -> float | None:
+    values = [found for row in rows if (found := value(row)) is not None]
+    return fmean(values) if values else None

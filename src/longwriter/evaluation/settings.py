@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from longwriter.bounds import bounded
+from longwriter.chat.settings import ServerSettings
 
 
 @dataclass(kw_only=True)
@@ -13,14 +14,36 @@ class BenchSettings:
     """JSON Lines with `prompt`, `type`, `length`; relative to the checkout, or absolute."""
     sha256: str | None
     """Checksum that the file must have; null: not checked."""
+    languages: list[str]
+    """Use the prompts of these languages only, `en` and `zh`; of LongBench-Write `[en]` is the
+    paper's English half."""
     limit: int | None = bounded(ge=1)
     """Use the first `limit` prompts; null: all."""
+    samples: int = bounded(ge=1, le=100)
+    """Answers a prompt; the paper takes 1."""
     judged: int | None = bounded(ge=1)
     """How many of a model's answers the judge grades, evenly spread; null: all. S_l is over all."""
     length_bins: list[int]
     """Lower edges, in required words, of the length bins that scores are shown by."""
     resamples: int = bounded(ge=100)
     """Bootstrap resamples over prompts for the 95 % intervals."""
+
+
+@dataclass(kw_only=True)
+class JudgeSettings(ServerSettings):
+    """The model that grades, and how it is asked."""
+
+    prompt_path: str | None
+    """A file with what the judge is asked instead of the project's own prompt, `$INST$` and
+    `$RESPONSE$` in the places of request and text, as in the paper's judge.txt; relative to the
+    checkout, or absolute. Such a judge is held to no JSON schema: the file says how to answer."""
+    prompt_sha256: str | None
+    """Checksum that prompt_path must have, by which DVC sees that it changed; null: not checked."""
+    repeats: int = bounded(ge=1, le=100)
+    """Times that each text is graded; the paper's is 1. More need a temperature above 0."""
+    max_unscored: float = bounded(ge=0, le=1)
+    """Share of the texts put to the judge that may be left without grades; above it the stage
+    fails. 1: never."""
 
 
 @dataclass(kw_only=True)
@@ -39,3 +62,18 @@ class EvalSettings:
 
     predictions: str | None
     """Predictions to score; null: data/predictions/dpo.jsonl."""
+
+
+@dataclass(kw_only=True)
+class CalibrateSettings:
+    """How the judge itself is tried."""
+
+    predictions: str | None
+    """Texts to try it on; null: data/predictions/sft.jsonl."""
+    labels: str | None
+    """People's grades, JSON Lines of `row` (line of `predictions`, counted from 1), `dimension`,
+    `score`; relative to the checkout, or absolute; null: agreement with people is not measured."""
+    labels_sha256: str | None
+    """Checksum that `labels` must have, by which DVC sees that it changed; null: not checked."""
+    probes: int = bounded(ge=0)
+    """Texts, evenly spread, that are graded again in other forms to find the judge's biases."""

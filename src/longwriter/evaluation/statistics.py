@@ -1,7 +1,10 @@
 """Means over prompts, with bootstrap intervals that say how far to trust them."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Hashable, Sequence
+from statistics import fmean, variance
+from typing import NamedTuple, TypeVar
+
+K = TypeVar("K", bound=Hashable)
 
 
 class Interval(NamedTuple):
@@ -48,3 +51,54 @@ def paired(a: Sequence[float], b: Sequence[float], resamples: int, seed: int) ->
     """
     differences = [after - before for before, after in zip(a, b, strict=True)]
     return interval(differences, resamples, seed)
+
+
+def halves(
+    a: Sequence[float], b: Sequence[float | None], resamples: int, seed: int
+) -> Interval | None:
+    """(mean of `a` + mean of `b`) / 2 with its interval: S̄ of S_l and S_q, one of each a prompt.
+
+    The same prompts are drawn for both. A None in `b` (no grades) is left out of its mean; a
+    resample that draws nothing else is left out too. None where `b` holds nothing else.
+    """
+    import numpy as np
+
+    x, y = np.asarray(a, float), np.asarray([np.nan if v is None else v for v in b], float)
+    if np.isnan(y).all():
+        return None
+    drawn = np.random.default_rng(seed).integers(len(x), size=(resamples, len(x)))
+    graded = ~np.isnan(y)
+    counts = graded[drawn].sum(axis=1)
+    sums = np.where(graded, y, 0)[drawn].sum(axis=1)
+    means = (x[drawn].mean(axis=1)[counts > 0] + sums[counts > 0] / counts[counts > 0]) / 2
+    low, high = np.quantile(means, (0.025, 0.975))
+    return Interval(float((x.mean() + y[graded].mean()) / 2), float(low), float(high))
+
+
+def means_by(keys: Sequence[K], values: Sequence[float]) -> dict[K, float]:
+    """Each key's mean, in the order in which the keys first come: several answers to one prompt
+    are one observation, for they share how hard the prompt is.
+
+    Source: cluster bootstrap; Cameron, Gelbach and Miller (2008), doi 10.1162/rest.90.3.414.
+    """
+    return {key: fmean(group) for key, group in grouped(keys, values).items()}
+
+
+def spread_within(keys: Sequence[K], values: Sequence[float]) -> float | None:
+    """Standard deviation of values of the same key, pooled over keys; None where no key has two."""
+    groups = [group for group in grouped(keys, values).values() if len(group) > 1]
+    if not groups:
+        return None
+    freedom = sum(len(group) - 1 for group in groups)
+    return float((sum(variance(group) * (len(group) - 1) for group in groups) / freedom) ** 0.5)
+
+
+V = TypeVar("V")
+
+
+def grouped(keys: Sequence[K], values: Sequence[V]) -> dict[K, list[V]]:
+    """Key → its values, in order."""
+    groups: dict[K, list[V]] = {}
+    for key, value in zip(keys, values, strict=True):
+        groups.setdefault(key, []).append(value)
+    return groups

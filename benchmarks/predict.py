@@ -1,0 +1,105 @@
+"""Tokens/s of the benchmark's answers: our path against `generate` one by one, as the paper's pred.py.
+
+    python stages/base.py hydra.run.dir=/tmp/base
+    python benchmarks/predict.py /tmp/base/models/base [--prompts 24]
+
+Both write the answers to the first own prompts with the same checkpoint, temperature and token
+limit. Ours is what the stage `predict` does, with an empty cache, the conversion of the checkpoint
+to GGUF and the server's start within the time. `generate` runs in the checkpoint's own dtype, or in
+bfloat16 with --bfloat16, without the loading of the model; it is asked for every `--every`-th of the
+prompts only, for it takes long.
+"""
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from longwriter.evaluation.predict import chosen_benchmark, predict
+from longwriter.records import BenchmarkPrompt
+from longwriter.settings import Settings, compose_params, validate
+from longwriter.training.gguf import with_student
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+
+
+def ours(settings: Settings, checkpoint: Path, prompts: list[BenchmarkPrompt]) -> tuple[int, float]:
+    """Tokens written and the seconds they took, start and conversion included."""
+    start = time.perf_counter()
+    with tempfile.TemporaryDirectory() as cache:
+        _, spent = with_student(
+            lambda client: predict(client, prompts),
+            checkpoint,
+            settings.student,
+            Path(cache),
+            seed=0,
+            threads=None,
+        )
+    return int(spent["completion_tokens"]), time.perf_counter() - start
+
+
+def one_by_one(
+    settings: Settings, checkpoint: Path, prompts: list[BenchmarkPrompt], bfloat16: bool
+) -> tuple[int, float]:
+    """The same with `transformers`, a prompt at a time; the loading is not counted."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    torch.manual_seed(0)
+    tokenizer = AutoTokenizer.from_pretrained(checkpoint)
+    dtype = torch.bfloat16 if bfloat16 else "auto"
+    model = AutoModelForCausalLM.from_pretrained(checkpoint, dtype=dtype).eval()
+    tokens, start = 0, time.perf_counter()
+    for prompt in prompts:
+        inputs = tokenizer.apply_chat_template(
+            [{"role": "user", "content": prompt.prompt}],
+            add_generation_prompt=True,
+            return_tensors="pt",
+            return_dict=True,
+        )
+        with torch.inference_mode():
+            output = model.generate(
+                **inputs,
+                max_new_tokens=settings.student.max_tokens,
+                do_sample=True,
+                temperature=settings.student.temperature,
+                top_k=0,
+                num_beams=1,
+            )
+        tokens += output.shape[1] - inputs["input_ids"].shape[1]
+    return tokens, time.perf_counter() - start
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("checkpoint", type=Path, help="a Hugging Face folder")
+    parser.add_argument("--prompts", type=int, default=24)
+    parser.add_argument("--every", type=int, default=4, help="generate answers each n-th prompt")
+    parser.add_argument("--bfloat16", action="store_true", help="of generate")
+    options = parser.parse_args()
+    config = OmegaConf.create(compose_params(CHECKOUT))
+    assert isinstance(config, DictConfig)
+    settings = validate(config)
+    prompts = chosen_benchmark(settings.predict, settings.bench, CHECKOUT)[: options.prompts]
+
+    rates = []
+    for name, (tokens, seconds), count in (
+        ("our path", ours(settings, options.checkpoint, prompts), len(prompts)),
+        (
+            "generate, one by one",
+            one_by_one(settings, options.checkpoint, prompts[:: options.every], options.bfloat16),
+            len(prompts[:: options.every]),
+        ),
+    ):
+        rates.append(tokens / seconds)
+        print(
+            f"{name}: {count} prompts, {tokens:,} tokens in {seconds:.1f} s: "
+            f"{rates[-1]:.1f} tokens/s"
+        )
+    print(f"ratio: {rates[0] / rates[1]:.2f}")
+
+
+if __name__ == "__main__":
+    main()

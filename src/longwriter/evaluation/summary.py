@@ -1,0 +1,233 @@
+"""Sums a model's judgements up: S_l, S_q and S̄ with intervals, overall and by group."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from statistics import fmean, stdev
+from typing import Any
+
+from longwriter.evaluation.agreement import agreement
+from longwriter.evaluation.demand import demand
+from longwriter.evaluation.health import Health, health
+from longwriter.evaluation.health import summary as summary_of_health
+from longwriter.evaluation.judge_prompt import DIMENSIONS
+from longwriter.evaluation.languages import benchmark_language
+from longwriter.evaluation.length import Length, describe_lengths
+from longwriter.evaluation.quality import quality_score, to_percent
+from longwriter.evaluation.score import obedient, quality, reason
+from longwriter.evaluation.statistics import (
+    Interval,
+    halves,
+    interval,
+    means_by,
+    spread_within,
+)
+from longwriter.records import Judgement
+
+
+def summarise(
+    judgements: Sequence[Judgement],
+    length_bins: Sequence[int],
+    resamples: int,
+    seed: int,
+    marked: Sequence[Health] | None = None,
+) -> dict[str, Any]:
+    """The scores of a model: metrics/eval/X.json, floats rounded to 4 decimals.
+
+    S_l is over all rows, S_q and the dimensions over those that have grades (null where none
+    has), and `unscored` counts the others. Several answers to a prompt are one observation: a
+    score is the mean over prompts of the prompt's mean, and intervals draw prompts.
+
+    Args:
+        judgements: at least one.
+        length_bins: lower edges, in required words, of the bins of `by_length`; 0 is one anyway.
+        marked: the rows' marks of health, where they are known already.
+    """
+
+    def by(rows: Sequence[Judgement], label: Callable[[Judgement], str]) -> dict[str, Any]:
+        groups: dict[str, list[Judgement]] = {}
+        for row in rows:
+            groups.setdefault(label(row), []).append(row)
+        return {name: _group(members, resamples, seed) for name, members in groups.items()}
+
+    s_l, s_q, s_bar = scores_of(judgements, resamples, seed)
+    unscored = [row for row in judgements if row.unscored is not None]
+    shortest_first = sorted(judgements, key=lambda row: row.length)
+    marks = marked or [health(row) for row in judgements]
+    lengths = [Length(row.length, row.response_length, demand(row)) for row in judgements]
+    summary = {
+        "S_l": s_l and s_l.mean,
+        "S_q": s_q and s_q.mean,
+        "S_bar": s_bar and s_bar.mean,
+        "n": len(judgements),
+        "prompts": len({row.prompt for row in judgements}),
+        "unscored": len(unscored),
+        "unscored_reasons": dict(Counter(reason(row.unscored) for row in unscored)),
+        "cut_off": sum(row.finish_reason == "length" for row in judgements),
+        "mean_words": fmean(row.response_length for row in judgements),
+        "intervals": {"S_l": _bounds(s_l), "S_q": _bounds(s_q), "S_bar": _bounds(s_bar)},
+        "dimensions": _dimensions(judgements),
+        "repetition": fmean(mark.repetition for mark in marks),
+        "length": describe_lengths(lengths),
+        "health": summary_of_health(marks),
+        "spread": _spread(judgements),
+        **_second(judgements, resamples, seed),
+        "by_length": by(shortest_first, lambda row: length_label(row.length, length_bins)),
+        "by_language": by(judgements, lambda row: benchmark_language(row.prompt)),
+        "by_type": by(judgements, lambda row: row.type),
+        "by_required": _by_required(shortest_first),
+    }
+    return dict(rounded(summary))
+
+
+def scores_of(
+    rows: Sequence[Judgement], resamples: int, seed: int
+) -> tuple[Interval | None, Interval | None, Interval | None]:
+    """S_l, S_q and S̄ of the rows, with intervals; None where no row has grades."""
+    by_prompt = means_by([row.prompt for row in rows], [row.length_score for row in rows])
+    graded = [row for row in rows if row.scores is not None]
+    qualities = means_by([row.prompt for row in graded], [quality(row) or 0.0 for row in graded])
+    lengths = list(by_prompt.values())
+    return (
+        interval(lengths, resamples, seed),
+        interval(list(qualities.values()), resamples, seed),
+        halves(lengths, [qualities.get(prompt) for prompt in by_prompt], resamples, seed),
+    )
+
+
+def headline(summary: Mapping[str, Any]) -> str:
+    """The summary's main numbers in one line."""
+    low, high = summary["intervals"]["S_l"]
+    quality = "none" if summary["S_q"] is None else f"{summary['S_q']:.1f}"
+    return (
+        f"S_l {summary['S_l']:.1f} [{low:.1f}, {high:.1f}], S_q {quality}, "
+        f"n {summary['n']}, unscored {summary['unscored']}"
+    )
+
+
+def length_label(length: int, edges: Sequence[int]) -> str:
+    """The bin of `length`: "[100,200)", or "[400,∞)" from the last edge on; 0 is an edge too."""
+    lower = max(edge for edge in {0, *edges} if edge <= length)
+    upper = min((edge for edge in edges if edge > length), default="∞")
+    return f"[{lower},{upper})"
+
+
+def rounded(value: Any) -> Any:
+    """`value` with every float in it rounded to 4 decimals."""
+    match value:
+        case dict():
+            return {key: rounded(item) for key, item in value.items()}
+        case list() | tuple():
+            return [rounded(item) for item in value]
+        case float():
+            return round(value, 4)
+        case _:
+            return value
+
+
+def _dimensions(rows: Sequence[Judgement]) -> dict[str, float | None]:
+    graded = [row for row in rows if row.scores is not None]
+    if not graded:
+        return dict.fromkeys(DIMENSIONS)
+    prompts = [row.prompt for row in graded]
+
+    def mean(name: str) -> float:
+        return fmean(means_by(prompts, [(row.scores or {})[name] for row in graded]).values())
+
+    return {name: to_percent(mean(name)) for name in DIMENSIONS}
+
+
+def _group(rows: Sequence[Judgement], resamples: int, seed: int) -> dict[str, Any]:
+    s_l, s_q, _ = scores_of(rows, resamples, seed)
+    obeyed = [found for row in rows if (found := obedient(row)) is not None]
+    return {
+        "S_l": s_l and s_l.mean,
+        "S_q": s_q and s_q.mean,
+        "n": len(rows),
+        "unscored": sum(row.scores is None for row in rows),
+        "interval_S_l": _bounds(s_l),
+        "interval_S_q": _bounds(s_q),
+        "mean_words": fmean(row.response_length for row in rows),
+        "cut_off": sum(row.finish_reason == "length" for row in rows),
+        "obedience": fmean(obeyed) / 100 if obeyed else None,
+    }
+
+
+def _by_required(rows: Sequence[Judgement]) -> dict[str, Any]:
+    """Words written for each required length, where at most a dozen lengths are asked for: the
+    curve of LongWrite-Ruler, whose 48 prompts ask for six."""
+    found: dict[int, list[int]] = {}
+    for row in rows:
+        found.setdefault(row.length, []).append(row.response_length)
+    if len(found) > 12:
+        return {}
+    return {
+        str(length): {"mean_words": fmean(words), "longest_words": max(words), "n": len(words)}
+        for length, words in found.items()
+    }
+
+
+def _spread(rows: Sequence[Judgement]) -> dict[str, Any]:
+    """How far scores of the same prompt differ from sample to sample, and of the same text from
+    repeat to repeat: standard deviations, null where there is one of each."""
+    prompts = [row.prompt for row in rows]
+    graded = [row for row in rows if row.scores is not None]
+    tries = [
+        (number, quality_score(grades))
+        for number, row in enumerate(rows)
+        for grades in row.repeats
+        if isinstance(grades, dict)
+    ]
+    failed = sum(isinstance(each, str) for row in rows for each in row.repeats)
+    return {
+        "samples_S_l": spread_within(prompts, [row.length_score for row in rows]),
+        "samples_S_q": spread_within(
+            [row.prompt for row in graded], [quality(row) or 0.0 for row in graded]
+        ),
+        "repeats_S_q": spread_within([n for n, _ in tries], [score for _, score in tries]),
+        "repeats_mean_S_q": _between_repeats(rows),
+        "repeats_failed": failed,
+    }
+
+
+def _between_repeats(rows: Sequence[Judgement]) -> float | None:
+    """Standard deviation of the model's S_q from repeat to repeat, over the rows that every repeat
+    graded: what another run of the judge would change."""
+    complete = [
+        [quality_score(grades) for grades in row.repeats if isinstance(grades, dict)]
+        for row in rows
+        if row.repeats and all(isinstance(grades, dict) for grades in row.repeats)
+    ]
+    if not complete or len(complete[0]) < 2:
+        return None
+    return stdev(fmean(scores) for scores in zip(*complete, strict=True))
+
+
+def _second(rows: Sequence[Judgement], resamples: int, seed: int) -> dict[str, Any]:
+    """The second judge's S_q, and how far both agree; nothing where there is none."""
+    seconds = [(row, row.second) for row in rows if row.second is not None]
+    if not seconds:
+        return {}
+    others = [
+        row.model_copy(update={"scores": second.scores, "unscored": second.unscored})
+        for row, second in seconds
+    ]
+    _, s_q, _ = scores_of(others, resamples, seed)
+    pairs = [
+        (name, row.prompt, row.scores[name], second.scores[name])
+        for row, second in seconds
+        if row.scores is not None and second.scores is not None
+        for name in DIMENSIONS
+    ]
+    return {
+        "second": {
+            "S_q": s_q and s_q.mean,
+            "interval": _bounds(s_q),
+            "unscored": sum(row.scores is None for row in others),
+            "dimensions": _dimensions(others),
+            "agreement": agreement(pairs, min(resamples, 1000), seed),
+        }
+    }
+
+
+def _bounds(found: Interval | None) -> list[float] | None:
+    return found and [found.low, found.high]

@@ -1,0 +1,80 @@
+"""What all figures share: colours, marks, legends, files.
+
+Colours are Okabe and Ito's, which people with any kind of colour vision can tell apart.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from longwriter.records import replacing
+
+Metrics = Mapping[str, Any]
+
+COLOURS = {"base": "#000000", "sft": "#0072B2", "dpo": "#D55E00"}
+MARKERS = {"base": "o", "sft": "s", "dpo": "D"}
+LOST, NEUTRAL = "#E69F00", "#999999"
+STYLE: Any = {
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 10,
+    "figure.dpi": 150,
+    "figure.constrained_layout.use": True,
+    "font.size": 9,
+    "legend.frameon": False,
+    "svg.hashsalt": "longwriter",
+}
+
+
+class Drawn(NamedTuple):
+    """A figure's file and what it shows, in words."""
+
+    path: Path
+    caption: str
+
+
+def mark(
+    axes: Axes, place: float, value: float, interval: Sequence[float] | None, model: str
+) -> None:
+    """Draws a model's value with its interval."""
+    low, high = interval or (math.nan, math.nan)
+    axes.errorbar(
+        place,
+        value,
+        yerr=[[max(value - low, 0)], [max(high - value, 0)]],
+        capsize=3,
+        marker=MARKERS[model],
+        markersize=5,
+        color=COLOURS[model],
+        clip_on=False,
+    )
+
+
+def legend(
+    figure: Figure, models: Mapping[str, Any], more: Mapping[str, Line2D] | None = None
+) -> None:
+    """Names the models, and what `more` shows, above the figure."""
+    handles = {
+        model: Line2D([], [], marker=MARKERS[model], linestyle="", color=COLOURS[model])
+        for model in models
+    } | dict(more or {})
+    figure.legend(
+        list(handles.values()),
+        list(handles),
+        loc="outside upper center",
+        ncols=len(handles),
+        handletextpad=0.3,
+        columnspacing=1.5,
+    )
+
+
+def save(figure: Figure, path: Path, caption: str) -> Drawn:
+    """Writes `figure` to `path`, the same bytes for the same figure."""
+    with replacing(path) as (temporary,):
+        figure.savefig(temporary, format=path.suffix[1:], metadata={"Date": None})
+    return Drawn(path, caption)
