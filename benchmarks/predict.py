@@ -76,7 +76,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("checkpoint", type=Path, help="a Hugging Face folder")
     parser.add_argument("--prompts", type=int, default=24)
-    parser.add_argument("--every", type=int, default=4, help="generate answers each n-th prompt")
+    parser.add_argument("--every", type=int, default=8, help="generate answers each n-th prompt")
     parser.add_argument("--bfloat16", action="store_true", help="of generate")
     options = parser.parse_args()
     config = OmegaConf.create(compose_params(CHECKOUT))
@@ -84,21 +84,21 @@ def main() -> None:
     settings = validate(config)
     prompts = chosen_benchmark(settings.predict, settings.bench, CHECKOUT)[: options.prompts]
 
-    rates = []
-    for name, (tokens, seconds), count in (
-        ("our path", ours(settings, options.checkpoint, prompts), len(prompts)),
-        (
-            "generate, one by one",
-            one_by_one(settings, options.checkpoint, prompts[:: options.every], options.bfloat16),
-            len(prompts[:: options.every]),
-        ),
-    ):
-        rates.append(tokens / seconds)
-        print(
-            f"{name}: {count} prompts, {tokens:,} tokens in {seconds:.1f} s: "
-            f"{rates[-1]:.1f} tokens/s"
-        )
-    print(f"ratio: {rates[0] / rates[1]:.2f}")
+    few = prompts[:: options.every]
+    first = told("our path", len(prompts), *ours(settings, options.checkpoint, prompts))
+    found = one_by_one(settings, options.checkpoint, few, options.bfloat16)
+    second = told("generate, one by one", len(few), *found)
+    print(f"ratio: {first / second:.2f}")
+
+
+def told(name: str, prompts: int, tokens: int, seconds: float) -> float:
+    """Prints a measurement and returns its tokens/s."""
+    rate = tokens / seconds
+    print(
+        f"{name}: {prompts} prompts, {tokens:,} tokens in {seconds:.1f} s: {rate:.1f} tokens/s",
+        flush=True,
+    )
+    return rate
 
 
 if __name__ == "__main__":

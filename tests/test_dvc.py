@@ -24,6 +24,7 @@ CHECKOUT = Path(__file__).parent.parent
 ALL_MODELS = ("base", "sft", "dpo")
 PREDICT = {f"predict@{model}" for model in ALL_MODELS}
 EVAL = {f"eval@{model}" for model in ALL_MODELS}
+JUDGED = {*EVAL, "calibrate"}
 
 GOOD = "The river rises in the hills and runs past three villages to the sea."  # 14 words
 SHORT = "Once upon a time a fox slept."  # 7 words
@@ -198,13 +199,17 @@ def changed_stages(root: Path) -> set[str]:
         ("pairs/default", "samples", "3", {"pairs"}),
         ("dpo/default", "r", "2", {"dpo"}),
         ("bench/own", "limit", "3", PREDICT),
+        ("bench/own", "samples", "2", PREDICT),
+        ("bench/own", "languages", "[en]", PREDICT),
+        ("calibrate/default", "probes", "3", {"calibrate"}),
+        ("judge/smollm2", "repeats", "3", JUDGED),
         ("bench/own", "length_bins", "[0, 1]", EVAL),
-        ("runtime/default", "seed", "1", {"agentwrite", "sft", "pairs", "dpo", *PREDICT, *EVAL}),
+        ("runtime/default", "seed", "1", {"agentwrite", "sft", "pairs", "dpo", *PREDICT, *JUDGED}),
         ("runtime/default", "threads", "1", set()),
-        ("judge/smollm2", "model", "other.gguf", EVAL),
-        ("judge/smollm2", "temperature", "1", EVAL),
-        ("judge/smollm2", "max_tokens", "7", EVAL),
-        ("judge/smollm2", "structured", "text", EVAL),
+        ("judge/smollm2", "model", "other.gguf", JUDGED),
+        ("judge/smollm2", "temperature", "1", JUDGED),
+        ("judge/smollm2", "max_tokens", "7", JUDGED),
+        ("judge/smollm2", "structured", "text", JUDGED),
     ],
 )
 def test_a_value_reaches_the_stages_that_use_it_and_no_other(
@@ -217,10 +222,10 @@ def test_a_value_reaches_the_stages_that_use_it_and_no_other(
 
 
 def test_judge_has_no_stage_below_it_that_generates(root: Path) -> None:
-    """The judge's settings change EVAL (above); after it only the report reads what it writes."""
+    """The judge's settings change JUDGED (above); after it only the report reads what it writes."""
     with Repo(root) as repo:
         edges = repo.index.graph.edges  # from a stage to those it depends on
-        below = {stage.name for stage, upstream in edges if upstream.name in EVAL}
+        below = {stage.name for stage, upstream in edges if upstream.name in JUDGED}
     assert below == {"report"}
 
 

@@ -1,3 +1,4 @@
+import json
 import os
 import sqlite3
 import subprocess
@@ -18,8 +19,10 @@ from longwriter.tracking import (
     git_state,
     log_metrics,
     log_pipeline_run,
+    log_table,
     parameters,
     stage_run,
+    stage_seconds,
     tracking_uri,
 )
 
@@ -163,6 +166,31 @@ def test_pipeline_run_is_updated_not_repeated(database: Path, tmp_path: Path) ->
     other = log_pipeline_run(database, {"sft.learning_rate": "2e-05"}, metrics, [], {})
     assert other != first
     assert len(runs(database, "tags.`longwriter.kind` = 'pipeline'")) == 2
+
+
+def test_a_stage_took_what_its_last_finished_run_took(settings: Settings, tmp_path: Path) -> None:
+    work = Workspace(tmp_path, tmp_path)
+    for pause in (0.3, 0.0):
+        with stage_run("filter", settings, work, []):
+            time.sleep(pause)
+    with pytest.raises(KeyboardInterrupt), stage_run("filter", settings, work, []):
+        time.sleep(0.3)
+        raise KeyboardInterrupt
+    found = stage_seconds(tmp_path)
+    assert list(found) == ["filter"]
+    assert 0 <= found["filter"] < 0.3  # neither the first nor the one that was stopped
+
+
+def test_a_table_of_rows_is_found_by_mlflow_and_replaced(database: Path, tmp_path: Path) -> None:
+    run_id = log_pipeline_run(database, {"a": "1"}, {"b": 2}, [], {})
+    table = tmp_path / "rows.json"
+    for value in (1, 2):
+        table.write_text(json.dumps({"columns": ["x"], "data": [[value]]}))
+        log_table(database, run_id, table)
+    client = MlflowClient(tracking_uri(database))
+    experiment = client.get_run(run_id).info.experiment_id
+    rows = client.load_table(experiment, "rows.json", run_ids=[run_id])
+    assert rows.to_dict("list") == {"x": [2]}
 
 
 def test_two_processes_may_open_a_fresh_database_at_once(tmp_path: Path) -> None:

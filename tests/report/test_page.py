@@ -233,6 +233,9 @@ def test_rows_for_mlflow_have_a_line_an_answer(finished: Path) -> None:
         4.0,
     )
     assert first["unscored"] == "no JSON"
+    assert table["columns"][:2] == ["answer", "result"]
+    assert first["answer"] == "base: Write about topic 0."
+    assert first["result"].startswith("300 of 50 words, S_l 4: <script>")
     assert "loops" in first["marks"]
     assert all(len(row) == len(table["columns"]) for row in table["data"])
 

@@ -122,9 +122,13 @@ def as_json(comparisons: Mapping[str, Mapping[str, Interval]]) -> dict[str, Any]
 
 def row_table(judgements: Mapping[str, Sequence[Judgement]]) -> dict[str, Any]:
     """Returns every answer of every model with its marks, as MLflow shows tables: `columns` and
-    `data`. Texts are cut: the whole ones lie in data/judgements/."""
+    `data`. MLflow's view compares the second column between runs, by the first. Texts are cut: the
+    whole ones lie in data/judgements/."""
     rows = [
         {
+            "answer": f"{model}: {row.prompt[:MOST_CHARACTERS]}",
+            "result": f"{row.response_length:,} of {row.length:,} words, S_l {row.length_score:.0f}: "
+            f"{row.response[:MOST_CHARACTERS]}",
             "model": model,
             "type": row.type,
             "language": benchmark_language(row.prompt),
@@ -135,8 +139,6 @@ def row_table(judgements: Mapping[str, Sequence[Judgement]]) -> dict[str, Any]:
             "marks": ", ".join(marks(health(row))),
             "finish_reason": row.finish_reason,
             "unscored": reason(row.unscored),
-            "prompt": row.prompt[:MOST_CHARACTERS],
-            "response": row.response[:MOST_CHARACTERS],
         }
         for model, answers in judgements.items()
         for row in answers
