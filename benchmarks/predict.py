@@ -1,7 +1,7 @@
 """Tokens/s of the benchmark's answers: our path against `generate` one by one, as the paper's pred.py.
 
     python stages/base.py hydra.run.dir=/tmp/base
-    python benchmarks/predict.py /tmp/base/models/base [--prompts 24]
+    python benchmarks/predict.py /tmp/base/models/base [--prompts 24] [--tokens 768]
 
 Both write the answers to the first own prompts with the same checkpoint, temperature and token
 limit. Ours is what the stage `predict` does, with an empty cache, the conversion of the checkpoint
@@ -78,10 +78,12 @@ def main() -> None:
     parser.add_argument("--prompts", type=int, default=24)
     parser.add_argument("--every", type=int, default=8, help="generate answers each n-th prompt")
     parser.add_argument("--bfloat16", action="store_true", help="of generate")
+    parser.add_argument("--tokens", type=int, help="limit of both; default: student.max_tokens")
     options = parser.parse_args()
     config = OmegaConf.create(compose_params(CHECKOUT))
     assert isinstance(config, DictConfig)
     settings = validate(config)
+    settings.student.max_tokens = options.tokens or settings.student.max_tokens
     prompts = chosen_benchmark(settings.predict, settings.bench, CHECKOUT)[: options.prompts]
 
     few = prompts[:: options.every]

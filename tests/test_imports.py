@@ -30,7 +30,8 @@ def test_package_is_light() -> None:
 
 
 @pytest.mark.parametrize(
-    "stage", ["params", "agentwrite", "filter", "pairs", "predict", "eval", "report"]
+    "stage",
+    ["params", "agentwrite", "filter", "pairs", "predict", "eval", "calibrate", "report"],
 )
 def test_stage_is_light(stage: str) -> None:
     code = "import runpy\nrunpy.run_path(sys.argv[1], run_name='imported')"
@@ -40,6 +41,11 @@ def test_stage_is_light(stage: str) -> None:
 def test_the_command_is_lighter() -> None:
     code = "import longwriter.cli, longwriter.write"
     assert loaded_by(code, of=(*HEAVY, "mlflow", "hydra", "numpy", "scipy")) == []
+
+
+def test_scoring_files_is_light_too() -> None:
+    code = "import longwriter.cli, longwriter.score"
+    assert loaded_by(code, of=(*HEAVY, "mlflow", "hydra", "scipy", "matplotlib")) == []
 
 
 def test_what_is_loaded_is_seen() -> None:

@@ -85,6 +85,18 @@ def test_every_value_in_conf_is_stated_once_by_every_option() -> None:
         assert all(found == first for found in keys.values()), (group, keys)
 
 
+def test_a_second_judge_is_any_option_of_judge(tmp_path: Path) -> None:
+    assert composed().second_judge is None
+    settings = composed("judge=openai", "judge@second_judge=vllm", "second_judge.repeats=3")
+    assert settings.second_judge is not None
+    assert value(settings, "second_judge.server") == "vllm"
+    assert (settings.second_judge.repeats, settings.judge.repeats) == (3, 1)
+    text = composed_by_dvc(tmp_path / "params.yaml", "judge@second_judge=openai")
+    by_dvc = OmegaConf.create(text)
+    assert isinstance(by_dvc, DictConfig)
+    assert value(validate(by_dvc), "second_judge.model") == "gpt-4o-2024-05-13"
+
+
 PAPER = {
     # section 3: AgentWrite
     "teacher.model": "gpt-4o-2024-05-13",
@@ -113,6 +125,10 @@ PAPER = {
     "student.temperature": 0.5,
     "student.max_tokens": 32768,
     "bench.limit": None,
+    "bench.languages": ["en", "zh"],
+    "bench.samples": 1,
+    "judge.repeats": 1,
+    "judge.temperature": 0.5,
     "bench.length_bins": [0, 500, 2000, 4000],
     "bench.sha256": "1f6e99497cc24d65894d65e014062f398ba946ebdd254b7f8b339e48d3ab5779",
 }

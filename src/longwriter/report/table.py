@@ -1,0 +1,55 @@
+"""Tables of the report: cells as text, and how numbers are written in them."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from longwriter.evaluation.statistics import Interval
+
+
+class Table(NamedTuple):
+    """Cells as text; the first column is the row's name."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+def number(value: float | None) -> str:
+    """One decimal; a dash for None."""
+    return "–" if value is None else f"{value:.1f}"
+
+
+def decimals(value: float | None) -> str:
+    """Two decimals; a dash for None."""
+    return "–" if value is None else f"{value:.2f}".replace("-", "−")
+
+
+def count(value: float | None) -> str:
+    """A whole number with commas; a dash for None."""
+    return "–" if value is None else f"{value:,.0f}"
+
+
+def percent(value: float | None) -> str:
+    """A share as whole percent; a dash for None."""
+    return "–" if value is None else f"{value:.0%}"
+
+
+def signed(value: float | None) -> str:
+    """One decimal with its sign; a dash for None."""
+    return "–" if value is None else f"{value:+.1f}".replace("-", "−")
+
+
+def signed_interval(found: Interval | None) -> str:
+    """A difference with its interval; a dash for None."""
+    if found is None:
+        return "–"
+    return f"{signed(found.mean)} [{signed(found.low)}, {signed(found.high)}]"
+
+
+def markdown(table: Table) -> str:
+    """The table in Markdown."""
+    lines = [
+        f"| {' | '.join(cell.replace('|', chr(92) + '|').replace(chr(10), ' ') for cell in cells)} |"
+        for cells in (table.columns, *table.rows)
+    ]
+    lines.insert(1, "|---" + "|---:" * (len(table.columns) - 1) + "|")
+    return "\n".join(lines)
