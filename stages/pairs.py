@@ -12,7 +12,12 @@ def pairs(settings: Settings, work: Workspace) -> None:
     outputs = [work.output(f"data/dpo/{name}.jsonl") for name in OUTPUTS]
     with stage_run("pairs", settings, work, ["student", "judge", "pairs"]):
         made = make_pairs(settings, work)
-        with replacing(*outputs, work.output("metrics/pairs.json")) as (good, apart, every, numbers):
+        with replacing(*outputs, work.output("metrics/pairs.json")) as (
+            good,
+            apart,
+            every,
+            numbers,
+        ):
             write_jsonl(good, made.train)
             write_jsonl(apart, made.held_out)
             write_jsonl(every, made.candidates)
