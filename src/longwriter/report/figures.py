@@ -15,6 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
 from longwriter.records import Judgement, replacing
+from longwriter.report.figures_pairs import pair_figures
 
 Metrics = Mapping[str, Any]
 
@@ -82,6 +83,8 @@ def draw(
             caption = "From instructions to training rows, and what was lost on the way."
             figure = data_funnel(metrics["agentwrite"], metrics["filter"])
             drawn.append(_save(figure, folder / "data.svg", caption))
+        for panel in pair_figures(metrics):
+            drawn.append(_save(panel.figure, folder / f"{panel.name}.svg", panel.caption))
     return drawn
 
 
