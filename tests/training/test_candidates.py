@@ -136,7 +136,9 @@ EIGHT = "a b c d e f g h"
             72.5,  # (50 + 3 · 80) / 4
             id="weighted",
         ),
-        pytest.param(candidate(EIGHT, None, quality_score=80), PAPER, 80.0, id="no length asked for"),
+        pytest.param(
+            candidate(EIGHT, None, quality_score=80), PAPER, 80.0, id="no length asked for"
+        ),
         # 16 words: 9 8-grams, of which the last stood there before
         pytest.param(
             candidate(f"{EIGHT} {EIGHT}", 16),

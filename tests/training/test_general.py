@@ -29,7 +29,9 @@ ASK, YES, NO = said("user", "Well?"), said("assistant", "Yes."), said("assistant
             {"prompt": "Well?", "chosen": [ASK, YES], "rejected": [ASK, NO], "score": 3.5},
             id="as ultrafeedback_binarized",
         ),
-        pytest.param({"prompt": "Well?", "chosen": [YES], "rejected": [NO]}, id="text and messages"),
+        pytest.param(
+            {"prompt": "Well?", "chosen": [YES], "rejected": [NO]}, id="text and messages"
+        ),
     ],
 )
 def test_every_format_becomes_the_same_pair(row: dict[str, Any]) -> None:

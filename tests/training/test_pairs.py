@@ -151,7 +151,9 @@ SCORES = (40.0, 90.0, 10.0, 70.0, 95.0)
             [(1, 2), (3, 2), (1, 0), (0, 2), (3, 0)],
             id="all of at least 30",
         ),
-        pytest.param(replace(WORST, max_pairs=9, min_margin=50), [(1, 2), (1, 0)], id="worst of 50"),
+        pytest.param(
+            replace(WORST, max_pairs=9, min_margin=50), [(1, 2), (1, 0)], id="worst of 50"
+        ),
     ],
 )
 def test_strategies(settings: PairsSettings, expected: list[tuple[int, int]]) -> None:
