@@ -201,10 +201,10 @@ def changed_stages(root: Path) -> set[str]:
         ("bench/own", "length_bins", "[0, 1]", EVAL),
         ("runtime/default", "seed", "1", {"agentwrite", "sft", "pairs", "dpo", *PREDICT, *EVAL}),
         ("runtime/default", "threads", "1", set()),
-        ("judge/smollm2", "model", "other.gguf", EVAL),
-        ("judge/smollm2", "temperature", "1", EVAL),
-        ("judge/smollm2", "max_tokens", "7", EVAL),
-        ("judge/smollm2", "structured", "text", EVAL),
+        ("judge/smollm2", "model", "other.gguf", {"pairs", *EVAL}),
+        ("judge/smollm2", "temperature", "1", {"pairs", *EVAL}),
+        ("judge/smollm2", "max_tokens", "7", {"pairs", *EVAL}),
+        ("judge/smollm2", "structured", "text", {"pairs", *EVAL}),
     ],
 )
 def test_a_value_reaches_the_stages_that_use_it_and_no_other(

@@ -34,9 +34,11 @@ def pair_figures(metrics: Metrics) -> list[Panel]:
             f"margins of score. {_bias(pairs)}"
         )
         found.append(Panel("pairs", distributions(pairs["histograms"]), caption))
-    if "without_pair" in pairs and pairs.get("instructions"):
-        share = pairs.get("without_pair_share", 0)
-        caption = f"Instructions by what came of their candidates; {share:.0%} gave no pair."
+    if "without_pair_share" in pairs:
+        caption = (
+            f"Instructions by what came of their candidates; {pairs['without_pair_share']:.0%} gave "
+            "no pair."
+        )
         found.append(Panel("without_pair", outcomes(pairs), caption))
     if held_out:
         after = held_out["after"]
