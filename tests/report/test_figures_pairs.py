@@ -47,7 +47,7 @@ def test_figures_show_the_numbers() -> None:
     names = [label.get_text() for label in bars.get_yticklabels()]
     assert names == ["gave a pair", "only one scored answer"]
     held_out = figures["held_out"].axes[0]
-    assert held_out.lines[0].get_xdata() == [0.25, 0.75]
+    assert list(held_out.lines[0].get_xdata()) == [0.25, 0.75]
     [label] = figures["alignment"].axes[0].get_yticklabels()
     assert label.get_text() == "S_l: 60.0 → 64.0 (n = 40)"
 
