@@ -10,11 +10,15 @@ import pytest
 from longwriter.settings import validate
 
 CHECKOUT = Path(__file__).parent.parent
-COMMANDS = re.findall(
-    r"^python (stages/.*)$",
-    (CHECKOUT / "docs/servers.md").read_text(encoding="utf-8"),
-    re.MULTILINE,
-)
+COMMANDS = [
+    command
+    for name in ("servers", "dpo")
+    for command in re.findall(
+        r"^python (stages/.*)$",
+        (CHECKOUT / f"docs/{name}.md").read_text(encoding="utf-8"),
+        re.MULTILINE,
+    )
+]
 
 
 def test_servers_has_commands_of_every_kind() -> None:

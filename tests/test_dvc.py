@@ -232,7 +232,7 @@ def test_repro_takes_up_an_edit_and_reruns_only_what_uses_it(root: Path) -> None
     assert OmegaConf.load(root / "params.yaml").filter.min_words == 3
     assert kept(root) == ["good", "short"]
     assert rejected(root) == {"refused": "refusal"}
-    assert changed_stages(root) == {"sft"}  # which would now read another training set
+    assert changed_stages(root) == {"sft", "pairs"}  # which would now read another training set
     assert "Running stage 'filter'" not in succeed(root, "dvc", "repro", "filter")
 
 
