@@ -1,15 +1,13 @@
-import hashlib
 import random
 from dataclasses import replace
 from itertools import chain
-from pathlib import Path
 
 import pytest
 from checkpoints import default_settings
 
 from longwriter.errors import DataError
 from longwriter.records import Candidate, Pair
-from longwriter.training.pairs import Paired, build_pairs, checkpoint_digest, hold_out
+from longwriter.training.pairs import Paired, build_pairs, hold_out
 from longwriter.training.settings import PairsSettings, Selection
 
 RANDOM = replace(
@@ -209,12 +207,3 @@ def test_who_is_held_out_goes_by_seed_and_id_not_by_place() -> None:
 def test_nothing_left_to_train_on_is_an_error() -> None:
     with pytest.raises(DataError, match=r"^pairs\.held_out: is 2, and 2 instructions gave a pair"):
         hold_out(named("a", "b"), 2, seed=3)
-
-
-def test_digest_of_a_checkpoint(tmp_path: Path) -> None:
-    (tmp_path / "model-1.safetensors").write_bytes(b"one")
-    one = hashlib.sha256(b"one").hexdigest()
-    assert checkpoint_digest(tmp_path) == one
-    (tmp_path / "model-2.safetensors").write_bytes(b"two")
-    both = one + hashlib.sha256(b"two").hexdigest()
-    assert checkpoint_digest(tmp_path) == hashlib.sha256(both.encode()).hexdigest()

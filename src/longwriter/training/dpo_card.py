@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from longwriter.settings import Settings
-from longwriter.training.pairs import checkpoint_digest
+from longwriter.training.digest import checkpoint_digest
 
 
 def card(settings: Settings, start: Path, metrics: dict[str, Any]) -> str:

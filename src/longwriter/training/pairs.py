@@ -9,10 +9,8 @@ import random
 from collections import Counter
 from dataclasses import dataclass
 from math import floor
-from pathlib import Path
 from typing import NamedTuple
 
-from longwriter.chat.servers import weights_digest
 from longwriter.errors import DataError
 from longwriter.records import Candidate, Message, Pair
 from longwriter.training.settings import PairsSettings, Selection
@@ -111,12 +109,6 @@ def _pair(two: _Two, checkpoint: str) -> Pair:
         rejected_length=rejected.response_length,
         checkpoint=checkpoint,
     )
-
-
-def checkpoint_digest(folder: Path) -> str:
-    """SHA-256 of the checkpoint's one weights file; of several, of their digests one after another."""
-    digests = weights_digest(folder)
-    return digests if len(digests) <= 64 else hashlib.sha256(digests.encode()).hexdigest()
 
 
 def hold_out(pairs: list[Pair], held_out: float, seed: int) -> tuple[list[Pair], list[Pair]]:

@@ -16,11 +16,12 @@ from longwriter.records import (
 )
 from longwriter.settings import Settings, Workspace
 from longwriter.training.candidates import judged, sample_candidates, scored
+from longwriter.training.digest import checkpoint_digest
 from longwriter.training.disjoint import keep_apart
 from longwriter.training.general import read_general
 from longwriter.training.gguf import with_student
 from longwriter.training.pair_metrics import describe
-from longwriter.training.pairs import build_pairs, checkpoint_digest, hold_out
+from longwriter.training.pairs import build_pairs, hold_out
 
 BENCHMARK, SFT = "in the benchmark", "in the SFT data"
 
