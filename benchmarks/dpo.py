@@ -28,7 +28,7 @@ from longwriter.records import Message, Pair
 from longwriter.settings import Settings, Workspace, compose_params, validate
 from longwriter.training.model import load, materialise
 
-WAYS = ("longwriter", "longwriter, checkpointing", "TRL", "TRL, no checkpointing")
+WAYS = ("TRL", "TRL, no checkpointing", "longwriter, checkpointing", "longwriter")
 
 
 def make_pairs(tokenizer: Any, tokens: tuple[int, int], number: int) -> list[Pair]:
@@ -87,7 +87,8 @@ def measure(settings: Settings, options: Any, folder: Path) -> dict[str, float]:
     from longwriter.training.trainer import _peak_memory_mb, bf16_here
 
     warnings.filterwarnings("ignore")
-    torch.set_num_threads(2)
+    settings.runtime.threads = options.threads
+    torch.set_num_threads(options.threads)
     options.bf16 = bf16_here()
     model, tokenizer = load(options.checkpoint, settings.student)
     pairs = make_pairs(tokenizer, options.tokens, options.pairs)
@@ -124,7 +125,7 @@ def measure(settings: Settings, options: Any, folder: Path) -> dict[str, float]:
 def in_its_own_process(way: str, tokens: tuple[int, int], options: Any) -> dict[str, float]:
     command = [sys.executable, __file__, "--way", way, "--checkpoint", str(options.checkpoint)]
     command += ["--tokens", *map(str, tokens), "--pairs", str(options.pairs)]
-    command += ["--epochs", str(options.epochs)]
+    command += ["--epochs", str(options.epochs), "--threads", str(options.threads)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{way}: {done.stderr[-2000:]}")
@@ -136,12 +137,12 @@ def compare(options: Any) -> None:
     first: dict[str, float] = {}
     seen = options.pairs * options.epochs
     print(f"{options.pairs} pairs of {options.tokens} tokens, {options.epochs} epochs")
-    for way in ("TRL", "TRL, no checkpointing", "longwriter, checkpointing", "longwriter"):
+    for way in options.ways:
         found = in_its_own_process(way, tuple(options.tokens), options)
         first = first or found
         print(
             f"{way:27} {seen / found['seconds']:6.3f} pairs/s "
-            f"({first['seconds'] / found['seconds']:.2f} x TRL's defaults), peak "
+            f"({first['seconds'] / found['seconds']:.2f} x the first line), peak "
             f"{found['peak_mb']:6.0f} MiB ({found['peak_mb'] / first['peak_mb']:.2f} x), above the "
             f"model {found['above_model_mb']:6.0f} MiB"
         )
@@ -164,6 +165,8 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=4)
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--lengths", type=int, nargs="+")
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS)
+    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     config = OmegaConf.create(compose_params(Path(__file__).resolve().parent.parent))
