@@ -81,7 +81,9 @@ def trl_defaults(model: Any, tokenizer: Any, pairs: list[Pair], folder: Path, op
 
 def measure(settings: Settings, options: Any, folder: Path) -> dict[str, float]:
     """Seconds and peak memory of one way, in this process."""
+    import peft  # noqa: F401  before the clock starts, as the next
     import torch
+    import trl.trainer.dpo_trainer  # noqa: F401
 
     from longwriter.training.dpo import build_trainer
     from longwriter.training.trainer import _peak_memory_mb, bf16_here
