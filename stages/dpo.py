@@ -2,21 +2,21 @@
 
 import shutil
 
-from longwriter.records import Pair, read_jsonl, replacing, write_json
+from longwriter.records import replacing, write_json
 from longwriter.settings import Settings, Workspace, run_stage
 from longwriter.tracking import log_metrics, stage_run
-from longwriter.training.dpo import train
+from longwriter.training.dpo import read_pairs, train
 
 
 def dpo(settings: Settings, work: Workspace) -> None:
-    pairs = read_jsonl(work.input(settings.dpo.pairs, "data/dpo/pairs.jsonl"), Pair)
+    pairs, apart = read_pairs(settings.dpo, work)
     path = work.output("models/dpo")
     outputs = path, work.output("metrics/dpo.json"), work.output("metrics/dpo_curve.json")
     with (
         stage_run("dpo", settings, work, ["student", "dpo"]),
         replacing(*outputs) as (model, numbers, curve),
     ):
-        trained, metrics = train(work.root / "models/sft", pairs, model, settings, work)
+        trained, metrics = train(work.root / "models/sft", pairs, apart, model, settings, work)
         write_json(numbers, metrics)
         write_json(curve, trained.curve)
         log_metrics(metrics)

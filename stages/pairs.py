@@ -1,42 +1,29 @@
-"""Sample answers of models/sft and pair the best with another (stage `pairs`)."""
+"""Sample answers of models/sft, score them, pair them (stage `pairs`)."""
 
-from longwriter.errors import DataError
-from longwriter.records import Instruction, read_jsonl, replacing, write_json, write_jsonl
+from longwriter.records import replacing, write_json, write_jsonl
 from longwriter.settings import Settings, Workspace, run_stage
 from longwriter.tracking import log_metrics, stage_run
-from longwriter.training.gguf import with_student
-from longwriter.training.pairs import build_pairs, describe, sample_candidates
+from longwriter.training.pairs_stage import make_pairs
+
+OUTPUTS = ("pairs", "heldout", "candidates")
 
 
 def pairs(settings: Settings, work: Workspace) -> None:
-    path = work.input(settings.pairs.instructions, "data/instructions_dpo.jsonl")
-    instructions = read_jsonl(path, Instruction)[: settings.pairs.limit]
-    seed = settings.runtime.seed
-    target = work.output("data/dpo/pairs.jsonl")
-    outputs = target, target.with_name("candidates.jsonl"), work.output("metrics/pairs.json")
-
-    with stage_run("pairs", settings, work, ["student", "pairs"]):
-        candidates, spent = with_student(
-            lambda client: sample_candidates(client, instructions, settings.pairs),
-            work.root / "models/sft",
-            settings.student,
-            work.cache,
-            seed=seed,
-            threads=settings.runtime.threads,
-        )
-        paired = build_pairs(candidates, seed)
-        metrics = describe(candidates, paired) | spent
-        if not paired.pairs:
-            raise DataError(
-                f"{path}: no instruction gave a pair: {paired.without_pair}; more samples, a higher "
-                "temperature or more max_tokens in conf/pairs make them differ"
-            )
-        with replacing(*outputs) as (good, every, numbers):
-            write_jsonl(good, paired.pairs)
-            write_jsonl(every, candidates)
-            write_json(numbers, metrics)
-        log_metrics(metrics)
-    print(f"{metrics['pairs']} pairs from {metrics['instructions']} instructions: {target}")
+    outputs = [work.output(f"data/dpo/{name}.jsonl") for name in OUTPUTS]
+    with stage_run("pairs", settings, work, ["student", "judge", "pairs"]):
+        made = make_pairs(settings, work)
+        with replacing(*outputs, work.output("metrics/pairs.json")) as (
+            good,
+            apart,
+            every,
+            numbers,
+        ):
+            write_jsonl(good, made.train)
+            write_jsonl(apart, made.held_out)
+            write_jsonl(every, made.candidates)
+            write_json(numbers, made.metrics)
+        log_metrics(made.metrics)
+    print(f"{len(made.train)} pairs to train on, {len(made.held_out)} held out: {outputs[0]}")
 
 
 if __name__ == "__main__":

@@ -206,10 +206,10 @@ def changed_stages(root: Path) -> set[str]:
         ("bench/own", "length_bins", "[0, 1]", EVAL),
         ("runtime/default", "seed", "1", {"agentwrite", "sft", "pairs", "dpo", *PREDICT, *JUDGED}),
         ("runtime/default", "threads", "1", set()),
-        ("judge/smollm2", "model", "other.gguf", JUDGED),
-        ("judge/smollm2", "temperature", "1", JUDGED),
-        ("judge/smollm2", "max_tokens", "7", JUDGED),
-        ("judge/smollm2", "structured", "text", JUDGED),
+        ("judge/smollm2", "model", "other.gguf", {"pairs", *JUDGED}),
+        ("judge/smollm2", "temperature", "1", {"pairs", *JUDGED}),
+        ("judge/smollm2", "max_tokens", "7", {"pairs", *JUDGED}),
+        ("judge/smollm2", "structured", "text", {"pairs", *JUDGED}),
     ],
 )
 def test_a_value_reaches_the_stages_that_use_it_and_no_other(
@@ -237,7 +237,7 @@ def test_repro_takes_up_an_edit_and_reruns_only_what_uses_it(root: Path) -> None
     assert OmegaConf.load(root / "params.yaml").filter.min_words == 3
     assert kept(root) == ["good", "short"]
     assert rejected(root) == {"refused": "refusal"}
-    assert changed_stages(root) == {"sft"}  # which would now read another training set
+    assert changed_stages(root) == {"sft", "pairs"}  # which would now read another training set
     assert "Running stage 'filter'" not in succeed(root, "dvc", "repro", "filter")
 
 

@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from longwriter.errors import SettingsError
 from longwriter.settings import Settings, compose_params, load_groups, validate
+from longwriter.training.settings import Loss
 from longwriter.write import WriteSettings
 
 CHECKOUT = Path(__file__).parent.parent
@@ -119,7 +120,12 @@ PAPER = {
     "sft.adam_beta2": 0.95,
     # section 4.2: preference optimisation
     "pairs.samples": 4,
-    "dpo.loss_type": "sigmoid",
+    "pairs.weights.length": 1,  # with the next two: the mean of S_l and S_q
+    "pairs.weights.quality": 1,
+    "pairs.weights.repetition": 0,
+    "pairs.select": "best_against_random",
+    "pairs.max_pairs": 1,
+    "dpo.loss_type": [Loss.sigmoid],
     # section 2: LongBench-Write
     "judge.model": "gpt-4o-2024-05-13",
     "student.temperature": 0.5,
@@ -190,7 +196,7 @@ TEACHER = "conf/teacher/smollm2.yaml"
         pytest.param(DPO, r"^  r: .*", "  r: 0", "dpo.lora.r", id="nested below"),
         pytest.param(DPO, r"^beta: .*", "beta: 0", "dpo.beta", id="bound excluded"),
         pytest.param(
-            DPO, r"^loss_type: .*", "loss_type: sigmoidal", "dpo.loss_type", id="unknown loss"
+            DPO, r"^loss_type: .*", "loss_type: [sigmoidal]", "dpo.loss_type[0]", id="unknown loss"
         ),
         pytest.param(
             TEACHER, r"^server: .*", "server: llamacpp", "teacher.server", id="unknown server"

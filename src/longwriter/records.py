@@ -107,29 +107,47 @@ class RejectedRow(Record):
 
 
 class Pair(Record):
-    prompt: list[Message]
-    chosen: list[Message]
-    rejected: list[Message]
-    chosen_score: float
-    rejected_score: float
+    """A preference in TRL's format. Scores, samples, seeds and `checkpoint` say how it came about;
+    pairs of general chat have none."""
+
+    prompt: Annotated[list[Message], Field(min_length=1)]
+    chosen: Annotated[list[Message], Field(min_length=1)]
+    rejected: Annotated[list[Message], Field(min_length=1)]
     id: str
+    source: str = ""
+    length: int | None = None
+    """Words asked for."""
+    chosen_score: float | None = None
+    rejected_score: float | None = None
     chosen_sample: int | None = None
     rejected_sample: int | None = None
+    chosen_seed: int | None = None
+    rejected_seed: int | None = None
     chosen_length: int | None = None
     rejected_length: int | None = None
+    checkpoint: str = ""
+    """SHA-256 of the weights that wrote both answers."""
 
 
 class Candidate(Record):
-    """One sample of the SFT model's answer; `score` is null where it could not be scored."""
+    """One sample of the SFT model's answer; `score` is null where it could not be scored, and
+    `unscored` says why. Parts of the score that weigh nothing are null."""
 
     id: str
     prompt: str
     length: int | None
     sample: int
+    seed: int = 0
+    """As it was sent to the server."""
     response: str
     response_length: int
     finish_reason: str
-    score: float | None
+    length_score: float | None = None
+    quality_score: float | None = None
+    repetition: float | None = None
+    """Share of 8-grams that repeat an earlier one."""
+    score: float | None = None
+    unscored: str | None = None
 
 
 def _as_number(value: Any) -> Any:

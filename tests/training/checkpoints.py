@@ -32,7 +32,7 @@ def packaged_tokenizer() -> Any:
     return AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
 
 
-def write_tiny(path: Path, tokenizer: Any) -> Path:
+def write_tiny(path: Path, tokenizer: Any, seed: int = 7) -> Path:
     """Writes a random Llama of 2 layers and 64 dimensions with `tokenizer` to the folder `path`.
 
     Its weights are spread ten times as wide as usual, so that what a token attends to shows in the
@@ -41,7 +41,7 @@ def write_tiny(path: Path, tokenizer: Any) -> Path:
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    torch.manual_seed(7)
+    torch.manual_seed(seed)
     model = LlamaForCausalLM(
         LlamaConfig(
             vocab_size=len(tokenizer),

@@ -1,18 +1,24 @@
-import asyncio
 import random
-import time
+from dataclasses import replace
 from itertools import chain
-from typing import Any
 
 import pytest
-from loopback import Answer, completion
+from checkpoints import default_settings
 
-from longwriter.errors import ContextExceeded
-from longwriter.records import Candidate, Instruction
-from longwriter.training.pairs import build_pairs, describe, sample_candidates
-from longwriter.training.settings import PairsSettings
+from longwriter.errors import DataError
+from longwriter.records import Candidate, Pair
+from longwriter.training.pairs import Paired, build_pairs, hold_out
+from longwriter.training.settings import PairsSettings, Selection
 
-SETTINGS = PairsSettings(instructions=None, limit=None, samples=4, temperature=0.9, max_tokens=55)
+RANDOM = replace(
+    default_settings().pairs, select=Selection.best_against_random, min_margin=0, max_pairs=1
+)
+WORST = replace(RANDOM, select=Selection.best_against_worst)
+ABOVE = replace(RANDOM, select=Selection.above_margin)
+
+
+def paired(candidates: list[Candidate], seed: int, settings: PairsSettings = RANDOM) -> Paired:
+    return build_pairs(candidates, settings, seed)
 
 
 def group(name: str, *scores: float | None, cut: tuple[int, ...] = ()) -> list[Candidate]:
@@ -23,6 +29,7 @@ def group(name: str, *scores: float | None, cut: tuple[int, ...] = ()) -> list[C
             prompt=f"Write {name}.",
             length=None if score is None else 100,
             sample=sample,
+            seed=70_000 + sample,
             response=f"{name} answer {sample}",
             response_length=3 + sample,
             finish_reason="length" if sample in cut else "stop",
@@ -33,24 +40,29 @@ def group(name: str, *scores: float | None, cut: tuple[int, ...] = ()) -> list[C
 
 
 def test_the_best_against_another() -> None:
-    (pair,) = build_pairs(group("a", 20.0, 90.0), seed=1).pairs
+    (pair,) = build_pairs(group("a", 20.0, 90.0), RANDOM, 1, "c0ffee").pairs
     assert pair.model_dump() == {
         "prompt": [{"role": "user", "content": "Write a."}],
         "chosen": [{"role": "assistant", "content": "a answer 1"}],
         "rejected": [{"role": "assistant", "content": "a answer 0"}],
+        "id": "a",
+        "source": "candidates",
+        "length": 100,
         "chosen_score": 90.0,
         "rejected_score": 20.0,
-        "id": "a",
         "chosen_sample": 1,
         "rejected_sample": 0,
+        "chosen_seed": 70_001,
+        "rejected_seed": 70_000,
         "chosen_length": 4,
         "rejected_length": 3,
+        "checkpoint": "c0ffee",
     }
 
 
 def test_each_other_is_rejected_about_as_often() -> None:
     candidates = [c for i in range(600) for c in group(f"i{i}", 50.0, 0.0, 90.0, 50.0)]
-    pairs = build_pairs(candidates, seed=1).pairs
+    pairs = paired(candidates, 1).pairs
     assert {pair.chosen_sample for pair in pairs} == {2}
     rejected = [pair.rejected_sample for pair in pairs]
     # 600 draws of three: 200 each, with a standard deviation of 11.5
@@ -73,7 +85,7 @@ def test_who_is_chosen_and_who_may_be_rejected(
     scores: tuple[float | None, ...], cut: tuple[int, ...], chosen: int, rejected: set[int]
 ) -> None:
     pairs = [
-        pair for seed in range(40) for pair in build_pairs(group("a", *scores, cut=cut), seed).pairs
+        pair for seed in range(40) for pair in paired(group("a", *scores, cut=cut), seed).pairs
     ]
     assert len(pairs) == 40
     assert {pair.chosen_sample for pair in pairs} == {chosen}
@@ -84,8 +96,8 @@ def test_who_is_chosen_and_who_may_be_rejected(
     ("candidates", "reason"),
     [
         (group("a", 50.0, 50.0, 50.0), "no answer scores lower than the best"),
-        (group("a", 50.0), "no answer scores lower than the best"),
-        (group("a", 50.0, None), "no answer scores lower than the best"),
+        (group("a", 50.0), "only one scored answer"),
+        (group("a", 50.0, None), "only one scored answer"),
         (group("a", 50.0, 90.0, cut=(1,)), "no answer scores lower than the best"),
         (group("a", None, None), "no scored answer"),
         (group("a", 50.0, 90.0, cut=(0, 1)), "no scored answer that ends by itself"),
@@ -93,106 +105,105 @@ def test_who_is_chosen_and_who_may_be_rejected(
     ],
 )
 def test_an_instruction_without_a_pair(candidates: list[Candidate], reason: str) -> None:
-    paired = build_pairs([*candidates, *group("b", 1.0, 2.0)], seed=1)
-    assert [pair.id for pair in paired.pairs] == ["b"]
-    assert paired.without_pair == {reason: 1}
+    found = paired([*candidates, *group("b", 1.0, 2.0)], 1)
+    assert [pair.id for pair in found.pairs] == ["b"]
+    assert found.without_pair == {reason: 1}
 
 
 @pytest.mark.parametrize("response", ["", " \n"])
 def test_an_empty_answer_is_in_no_pair(response: str) -> None:
     empty, good = group("a", 0.0, 90.0)
-    paired = build_pairs([empty.model_copy(update={"response": response}), good], seed=1)
-    assert paired.pairs == []
-    assert paired.without_pair == {"no answer scores lower than the best": 1}
+    found = paired([empty.model_copy(update={"response": response}), good], 1)
+    assert found == Paired([], {"only one scored answer": 1})
 
 
 def test_the_seed_gives_the_pairs() -> None:
     groups = [c for i in range(30) for c in group(f"i{i}", 50.0, 0.0, 90.0, 20.0)]
-    assert build_pairs(groups, seed=1) == build_pairs(groups, seed=1)
-    assert build_pairs(groups, seed=1) != build_pairs(groups, seed=2)
+    assert paired(groups, 1) == paired(groups, 1)
+    assert paired(groups, 1) != paired(groups, 2)
 
 
 def test_other_instructions_change_no_pair() -> None:
     groups = [group(f"i{i}", 50.0, 0.0, 90.0, 20.0) for i in range(30)]
-    expected = {pair.id: pair for pair in build_pairs(list(chain(*groups)), seed=1).pairs}
+    expected = {pair.id: pair for pair in paired(list(chain(*groups)), 1).pairs}
     shuffled = random.Random(5).sample(groups, 20)
-    mixed = build_pairs(list(chain(*shuffled)), seed=1).pairs
+    mixed = paired(list(chain(*shuffled)), 1).pairs
     assert [pair.id for pair in mixed] == [candidates[0].id for candidates in shuffled]
     assert mixed == [expected[pair.id] for pair in mixed]
 
 
-def test_samples_of_every_instruction(chat_server: Any, open_client: Any) -> None:
-    def answer(request: dict[str, Any]) -> Answer:
-        sample = request["seed"] - 70_000
-        time.sleep(0.02 * (4 - sample))  # the first sample is answered last
-        return completion("word " * (10 * sample), "length" if sample == 3 else "stop")
-
-    server = chat_server(answer)
-    instructions = [Instruction(prompt="p", id="a", length=20), Instruction(prompt="q", id="b")]
-
-    async def run() -> list[Candidate]:
-        async with open_client(server) as client:
-            return await sample_candidates(client, instructions, SETTINGS)
-
-    candidates = asyncio.run(run())
-    assert [candidate.model_dump() for candidate in candidates] == [
-        {
-            "id": instruction.id,
-            "prompt": instruction.prompt,
-            "length": instruction.length,
-            "sample": sample,
-            "response": "word " * (10 * sample),
-            "response_length": 10 * sample,
-            "finish_reason": "length" if sample == 3 else "stop",
-            "score": score if instruction.id == "a" else None,
-        }
-        for instruction in instructions
-        # 20 words asked for: 0 → 0; 10 → 1 - (2 - 1) / 2; 20 → 1; 30 → 1 - (1.5 - 1) / 3
-        for sample, score in enumerate([0.0, 50.0, 100.0, pytest.approx(100 * 5 / 6)])
-    ]
-    asked = sorted((r["messages"][0]["content"], r["seed"]) for r in server.requests)
-    assert asked == [(prompt, seed) for prompt in "pq" for seed in range(70_000, 70_004)]
-    assert {(r["temperature"], r["max_tokens"]) for r in server.requests} == {(0.9, 55)}
-    # The samples are other calls: a second run makes none of them again.
-    server.requests.clear()
-    assert asyncio.run(run()) == candidates
-    assert server.requests == []
+SCORES = (40.0, 90.0, 10.0, 70.0, 95.0)
+"""Of the samples 0 to 4; the last is cut off in what follows."""
 
 
-def test_a_missing_sample_fails_the_run(chat_server: Any, open_client: Any) -> None:
-    no = (400, b'{"error": {"message": "context size"}}')
-    server = chat_server(lambda request: no if request["seed"] == 70_002 else "fine")
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        pytest.param(WORST, [(1, 2)], id="worst"),
+        pytest.param(replace(WORST, max_pairs=2), [(1, 2), (1, 0)], id="two worst"),
+        pytest.param(replace(WORST, max_pairs=9), [(1, 2), (1, 0), (1, 3)], id="no more than are"),
+        # Margins: 1-2 80, 3-2 60, 1-0 50, 0-2 30, 3-0 30, 1-3 20
+        pytest.param(replace(ABOVE, max_pairs=3), [(1, 2), (3, 2), (1, 0)], id="widest"),
+        pytest.param(
+            replace(ABOVE, max_pairs=9, min_margin=30),
+            [(1, 2), (3, 2), (1, 0), (0, 2), (3, 0)],
+            id="all of at least 30",
+        ),
+        pytest.param(
+            replace(WORST, max_pairs=9, min_margin=50), [(1, 2), (1, 0)], id="worst of 50"
+        ),
+    ],
+)
+def test_strategies(settings: PairsSettings, expected: list[tuple[int, int]]) -> None:
+    pairs = paired(group("a", *SCORES, cut=(4,)), 1, settings).pairs
+    assert [(pair.chosen_sample, pair.rejected_sample) for pair in pairs] == expected
 
-    async def run() -> list[Candidate]:
-        async with open_client(server) as client:
-            return await sample_candidates(client, [Instruction(prompt="p")], SETTINGS)
 
-    with pytest.raises(ContextExceeded):
-        asyncio.run(run())
+def test_random_others_differ_and_keep_the_margin() -> None:
+    settings = replace(RANDOM, max_pairs=2, min_margin=50)
+    for seed in range(20):
+        pairs = paired(group("a", *SCORES, cut=(4,)), seed, settings).pairs
+        assert {(pair.chosen_sample, pair.rejected_sample) for pair in pairs} == {(1, 0), (1, 2)}
 
 
-def test_describe() -> None:
-    candidates = [
-        *group("a", 20.0, 90.0),
-        *group("b", 50.0, 100.0, cut=(0,)),
-        *group("c", 50.0, 50.0),
-        *group("d", None, None, cut=(1,)),
-    ]
-    assert describe(candidates, build_pairs(candidates, seed=1)) == {
-        "instructions": 4,
-        "candidates": 8,
-        "cut_off": 2,
-        "pairs": 2,
-        "without_pair": {"no answer scores lower than the best": 1, "no scored answer": 1},
-        "chosen_score": 95.0,  # (90 + 100) / 2
-        "rejected_score": 35.0,  # (20 + 50) / 2
-    }
-    assert describe([], build_pairs([], seed=1)) == {
-        "instructions": 0,
-        "candidates": 0,
-        "cut_off": 0,
-        "pairs": 0,
-        "without_pair": {},
-        "chosen_score": 0.0,
-        "rejected_score": 0.0,
-    }
+@pytest.mark.parametrize("settings", [RANDOM, WORST, ABOVE])
+def test_no_margin_wide_enough(settings: PairsSettings) -> None:
+    settings = replace(settings, min_margin=50)
+    candidates = [*group("a", 50.0, 99.0), *group("b", 50.0, 100.0)]
+    found = paired(candidates, 1, settings)
+    assert [pair.id for pair in found.pairs] == ["b"]
+    assert found.without_pair == {"no margin of min_margin": 1}
+
+
+# Held out
+
+
+def named(*names: str) -> list[Pair]:
+    return [pair for name in names for pair in paired(group(name, 1.0, 2.0), 1).pairs]
+
+
+@pytest.mark.parametrize(
+    ("held_out", "number"), [(0, 0), (0.34, 3), (0.3, 3), (0.29, 2), (0.99, 9), (1, 1), (9, 9)]
+)
+def test_a_share_or_a_number_of_instructions_is_held_out(held_out: float, number: int) -> None:
+    names = [f"i{place}" for place in range(10)]
+    pairs = named(*names, *names)  # two pairs each
+    train, apart = hold_out(pairs, held_out, seed=3)
+    assert len({pair.id for pair in apart}) == number
+    assert len(apart) == 2 * number
+    assert {pair.id for pair in train} | {pair.id for pair in apart} == set(names)
+    assert not {pair.id for pair in train} & {pair.id for pair in apart}
+
+
+def test_who_is_held_out_goes_by_seed_and_id_not_by_place() -> None:
+    names = [f"i{place}" for place in range(20)]
+    apart = {pair.id for pair in hold_out(named(*names), 5, seed=3)[1]}
+    assert {pair.id for pair in hold_out(named(*reversed(names)), 5, seed=3)[1]} == apart
+    assert {pair.id for pair in hold_out(named(*names), 5, seed=4)[1]} != apart
+    more = {pair.id for pair in hold_out(named(*names, "new"), 5, seed=3)[1]}
+    assert len(apart & more) >= 4
+
+
+def test_nothing_left_to_train_on_is_an_error() -> None:
+    with pytest.raises(DataError, match=r"^pairs\.held_out: is 2, and 2 instructions gave a pair"):
+        hold_out(named("a", "b"), 2, seed=3)

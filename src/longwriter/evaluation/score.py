@@ -10,6 +10,7 @@ from longwriter.errors import BadRequest, DataError, TooFewGrades
 from longwriter.evaluation.demand import demand
 from longwriter.evaluation.judge_prompt import JudgePrompt
 from longwriter.evaluation.quality import judge, quality_score, ungraded
+from longwriter.evaluation.repetition import repeated_ngrams
 from longwriter.evaluation.settings import BenchSettings
 from longwriter.evaluation.statistics import Interval, grouped, paired
 from longwriter.records import Judgement, Prediction, SecondOpinion
@@ -141,9 +142,9 @@ def compare(
 def comparison(
     a: Sequence[Judgement], b: Sequence[Judgement], bench: BenchSettings, seed: int
 ) -> dict[str, Interval]:
-    """Paired differences b - a of S_l, S_q, S_l in the shortest length bin and obedience (in
-    points of 100), each where there is one. The last two guard against a model that gains on long
-    requests what it loses on short and bounded ones."""
+    """Paired differences b - a of S_l, S_q, S_l in the shortest length bin, obedience, cut-off
+    texts and repeated 8-grams (these in points of 100), each where there is one. All but the first
+    two guard against a model that gains on long requests what it loses elsewhere."""
     lengths = sorted({row.length for row in a})
     edges = [edge for edge in sorted(bench.length_bins) if edge > lengths[0]]
     first = [length for length in lengths if not edges or length < edges[0]]
@@ -156,6 +157,8 @@ def comparison(
         "S_q": quality,
         "S_l_shortest": shortest,
         "obedience": obedient,
+        "cut_off": lambda row: 100.0 * (row.finish_reason == "length"),
+        "repetition": lambda row: 100.0 * repeated_ngrams(row.response),
     }
     found = {name: compare(a, b, bench.resamples, seed, value) for name, value in values.items()}
     return {name: difference for name, difference in found.items() if difference is not None}

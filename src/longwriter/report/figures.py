@@ -13,6 +13,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodF
 
 from longwriter.records import Judgement
 from longwriter.report.figures_eval import draw_eval
+from longwriter.report.figures_pairs import pair_figures
 from longwriter.report.style import (
     COLOURS,
     LOST,
@@ -70,6 +71,8 @@ def draw(
             caption = "From instructions to training rows, and what was lost on the way."
             figure = data_funnel(metrics["agentwrite"], metrics["filter"])
             drawn.append(save(figure, folder / "data.svg", caption))
+        for panel in pair_figures(metrics):
+            drawn.append(save(panel.figure, folder / f"{panel.name}.svg", panel.caption))
     return drawn
 
 

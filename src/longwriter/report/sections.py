@@ -55,6 +55,8 @@ _COMPARED = {
     "S_q": "quality score S_q",
     "S_l_shortest": "S_l of the shortest bin",
     "obedience": "bounds obeyed (points of 100)",
+    "cut_off": "cut off (points of 100)",
+    "repetition": "repeated 8-grams (points of 100)",
 }
 
 

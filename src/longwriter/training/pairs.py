@@ -1,20 +1,19 @@
 """Preference pairs from the SFT model's own samples.
 
 Source: LongWriter (arXiv 2408.07055), section 4.2: of 4 samples the best is chosen, and one of the
-others at random is rejected.
+others at random is rejected. Its code and data were not released.
 """
 
+import hashlib
 import random
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
+from math import floor
+from typing import NamedTuple
 
-from longwriter.chat.calls import all_at_once
-from longwriter.chat.client import ChatClient
-from longwriter.evaluation.length import length_score
-from longwriter.records import Candidate, Instruction, Message, Pair, check_ids
-from longwriter.text import count_words
-from longwriter.training.settings import PairsSettings
+from longwriter.errors import DataError
+from longwriter.records import Candidate, Message, Pair
+from longwriter.training.settings import PairsSettings, Selection
 
 
 @dataclass(frozen=True)
@@ -25,63 +24,65 @@ class Paired:
     without_pair: dict[str, int]
 
 
-async def sample_candidates(
-    client: ChatClient, instructions: list[Instruction], settings: PairsSettings
-) -> list[Candidate]:
-    """`samples` answers to every instruction, in order of instruction and sample.
+class _Two(NamedTuple):
+    chosen: Candidate
+    rejected: Candidate
 
-    Raises:
-        DataError: two instructions have the same id.
-        CallError: a call failed for good; finished calls are in the cache.
-    """
-
-    async def one(instruction: Instruction, sample: int) -> Candidate:
-        completion = await client.complete(
-            [{"role": "user", "content": instruction.prompt}],
-            temperature=settings.temperature,
-            max_tokens=settings.max_tokens,
-            sample=sample,
-        )
-        words = count_words(completion.text)
-        return Candidate(
-            id=instruction.id,
-            prompt=instruction.prompt,
-            length=instruction.length,
-            sample=sample,
-            response=completion.text,
-            response_length=words,
-            finish_reason=completion.finish_reason,
-            score=length_score(instruction.length, words) if instruction.length else None,
-        )
-
-    check_ids(instructions)
-    jobs = [one(i, sample) for i in instructions for sample in range(settings.samples)]
-    return await all_at_once(jobs, "candidates")
+    @property
+    def margin(self) -> float:
+        return _score(self.chosen) - _score(self.rejected)
 
 
-def build_pairs(candidates: list[Candidate], seed: int) -> Paired:
-    """The best candidate of each instruction against a random other with a lower score.
+def build_pairs(
+    candidates: list[Candidate], settings: PairsSettings, seed: int, checkpoint: str = ""
+) -> Paired:
+    """At most `max_pairs` pairs of each instruction, as `settings.select` says.
 
     An answer that was cut off by max_tokens can be rejected but never chosen: it has no end. An
-    unscored candidate is in no pair. Between equal scores the lower sample index is the best.
+    unscored or empty candidate is in no pair. Between equal scores the lower sample index is the
+    best. What one instruction gives does not depend on the others.
+
+    Args:
+        checkpoint: SHA-256 of the weights that wrote the candidates.
     """
     pairs, without = [], Counter[str]()
     groups: dict[str, list[Candidate]] = {}
     for candidate in candidates:
         groups.setdefault(candidate.id, []).append(candidate)
     for name, group in groups.items():
-        scored = [c for c in group if c.score is not None and c.response.strip()]
-        whole = [c for c in scored if c.finish_reason == "stop"]
-        if not whole:
-            without["no scored answer that ends by itself" if scored else "no scored answer"] += 1
-            continue
-        best = max(whole, key=lambda c: (c.score, -c.sample))
-        worse = [c for c in scored if _score(c) < _score(best)]
-        if not worse:
-            without["no answer scores lower than the best"] += 1
-            continue
-        pairs.append(_pair(best, random.Random(f"{seed} {name}").choice(worse)))  # noqa: S311
+        found = _select(group, settings, random.Random(f"{seed} {name}"))  # noqa: S311
+        if isinstance(found, str):
+            without[found] += 1
+        else:
+            pairs += [_pair(two, checkpoint) for two in found]
     return Paired(pairs, dict(without))
+
+
+def _select(
+    group: list[Candidate], settings: PairsSettings, rng: random.Random
+) -> list[_Two] | str:
+    """The pairs of an instruction, or why there is none."""
+    scored = [c for c in group if c.score is not None and c.response.strip()]
+    whole = [c for c in scored if c.finish_reason == "stop"]
+    if not whole:
+        return "no scored answer that ends by itself" if scored else "no scored answer"
+    if len(scored) == 1:
+        return "only one scored answer"
+    best = max(whole, key=lambda c: (_score(c), -c.sample))
+    everything = settings.select is Selection.above_margin
+    above = [
+        _Two(one, other) for one in (whole if everything else [best]) for other in scored
+        if _score(other) < _score(one)
+    ]  # fmt: skip
+    if not above:
+        return "no answer scores lower than the best"
+    wide = [two for two in above if two.margin >= settings.min_margin]
+    if not wide:
+        return "no margin of min_margin"
+    if settings.select is Selection.best_against_random:
+        return rng.sample(wide, min(settings.max_pairs, len(wide)))
+    wide.sort(key=lambda two: (-two.margin, two.chosen.sample, two.rejected.sample))
+    return wide[: settings.max_pairs]
 
 
 def _score(candidate: Candidate) -> float:
@@ -89,30 +90,47 @@ def _score(candidate: Candidate) -> float:
     return candidate.score
 
 
-def _pair(best: Candidate, other: Candidate) -> Pair:
+def _pair(two: _Two, checkpoint: str) -> Pair:
+    chosen, rejected = two
     return Pair(
-        prompt=[Message(role="user", content=best.prompt)],
-        chosen=[Message(role="assistant", content=best.response)],
-        rejected=[Message(role="assistant", content=other.response)],
-        chosen_score=_score(best),
-        rejected_score=_score(other),
-        id=best.id,
-        chosen_sample=best.sample,
-        rejected_sample=other.sample,
-        chosen_length=best.response_length,
-        rejected_length=other.response_length,
+        prompt=[Message(role="user", content=chosen.prompt)],
+        chosen=[Message(role="assistant", content=chosen.response)],
+        rejected=[Message(role="assistant", content=rejected.response)],
+        id=chosen.id,
+        source="candidates",
+        length=chosen.length,
+        chosen_score=_score(chosen),
+        rejected_score=_score(rejected),
+        chosen_sample=chosen.sample,
+        rejected_sample=rejected.sample,
+        chosen_seed=chosen.seed,
+        rejected_seed=rejected.seed,
+        chosen_length=chosen.response_length,
+        rejected_length=rejected.response_length,
+        checkpoint=checkpoint,
     )
 
 
-def describe(candidates: list[Candidate], paired: Paired) -> dict[str, Any]:
-    """Counts for metrics/pairs.json."""
-    number = len(paired.pairs)
-    return {
-        "instructions": len({candidate.id for candidate in candidates}),
-        "candidates": len(candidates),
-        "cut_off": sum(candidate.finish_reason == "length" for candidate in candidates),
-        "pairs": number,
-        "without_pair": paired.without_pair,
-        "chosen_score": round(sum(p.chosen_score for p in paired.pairs) / max(1, number), 4),
-        "rejected_score": round(sum(p.rejected_score for p in paired.pairs) / max(1, number), 4),
-    }
+def hold_out(pairs: list[Pair], held_out: float, seed: int) -> tuple[list[Pair], list[Pair]]:
+    """The pairs to train on and those to measure on, which share no instruction.
+
+    Which instructions are held out goes by a hash of id and seed, so that one more instruction
+    moves few of the others.
+
+    Args:
+        held_out: a number of instructions, or, below 1, a share of them, rounded down.
+
+    Raises:
+        DataError: nothing would be left to train on.
+    """
+    names = list(dict.fromkeys(pair.id for pair in pairs))
+    names.sort(key=lambda name: hashlib.sha256(f"{seed} {name}".encode()).hexdigest())
+    number = floor(held_out * len(names) if held_out < 1 else held_out)
+    if names and number >= len(names):
+        raise DataError(
+            f"pairs.held_out: is {held_out:g}, and {len(names)} instructions gave a pair, so nothing "
+            "is left to train on; lower it in conf/pairs/ or give more instructions"
+        )
+    apart = set(names[:number])
+    train = [pair for pair in pairs if pair.id not in apart]
+    return train, [pair for pair in pairs if pair.id in apart]
