@@ -20,7 +20,8 @@ from longwriter.errors import TrainingError
 from longwriter.records import Message, TrainingRow, write_jsonl
 from longwriter.settings import Settings, Workspace
 from longwriter.tracking import stage_run
-from longwriter.training import sft, trainer
+from longwriter.training import packing, sft, trainer
+from longwriter.training.settings import Averaging, Method, RopeScaling, RopeType, TooLong
 
 SRC = Path(sft.__file__).parent.parent.parent
 
@@ -108,6 +109,12 @@ def whole(base: Path, root: Path, threads: None, tmp_path_factory: pytest.TempPa
 def train(
     base: Path, path: Path, settings: Settings, root: Path, rows: list[TrainingRow] = ROWS
 ) -> tuple[trainer.Trained, dict[str, Any]]:
+    return tune(base, path, settings, root, rows)[:2]
+
+
+def tune(
+    base: Path, path: Path, settings: Settings, root: Path, rows: list[TrainingRow] = ROWS
+) -> sft.Tuned:
     work = Workspace(root, path.parent)
     with stage_run("sft", settings, work, []):
         return sft.train(base, rows, path, settings, work)
@@ -128,7 +135,7 @@ def test_targets_are_the_last_answer_and_its_end(tokenizer: Any) -> None:
         Message(role="user", content="Hi."),
         Message(role="assistant", content="Hello."),
     ]
-    tokens = sft.tokenize(TrainingRow(messages=messages, id="x"), tokenizer, 64)
+    tokens = packing.tokenize(TrainingRow(messages=messages, id="x"), tokenizer)
     start, end, line = "<|im_start|>", "<|im_end|>", "Ċ"  # Ċ: the line break
     context = [
         *(start, "system", line, "Be", "Ġbrief", ".", end, line),
@@ -139,24 +146,47 @@ def test_targets_are_the_last_answer_and_its_end(tokenizer: Any) -> None:
     ]
     target = ["Hello", ".", end, line]
     assert tokenizer.convert_ids_to_tokens(tokens["input_ids"]) == context + target
-    assert tokens["completion_mask"] == [0] * len(context) + [1] * len(target)
-    assert set(tokens) == {"input_ids", "completion_mask"}
+    ids = tokens["input_ids"]
+    assert tokens["labels"] == [packing.IGNORED] * len(context) + ids[len(context) :]
+    assert set(tokens) == {"input_ids", "labels"}
     assert tokenizer.eos_token == end
 
 
-def test_a_row_of_max_length_fits_and_a_longer_one_is_an_error(tokenizer: Any) -> None:
-    length = len(sft.tokenize(ROWS[0], tokenizer, 1000)["input_ids"])
-    assert len(sft.tokenize(ROWS[0], tokenizer, length)["input_ids"]) == length
-    with pytest.raises(TrainingError, match=rf"^row one: {length} tokens, and sft\.max_length is"):
-        sft.tokenize(ROWS[0], tokenizer, length - 1)
+def lengths(tokenizer: Any) -> list[int]:
+    """Tokens of each of ROWS."""
+    return [len(packing.tokenize(row, tokenizer)["input_ids"]) for row in ROWS]
+
+
+def test_a_row_of_max_length_fits_and_a_longer_one_is_an_error_or_listed(
+    tokenizer: Any, settings: Settings
+) -> None:
+    one, two, three, four = lengths(tokenizer)
+    assert max(one, two, four) < three
+    exact = replace(settings.sft, max_length=three)
+    assert packing.pack(ROWS, tokenizer, exact).longest == three
+    short = replace(settings.sft, max_length=three - 1)
+    with pytest.raises(TrainingError, match=rf"^row three: {three} tokens, and sft\.max_length is"):
+        packing.pack(ROWS, tokenizer, short)
+
+    skipping = replace(short, too_long=TooLong.skip, num_train_epochs=2)
+    packs = packing.pack(ROWS, tokenizer, skipping)
+    assert [row.model_dump() for row in packs.rows] == [
+        {"id": "one", "pack": 0, "position": 0, "tokens": one, "epochs": 2},
+        {"id": "two", "pack": 1, "position": 0, "tokens": two, "epochs": 2},
+        {"id": "four", "pack": 2, "position": 0, "tokens": four, "epochs": 2},
+        {"id": "three", "pack": None, "position": None, "tokens": three, "epochs": 0},
+    ]
+    assert packs.skipped == 1
+    with pytest.raises(TrainingError, match="every row is longer than sft.max_length=8 "):
+        packing.pack(ROWS, tokenizer, replace(skipping, max_length=8))
 
 
 def test_template_that_ends_no_turn_is_an_error(tokenizer: Any) -> None:
     template = tokenizer.chat_template
     try:
         tokenizer.chat_template = template.replace("<|im_end|>", "")
-        with pytest.raises(TrainingError, match=r"^row one: .* end-of-text"):
-            sft.tokenize(ROWS[0], tokenizer, 256)
+        with pytest.raises(TrainingError, match=r"^row one: .* end its answer with <\|im_end\|>.*student\.eos_token"):
+            packing.tokenize(ROWS[0], tokenizer)
     finally:
         tokenizer.chat_template = template
 
@@ -166,7 +196,7 @@ def test_template_that_adds_to_the_prompt_alone_is_an_error(tokenizer: Any) -> N
     try:
         tokenizer.chat_template = template + "{% if add_generation_prompt %}Well: {% endif %}"
         with pytest.raises(TrainingError, match=r"^row one: .* prompt alone differently"):
-            sft.tokenize(ROWS[0], tokenizer, 256)
+            packing.tokenize(ROWS[0], tokenizer)
     finally:
         tokenizer.chat_template = template
 
@@ -174,12 +204,12 @@ def test_template_that_adds_to_the_prompt_alone_is_an_error(tokenizer: Any) -> N
 # A training run
 
 
-def target_losses(model: Any, ids: list[int], mask: list[int]) -> torch.Tensor:
+def target_losses(model: Any, input_ids: list[int], labels: list[int]) -> torch.Tensor:
     """The loss on every target of one sequence, from one plain forward pass in float32."""
     with torch.no_grad():
-        logits = model(torch.tensor([ids])).logits[0]
-    losses = functional.cross_entropy(logits[:-1], torch.tensor(ids[1:]), reduction="none")
-    return losses[torch.tensor(mask[1:], dtype=torch.bool)]
+        logits = model(torch.tensor([input_ids])).logits[0]
+    losses = functional.cross_entropy(logits[:-1], torch.tensor(labels[1:]), reduction="none")
+    return losses[torch.tensor(labels[1:]) != packing.IGNORED]
 
 
 @pytest.mark.parametrize(
@@ -210,8 +240,8 @@ def test_loss_is_the_mean_over_targets_and_packing_has_no_cross_talk(
     trained, metrics = train(base, tmp_path / "sft", settings, root)
 
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
-    tokens = [sft.tokenize(row, tokenizer, max_length) for row in ROWS]
-    apart = torch.cat([target_losses(model, **_named(row)) for row in tokens])
+    tokens = [packing.tokenize(row, tokenizer) for row in ROWS]
+    apart = torch.cat([target_losses(model, **row) for row in tokens])
     assert metrics["sequences"] == packs
     assert metrics["rows"] == 4
     assert metrics["tokens"] == sum(len(row["input_ids"]) for row in tokens)
@@ -220,14 +250,10 @@ def test_loss_is_the_mean_over_targets_and_packing_has_no_cross_talk(
     assert trained.curve[0]["loss"] == pytest.approx(apart.mean().item(), abs=1e-4)
 
     joined = {key: [n for row in tokens for n in row[key]] for key in tokens[0]}
-    seen_by_all = target_losses(model, **_named(joined)).mean()
+    seen_by_all = target_losses(model, **joined).mean()
     assert abs(seen_by_all - apart.mean()) > 0.01  # cross-talk would show
-    mean_of_rows = torch.stack([target_losses(model, **_named(r)).mean() for r in tokens]).mean()
+    mean_of_rows = torch.stack([target_losses(model, **r).mean() for r in tokens]).mean()
     assert abs(mean_of_rows - apart.mean()) > 0.01  # and so would a mean over rows
-
-
-def _named(row: dict[str, list[int]]) -> dict[str, list[int]]:
-    return {"ids": row["input_ids"], "mask": row["completion_mask"]}
 
 
 def test_same_seed_same_weights(
@@ -321,8 +347,8 @@ def test_a_loss_that_is_no_number_is_an_error(
 def test_the_paper_s_student_gets_a_chat_template_that_ends_its_answers() -> None:
     tokenizer = copy.deepcopy(packaged_tokenizer())
     tokenizer.chat_template = (CHECKOUT / "conf/student/plain.jinja").read_text(encoding="utf-8")
-    tokenized = sft.tokenize(row("r", "Say yes.", "Yes."), tokenizer, 99)
-    targets = [token for token, target in zip(*tokenized.values(), strict=True) if target]
+    tokenized = packing.tokenize(row("r", "Say yes.", "Yes."), tokenizer)
+    targets = [label for label in tokenized["labels"] if label != packing.IGNORED]
     assert (
         tokenizer.decode(tokenized["input_ids"]) == "User:\nSay yes.\n\nAssistant:\nYes.<|im_end|>"
     )
