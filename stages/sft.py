@@ -13,7 +13,10 @@ from longwriter.training.sft import train
 def sft(settings: Settings, work: Workspace) -> None:
     rows = read_jsonl(work.input(settings.sft.data, "data/sft/train.jsonl"), TrainingRow)
     base, path = work.root / "models/base", work.output("models/sft")
-    files = ("data/sft/packs.jsonl", *(f"metrics/{n}.json" for n in ("sft", "sft_curve", "sft_position")))
+    files = (
+        "data/sft/packs.jsonl",
+        *(f"metrics/{n}.json" for n in ("sft", "sft_curve", "sft_position")),
+    )
     with (
         stage_run("sft", settings, work, ["student", "sft"]),
         replacing(path, *map(work.output, files)) as (model, packs, numbers, curve, position),

@@ -185,7 +185,10 @@ def test_template_that_ends_no_turn_is_an_error(tokenizer: Any) -> None:
     template = tokenizer.chat_template
     try:
         tokenizer.chat_template = template.replace("<|im_end|>", "")
-        with pytest.raises(TrainingError, match=r"^row one: .* end its answer with <\|im_end\|>.*student\.eos_token"):
+        with pytest.raises(
+            TrainingError,
+            match=r"^row one: .* end its answer with <\|im_end\|>.*student\.eos_token",
+        ):
             packing.tokenize(ROWS[0], tokenizer)
     finally:
         tokenizer.chat_template = template

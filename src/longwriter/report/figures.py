@@ -15,6 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
 from longwriter.records import Judgement, replacing
+from longwriter.report.figures_training import CAPTION, loss_by_position
 
 Metrics = Mapping[str, Any]
 
@@ -82,6 +83,10 @@ def draw(
             caption = "From instructions to training rows, and what was lost on the way."
             figure = data_funnel(metrics["agentwrite"], metrics["filter"])
             drawn.append(_save(figure, folder / "data.svg", caption))
+        position = metrics.get("sft_position")
+        if position and position["bins"]:
+            figure = loss_by_position(position)
+            drawn.append(_save(figure, folder / "loss_by_position.svg", CAPTION))
     return drawn
 
 

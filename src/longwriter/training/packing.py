@@ -108,9 +108,7 @@ def pack(rows: Sequence[TrainingRow], tokenizer: Any, settings: SftSettings) -> 
     return packs
 
 
-def _packed(
-    rows: list[dict[str, list[int]]], settings: SftSettings
-) -> "tuple[Dataset, list[int]]":
+def _packed(rows: list[dict[str, list[int]]], settings: SftSettings) -> "tuple[Dataset, list[int]]":
     """The packs, and the index of each row in the order in which the packs hold them."""
     from datasets import Dataset
     from trl import pack_dataset

@@ -132,6 +132,7 @@ def _trainer(model: Any, tokenizer: Any, packs: Packs, folder: Path, settings: S
         **arguments(sft, folder, settings),
         activation_offloading=sft.activation_offloading,
         torch_compile=sft.torch_compile,
+        ddp_find_unused_parameters=False,
         dataset_kwargs={"skip_prepare_dataset": True},  # it would cut, and packs would be lost
     )
     adapter = None
