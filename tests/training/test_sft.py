@@ -1,4 +1,3 @@
-import copy
 import json
 import runpy
 import signal
@@ -21,7 +20,7 @@ from longwriter.records import Message, TrainingRow, write_jsonl
 from longwriter.settings import Settings, Workspace
 from longwriter.tracking import stage_run
 from longwriter.training import packing, sft, trainer
-from longwriter.training.settings import Averaging, Method, RopeScaling, RopeType, TooLong
+from longwriter.training.settings import TooLong
 
 SRC = Path(sft.__file__).parent.parent.parent
 
@@ -177,7 +176,7 @@ def test_a_row_of_max_length_fits_and_a_longer_one_is_an_error_or_listed(
         {"id": "three", "pack": None, "position": None, "tokens": three, "epochs": 0},
     ]
     assert packs.skipped == 1
-    with pytest.raises(TrainingError, match="every row is longer than sft.max_length=8 "):
+    with pytest.raises(TrainingError, match=r"every row is longer than sft\.max_length=8 "):
         packing.pack(ROWS, tokenizer, replace(skipping, max_length=8))
 
 
@@ -345,17 +344,6 @@ def test_a_loss_that_is_no_number_is_an_error(
     with pytest.raises(TrainingError, match="NaN"):
         train(base, tmp_path / "sft", settings, root)
     assert not (tmp_path / "sft").exists()
-
-
-def test_the_paper_s_student_gets_a_chat_template_that_ends_its_answers() -> None:
-    tokenizer = copy.deepcopy(packaged_tokenizer())
-    tokenizer.chat_template = (CHECKOUT / "conf/student/plain.jinja").read_text(encoding="utf-8")
-    tokenized = packing.tokenize(row("r", "Say yes.", "Yes."), tokenizer)
-    targets = [label for label in tokenized["labels"] if label != packing.IGNORED]
-    assert (
-        tokenizer.decode(tokenized["input_ids"]) == "User:\nSay yes.\n\nAssistant:\nYes.<|im_end|>"
-    )
-    assert tokenizer.decode(targets) == "Yes.<|im_end|>"
 
 
 def test_checkpoints_of_another_run_are_not_taken_up(

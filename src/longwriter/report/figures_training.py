@@ -40,8 +40,8 @@ def _draw(axes: Axes, bins: list[Mapping[str, Any]], found: list[Mapping[str, An
         known = [(e, p) for e, p in zip(ends, points, strict=True) if p["low"] is not None]
         axes.plot(ends, means, color=colour, marker=MARKERS[model], markersize=4, label=model)
         if known:
-            at, points = zip(*known, strict=True)
-            lows, highs = [p["low"] for p in points], [p["high"] for p in points]
+            at = [end for end, _ in known]
+            lows, highs = [p["low"] for _, p in known], [p["high"] for _, p in known]
             axes.fill_between(at, lows, highs, color=colour, alpha=0.15, linewidth=0)
     axes.set_xscale("log", base=2)
     axes.set_xticks(ends)

@@ -43,14 +43,13 @@ def row_by_row(
     """
     if query.is_cuda and not dropout:
         return _on_gpu(query, key, value, scaling, **kwargs), None
-    bounds = kwargs["cu_seq_lens_q"].tolist()
-    lengths = [end - start for start, end in zip(bounds, bounds[1:], strict=False)]
-    rows = zip(*(states.split(lengths, dim=2) for states in (query, key, value)), strict=True)
+    lengths = kwargs["cu_seq_lens_q"].diff().tolist()
+    queries, keys, values = (torch.split(x, lengths, dim=2) for x in (query, key, value))
     attended = [
         scaled_dot_product_attention(
-            *row, dropout_p=dropout, scale=scaling, is_causal=True, enable_gqa=True
+            q, k, v, dropout_p=dropout, scale=scaling, is_causal=True, enable_gqa=True
         )
-        for row in rows
+        for q, k, v in zip(queries, keys, values, strict=True)
     ]
     return torch.cat(attended, dim=2).transpose(1, 2), None
 
@@ -67,9 +66,10 @@ def _on_gpu(
     """The same in one call of PyTorch's flash attention for rows of several lengths."""
     from torch.nn.attention.varlen import varlen_attn
 
-    states = (states[0].transpose(0, 1) for states in (query, key, value))
     attended = varlen_attn(
-        *states,
+        query[0].transpose(0, 1),
+        key[0].transpose(0, 1),
+        value[0].transpose(0, 1),
         cu_seq_lens_q,
         cu_seq_lens_q,
         max_length_q,
@@ -78,4 +78,5 @@ def _on_gpu(
         window_size=(-1, 0),  # causal
         enable_gqa=True,
     )
+    assert isinstance(attended, torch.Tensor)
     return attended[None]

@@ -40,7 +40,7 @@ def weigh(
         1. A pack without a target, which only fills up a batch, counts for 0.
     """
     targets = labels != IGNORED
-    rows = [row.sum() for row in targets.split(seq_lengths)]
+    rows = [row.sum() for row in torch.split(targets, seq_lengths)]
     if not targets.any():
         return torch.zeros(len(labels)), 0.0
     if averaging is Averaging.token:
@@ -53,7 +53,7 @@ def weigh(
 
 
 @dataclass
-class PackCollator(DataCollatorForLanguageModeling):
+class PackCollator(DataCollatorForLanguageModeling):  # type: ignore[misc]
     """TRL's padding-free batch, with `loss_weights` (1, tokens) and `totals`, as `total` has them."""
 
     averaging: Averaging = Averaging.token
@@ -80,7 +80,7 @@ def total(examples: list[dict[str, Any]], count: float) -> torch.Tensor:
     return torch.tensor(numbers, dtype=torch.float64)
 
 
-class PackTrainer(SFTTrainer):
+class PackTrainer(SFTTrainer):  # type: ignore[misc]
     """Trains on `Packs.dataset`.
 
     Every log entry holds, besides TRL's loss, gradient norm and learning rate, what `Speed` measures.

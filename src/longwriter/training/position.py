@@ -48,7 +48,8 @@ def target_losses(
 
     set_threads(settings.runtime)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    model, tokenizer = load(checkpoint, settings.student)
+    loaded, tokenizer = load(checkpoint, settings.student)
+    model: Any = loaded
     add_fused_lm_head(model)
     model.to(device).eval()
     found = []

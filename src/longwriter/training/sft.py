@@ -102,7 +102,7 @@ def loading(student: StudentSettings, sft: SftSettings) -> dict[str, Any]:
         import torch
         from transformers import BitsAndBytesConfig
 
-        found["quantization_config"] = BitsAndBytesConfig(
+        found["quantization_config"] = BitsAndBytesConfig(  # type: ignore[no-untyped-call]
             load_in_4bit=True,
             bnb_4bit_quant_type="nf4",
             bnb_4bit_use_double_quant=True,

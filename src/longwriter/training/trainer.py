@@ -16,7 +16,6 @@ from longwriter.records import Record
 from longwriter.settings import RuntimeSettings, Settings, Workspace
 from longwriter.training.settings import TrainerSettings
 
-
 INPUTS = ("data", "held_out", "pairs")
 """Settings that only name files."""
 SPEEDS = (
