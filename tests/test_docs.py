@@ -12,7 +12,10 @@ from longwriter.settings import validate
 CHECKOUT = Path(__file__).parent.parent
 COMMANDS = re.findall(
     r"^python (stages/.*)$",
-    (CHECKOUT / "docs/servers.md").read_text(encoding="utf-8"),
+    "\n".join(
+        (CHECKOUT / f"docs/{name}.md").read_text(encoding="utf-8")
+        for name in ("servers", "training")
+    ),
     re.MULTILINE,
 )
 

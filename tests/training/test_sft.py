@@ -1,26 +1,31 @@
 import json
+import re
 import runpy
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import yaml
 from checkpoints import CHECKOUT, default_settings, packaged_tokenizer, write_tiny
+from dvc.repo import Repo
 from safetensors.torch import load_file
 from torch.nn import functional
 from transformers import AutoModelForCausalLM
 
-from longwriter.errors import TrainingError
+from longwriter.errors import SettingsError, TrainingError
 from longwriter.records import Message, TrainingRow, write_jsonl
 from longwriter.settings import Settings, Workspace
 from longwriter.tracking import stage_run
-from longwriter.training import packing, sft, trainer
-from longwriter.training.settings import TooLong
+from longwriter.training import packed, packing, sft, trainer
+from longwriter.training.settings import Averaging, Method, TooLong
 
 SRC = Path(sft.__file__).parent.parent.parent
 
@@ -102,6 +107,8 @@ def whole(base: Path, root: Path, threads: None, tmp_path_factory: pytest.TempPa
         patch.setenv("LONGWRITER_CACHE", str(path.parent / "cache"))
         trained, _ = train(base, path, four_steps(), root)
     assert [entry["step"] for entry in trained.curve] == [1, 2, 3, 4]
+    assert set(trained.curve[0]) == {"step", "epoch", "loss", "grad_norm", "learning_rate"}
+    (path.parent / "curve.json").write_text(json.dumps(trained.curve))
     return path
 
 
@@ -317,6 +324,7 @@ def test_killed_training_goes_on_from_its_last_whole_checkpoint(
     assert trained.share == 0.5
     assert metrics["steps"] == 4
     assert weights(tmp_path / "killed") == weights(whole)
+    assert trained.curve == json.loads((whole.parent / "curve.json").read_text())
 
 
 def test_the_stage_removes_its_checkpoints_and_a_resume_with_no_step_left_has_no_rate(
@@ -335,6 +343,104 @@ def test_the_stage_removes_its_checkpoints_and_a_resume_with_no_step_left_has_no
     assert not folder.exists()
     metrics = json.loads((tmp_path / "metrics/sft.json").read_text())
     assert (metrics["steps"], metrics["tokens_per_s"]) == (4, None)
+    assert (metrics["truncated_rows"], metrics["skipped_rows"]) == (0, 0)
+    packs = [json.loads(line) for line in (tmp_path / "data/sft/packs.jsonl").open()]
+    assert [(row["id"], row["pack"], row["position"], row["epochs"]) for row in packs] == [
+        ("one", 0, 0, 1),
+        ("two", 1, 0, 1),
+        ("three", 2, 0, 1),
+        ("four", 3, 0, 1),
+    ]
+    position = json.loads((tmp_path / "metrics/sft_position.json").read_text())
+    assert position == {"rows": 0, "bins": []}
+    check_card(tmp_path / "models/sft/README.md", metrics)
+
+
+def check_card(card: Path, metrics: dict[str, Any]) -> None:
+    """The model's card names its base and settings, and links to files of the pipeline."""
+    text = card.read_text(encoding="utf-8")
+    _, front, body = text.split("---\n", 2)
+    assert yaml.safe_load(front)["library_name"] == "transformers"
+    links = re.findall(r"\]\((.*?)\)", body)
+    root = card.parent.parent.parent
+    with Repo(CHECKOUT) as repo:
+        known = {Path(out.fs_path) for out in repo.index.outs}
+    for link in links:
+        target = (card.parent / link).resolve().relative_to(root.resolve())
+        assert CHECKOUT / target in known, f"{link} is no output of the pipeline"
+    assert {"card.md", "packs.jsonl", "params.yaml", "sft.json"} <= {Path(n).name for n in links}
+    assert "| `sft.learning_rate` | 0.001 |" in body
+    assert f"{metrics['target_tokens']} were" in body
+    assert f"mean training loss {metrics['train_loss']} nats" in body
+
+
+# What can go wrong
+
+
+def test_no_memory_left_is_an_error_with_a_remedy_and_checkpoints_stay(
+    base: Path, root: Path, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_much(self: Any, *arguments: Any, **keywords: Any) -> Any:
+        if self.state.global_step == 2:
+            torch.empty(2**62, dtype=torch.uint8)
+        return step_of(self, *arguments, **keywords)
+
+    step_of = packed.PackTrainer.training_step
+    monkeypatch.setattr(packed.PackTrainer, "training_step", too_much)
+    with pytest.raises(TrainingError, match=r"^out of memory: .*activation_checkpointing=true"):
+        train(base, tmp_path / "sft", settings, root)
+    [folder] = (tmp_path / "cache/checkpoints").iterdir()
+    assert sorted(path.name for path in folder.glob("checkpoint-*")) == [
+        "checkpoint-1",
+        "checkpoint-2",
+    ]
+    assert not (tmp_path / "sft").exists()
+
+
+def test_a_damaged_checkpoint_is_an_error_and_the_one_before_it_goes_on(
+    base: Path,
+    whole: Path,
+    root: Path,
+    settings: Settings,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    train(base, tmp_path / "sft", settings, root)
+    [folder] = (tmp_path / "cache/checkpoints").iterdir()
+    damaged = folder / "checkpoint-4"
+    optimizer = damaged / "optimizer.pt"
+    optimizer.write_bytes(optimizer.read_bytes()[:-2000])
+    with pytest.raises(TrainingError, match=rf"^{damaged}: cannot .*Remove it \(rm -r {damaged}\)"):
+        train(base, tmp_path / "sft", settings, root)
+    assert damaged.exists()
+
+    shutil.rmtree(damaged)
+    train(base, tmp_path / "again", settings, root)
+    assert f"going on from {folder}/checkpoint-3\n" in capfd.readouterr().out
+    assert weights(tmp_path / "again") == weights(whole)
+
+
+def test_lora_is_merged_into_one_plain_model(
+    base: Path, root: Path, settings: Settings, tmp_path: Path
+) -> None:
+    settings.sft = replace(settings.sft, method=Method.lora, loss=Averaging.sequence)
+    trained, _ = train(base, tmp_path / "sft", settings, root)
+    assert len(trained.curve) == 4
+    assert not [file.name for file in (tmp_path / "sft").rglob("*") if "adapter" in file.name]
+    before, after = (load_file(path / "model.safetensors") for path in (base, tmp_path / "sft"))
+    assert {name: t.shape for name, t in after.items()} == {n: t.shape for n, t in before.items()}
+    adapted = {name for name in before if not torch.equal(before[name], after[name])}
+    assert adapted == {name for name in before if "_proj" in name}
+
+
+@pytest.mark.skipif(find_spec("bitsandbytes") is not None, reason="bitsandbytes is installed")
+def test_what_is_not_installed_is_named(settings: Settings) -> None:
+    for changes, package, extra in (
+        ({"method": Method.qlora}, "bitsandbytes", "qlora"),
+        ({"use_kernels": True}, "kernels", "kernels"),
+    ):
+        with pytest.raises(SettingsError, match=rf"needs the package {package}.*\[{extra}\]"):
+            sft.loading(settings.student, replace(settings.sft, **changes))
 
 
 def test_a_loss_that_is_no_number_is_an_error(
