@@ -168,8 +168,9 @@ def _check(packs: Packs, order: list[int], rows: list[dict[str, list[int]]]) -> 
 def fill(dataset: "Dataset", multiple: int, filler: int) -> "Dataset":
     """`dataset` with packs of two tokens and no target behind it, up to a multiple of `multiple`.
 
-    So every process has as many packs as the others. accelerate would repeat packs instead, which
-    trains their rows twice an epoch.
+    With the packs of an optimiser step as `multiple`, every process has as many as the others, where
+    accelerate would repeat some and train their rows twice; every step has at least one that is not
+    empty; and the order does not depend on the number of processes.
 
     Args:
         filler: a token.

@@ -138,18 +138,14 @@ def _trainer(model: Any, tokenizer: Any, packs: Packs, folder: Path, settings: S
     adapter = None
     if sft.method is not Method.full:
         adapter = LoraConfig(task_type="CAUSAL_LM", **asdict(sft.lora))
-    filled = fill(
-        packs.dataset,
-        config.world_size * sft.per_device_train_batch_size if config.world_size > 1 else 1,
-        tokenizer.eos_token_id,
-    )
+    batch = config.world_size * sft.per_device_train_batch_size * sft.gradient_accumulation_steps
     return PackTrainer(
         averaging=sft.loss,
         max_length=sft.max_length,
         peak_tflops=settings.runtime.peak_tflops,
         model=model,
         args=config,
-        train_dataset=filled,
+        train_dataset=fill(packs.dataset, batch, tokenizer.eos_token_id),
         processing_class=tokenizer,
         peft_config=adapter,
     )
