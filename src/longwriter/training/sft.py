@@ -59,9 +59,10 @@ def train_here(
     if not base.is_dir():
         raise TrainingError(f"{base}: no such checkpoint; `dvc repro base` writes it")
     check_context(base, sft)
+    config = _config(folder, settings)  # before the model: by it DeepSpeed splits what is loaded
     model, tokenizer = load(base, settings.student, **loading(settings.student, sft))
     packs = pack(rows, tokenizer, sft)
-    trainer = _trainer(model, tokenizer, packs, folder, settings)
+    trainer = _trainer(config, model, tokenizer, packs, settings)
     trained = run(without_prints(trainer), folder)
     _save(trainer, tokenizer, base, path, settings.student)
     return Tuned(trained, _metrics(rows, packs, trained, trainer, sft), packs.rows)
@@ -121,20 +122,25 @@ def _need(package: str, setting: str) -> None:
         )
 
 
-def _trainer(model: Any, tokenizer: Any, packs: Packs, folder: Path, settings: Settings) -> Any:
-    from peft import LoraConfig
+def _config(folder: Path, settings: Settings) -> Any:
     from trl import SFTConfig
 
-    from longwriter.training.packed import PackTrainer
-
     sft = settings.sft
-    config = SFTConfig(
+    return SFTConfig(
         **arguments(sft, folder, settings),
         activation_offloading=sft.activation_offloading,
         torch_compile=sft.torch_compile,
         ddp_find_unused_parameters=False,
         dataset_kwargs={"skip_prepare_dataset": True},  # it would cut, and packs would be lost
     )
+
+
+def _trainer(config: Any, model: Any, tokenizer: Any, packs: Packs, settings: Settings) -> Any:
+    from peft import LoraConfig
+
+    from longwriter.training.packed import PackTrainer
+
+    sft = settings.sft
     adapter = None
     if sft.method is not Method.full:
         adapter = LoraConfig(task_type="CAUSAL_LM", **asdict(sft.lora))

@@ -155,16 +155,16 @@ def _train(trainer: Any, start: Path | None) -> Any:
     try:
         return trainer.train(resume_from_checkpoint=start and str(start))
     except Exception as error:
-        if start and not begun.yes:
-            raise TrainingError(
-                f"{start}: cannot be read as a checkpoint ({error}). Remove it (rm -r {start}); the "
-                "next run goes on from the one before it"
-            ) from None
         if _is_out_of_memory(error):
             raise TrainingError(
                 f"out of memory: {error}. Lower max_length or per_device_train_batch_size, set "
                 "activation_checkpointing=true, or train with sft.method=qlora or on more devices "
                 "(runtime); checkpoints are kept"
+            ) from None
+        if start and not begun.yes:
+            raise TrainingError(
+                f"{start}: cannot be read as a checkpoint ({error}). Remove it (rm -r {start}); the "
+                "next run goes on from the one before it"
             ) from None
         raise
 
