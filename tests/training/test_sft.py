@@ -1,3 +1,4 @@
+import copy
 import json
 import re
 import runpy
@@ -208,6 +209,23 @@ def test_template_that_adds_to_the_prompt_alone_is_an_error(tokenizer: Any) -> N
             packing.tokenize(ROWS[0], tokenizer)
     finally:
         tokenizer.chat_template = template
+
+
+@pytest.mark.parametrize(
+    ("template", "message"),
+    [
+        pytest.param("{{ messages[0].content }}", "has no target", id="drops the answer"),
+        pytest.param("{{ raise_exception('no') }}", "chat template .* fails: no;", id="refuses"),
+        pytest.param("{{ messages[0].content", "chat template .* fails: ", id="is no Jinja"),
+    ],
+)
+def test_what_a_template_spoils_is_named_with_a_remedy(
+    tokenizer: Any, template: str, message: str
+) -> None:
+    spoilt = copy.copy(tokenizer)
+    spoilt.chat_template = template
+    with pytest.raises(TrainingError, match=rf"^row one: (the )?{message}"):
+        packing.tokenize(ROWS[0], spoilt)
 
 
 # A training run
