@@ -12,7 +12,7 @@ from longwriter.settings import validate
 CHECKOUT = Path(__file__).parent.parent
 COMMANDS = [
     command
-    for page in ("servers", "dpo", "evaluation")
+    for page in ("servers", "training", "dpo", "evaluation")
     for command in re.findall(
         r"^python (stages/.*)$",
         (CHECKOUT / f"docs/{page}.md").read_text(encoding="utf-8"),

@@ -113,6 +113,8 @@ PAPER = {
     "sft.num_train_epochs": 4,
     "sft.max_length": 32768,
     "sft.packing": True,
+    "sft.loss": "token",
+    "sft.method": "full",
     "sft.lr_scheduler_type": "cosine",
     "sft.warmup_steps": 0.03,
     "sft.weight_decay": 0.1,

@@ -100,6 +100,17 @@ class TrainingRow(Record):
         return self
 
 
+class PackedRow(Record):
+    """Where a training row was trained. A row that was skipped has no pack and 0 epochs."""
+
+    id: str
+    pack: int | None
+    position: int | None
+    """Of its first token in the pack."""
+    tokens: int
+    epochs: float
+
+
 class RejectedRow(Record):
     id: str
     rule: str

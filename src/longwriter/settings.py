@@ -20,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from longwriter.agentwrite.settings import AgentWriteSettings
-from longwriter.bounds import violations
+from longwriter.bounds import bounded, violations
 from longwriter.chat.settings import ServerSettings
 from longwriter.dataset.settings import FilterSettings
 from longwriter.errors import LongwriterError, SettingsError
@@ -47,6 +47,13 @@ class RuntimeSettings:
     seed: int
     threads: int | None
     """Threads that embedded servers and training on a CPU use; null: every core."""
+    accelerate: str | None
+    """File of `accelerate launch` for training in several processes or on several machines; null:
+    one process. The batch of an optimiser step is per_device_train_batch_size ·
+    gradient_accumulation_steps · processes."""
+    peak_tflops: float | None = bounded(gt=0)
+    """Peak of one device in the type that training computes in, for its utilisation; null: what
+    TRL knows of the GPU, and no utilisation on a CPU."""
     system_metrics: bool
     """Log CPU, memory and GPU use to MLflow while a stage runs."""
 

@@ -1,26 +1,32 @@
 import copy
 import json
+import re
 import runpy
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import yaml
 from checkpoints import CHECKOUT, default_settings, packaged_tokenizer, write_tiny
+from dvc.repo import Repo
 from safetensors.torch import load_file
 from torch.nn import functional
 from transformers import AutoModelForCausalLM
 
-from longwriter.errors import TrainingError
+from longwriter.errors import SettingsError, TrainingError
 from longwriter.records import Message, TrainingRow, write_jsonl
 from longwriter.settings import Settings, Workspace
 from longwriter.tracking import stage_run
-from longwriter.training import sft, trainer
+from longwriter.training import packed, packing, sft, trainer
+from longwriter.training.settings import Averaging, Method, TooLong
 
 SRC = Path(sft.__file__).parent.parent.parent
 
@@ -102,12 +108,20 @@ def whole(base: Path, root: Path, threads: None, tmp_path_factory: pytest.TempPa
         patch.setenv("LONGWRITER_CACHE", str(path.parent / "cache"))
         trained, _ = train(base, path, four_steps(), root)
     assert [entry["step"] for entry in trained.curve] == [1, 2, 3, 4]
+    assert set(trained.curve[0]) == {"step", "epoch", "loss", "grad_norm", "learning_rate"}
+    (path.parent / "curve.json").write_text(json.dumps(trained.curve))
     return path
 
 
 def train(
     base: Path, path: Path, settings: Settings, root: Path, rows: list[TrainingRow] = ROWS
 ) -> tuple[trainer.Trained, dict[str, Any]]:
+    return tune(base, path, settings, root, rows)[:2]
+
+
+def tune(
+    base: Path, path: Path, settings: Settings, root: Path, rows: list[TrainingRow] = ROWS
+) -> sft.Tuned:
     work = Workspace(root, path.parent)
     with stage_run("sft", settings, work, []):
         return sft.train(base, rows, path, settings, work)
@@ -128,7 +142,7 @@ def test_targets_are_the_last_answer_and_its_end(tokenizer: Any) -> None:
         Message(role="user", content="Hi."),
         Message(role="assistant", content="Hello."),
     ]
-    tokens = sft.tokenize(TrainingRow(messages=messages, id="x"), tokenizer, 64)
+    tokens = packing.tokenize(TrainingRow(messages=messages, id="x"), tokenizer)
     start, end, line = "<|im_start|>", "<|im_end|>", "Ċ"  # Ċ: the line break
     context = [
         *(start, "system", line, "Be", "Ġbrief", ".", end, line),
@@ -139,24 +153,50 @@ def test_targets_are_the_last_answer_and_its_end(tokenizer: Any) -> None:
     ]
     target = ["Hello", ".", end, line]
     assert tokenizer.convert_ids_to_tokens(tokens["input_ids"]) == context + target
-    assert tokens["completion_mask"] == [0] * len(context) + [1] * len(target)
-    assert set(tokens) == {"input_ids", "completion_mask"}
+    ids = tokens["input_ids"]
+    assert tokens["labels"] == [packing.IGNORED] * len(context) + ids[len(context) :]
+    assert set(tokens) == {"input_ids", "labels"}
     assert tokenizer.eos_token == end
 
 
-def test_a_row_of_max_length_fits_and_a_longer_one_is_an_error(tokenizer: Any) -> None:
-    length = len(sft.tokenize(ROWS[0], tokenizer, 1000)["input_ids"])
-    assert len(sft.tokenize(ROWS[0], tokenizer, length)["input_ids"]) == length
-    with pytest.raises(TrainingError, match=rf"^row one: {length} tokens, and sft\.max_length is"):
-        sft.tokenize(ROWS[0], tokenizer, length - 1)
+def lengths(tokenizer: Any) -> list[int]:
+    """Tokens of each of ROWS."""
+    return [len(packing.tokenize(row, tokenizer)["input_ids"]) for row in ROWS]
+
+
+def test_a_row_of_max_length_fits_and_a_longer_one_is_an_error_or_listed(
+    tokenizer: Any, settings: Settings
+) -> None:
+    one, two, three, four = lengths(tokenizer)
+    assert max(one, two, four) < three
+    exact = replace(settings.sft, max_length=three)
+    assert packing.pack(ROWS, tokenizer, exact).longest == three
+    short = replace(settings.sft, max_length=three - 1)
+    with pytest.raises(TrainingError, match=rf"^row three: {three} tokens, and sft\.max_length is"):
+        packing.pack(ROWS, tokenizer, short)
+
+    skipping = replace(short, too_long=TooLong.skip, num_train_epochs=2)
+    packs = packing.pack(ROWS, tokenizer, skipping)
+    assert [row.model_dump() for row in packs.rows] == [
+        {"id": "one", "pack": 0, "position": 0, "tokens": one, "epochs": 2},
+        {"id": "two", "pack": 1, "position": 0, "tokens": two, "epochs": 2},
+        {"id": "four", "pack": 2, "position": 0, "tokens": four, "epochs": 2},
+        {"id": "three", "pack": None, "position": None, "tokens": three, "epochs": 0},
+    ]
+    assert packs.skipped == 1
+    with pytest.raises(TrainingError, match=r"every row is longer than sft\.max_length=8 "):
+        packing.pack(ROWS, tokenizer, replace(skipping, max_length=8))
 
 
 def test_template_that_ends_no_turn_is_an_error(tokenizer: Any) -> None:
     template = tokenizer.chat_template
     try:
         tokenizer.chat_template = template.replace("<|im_end|>", "")
-        with pytest.raises(TrainingError, match=r"^row one: .* end-of-text"):
-            sft.tokenize(ROWS[0], tokenizer, 256)
+        with pytest.raises(
+            TrainingError,
+            match=r"^row one: .* end its answer with <\|im_end\|>.*student\.eos_token",
+        ):
+            packing.tokenize(ROWS[0], tokenizer)
     finally:
         tokenizer.chat_template = template
 
@@ -166,20 +206,37 @@ def test_template_that_adds_to_the_prompt_alone_is_an_error(tokenizer: Any) -> N
     try:
         tokenizer.chat_template = template + "{% if add_generation_prompt %}Well: {% endif %}"
         with pytest.raises(TrainingError, match=r"^row one: .* prompt alone differently"):
-            sft.tokenize(ROWS[0], tokenizer, 256)
+            packing.tokenize(ROWS[0], tokenizer)
     finally:
         tokenizer.chat_template = template
+
+
+@pytest.mark.parametrize(
+    ("template", "message"),
+    [
+        pytest.param("{{ messages[0].content }}", "has no target", id="drops the answer"),
+        pytest.param("{{ raise_exception('no') }}", "chat template .* fails: no;", id="refuses"),
+        pytest.param("{{ messages[0].content", "chat template .* fails: ", id="is no Jinja"),
+    ],
+)
+def test_what_a_template_spoils_is_named_with_a_remedy(
+    tokenizer: Any, template: str, message: str
+) -> None:
+    spoilt = copy.copy(tokenizer)
+    spoilt.chat_template = template
+    with pytest.raises(TrainingError, match=rf"^row one: (the )?{message}"):
+        packing.tokenize(ROWS[0], spoilt)
 
 
 # A training run
 
 
-def target_losses(model: Any, ids: list[int], mask: list[int]) -> torch.Tensor:
+def target_losses(model: Any, input_ids: list[int], labels: list[int]) -> torch.Tensor:
     """The loss on every target of one sequence, from one plain forward pass in float32."""
     with torch.no_grad():
-        logits = model(torch.tensor([ids])).logits[0]
-    losses = functional.cross_entropy(logits[:-1], torch.tensor(ids[1:]), reduction="none")
-    return losses[torch.tensor(mask[1:], dtype=torch.bool)]
+        logits = model(torch.tensor([input_ids])).logits[0]
+    losses = functional.cross_entropy(logits[:-1], torch.tensor(labels[1:]), reduction="none")
+    return losses[torch.tensor(labels[1:]) != packing.IGNORED]
 
 
 @pytest.mark.parametrize(
@@ -210,8 +267,8 @@ def test_loss_is_the_mean_over_targets_and_packing_has_no_cross_talk(
     trained, metrics = train(base, tmp_path / "sft", settings, root)
 
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
-    tokens = [sft.tokenize(row, tokenizer, max_length) for row in ROWS]
-    apart = torch.cat([target_losses(model, **_named(row)) for row in tokens])
+    tokens = [packing.tokenize(row, tokenizer) for row in ROWS]
+    apart = torch.cat([target_losses(model, **row) for row in tokens])
     assert metrics["sequences"] == packs
     assert metrics["rows"] == 4
     assert metrics["tokens"] == sum(len(row["input_ids"]) for row in tokens)
@@ -220,14 +277,10 @@ def test_loss_is_the_mean_over_targets_and_packing_has_no_cross_talk(
     assert trained.curve[0]["loss"] == pytest.approx(apart.mean().item(), abs=1e-4)
 
     joined = {key: [n for row in tokens for n in row[key]] for key in tokens[0]}
-    seen_by_all = target_losses(model, **_named(joined)).mean()
+    seen_by_all = target_losses(model, **joined).mean()
     assert abs(seen_by_all - apart.mean()) > 0.01  # cross-talk would show
-    mean_of_rows = torch.stack([target_losses(model, **_named(r)).mean() for r in tokens]).mean()
+    mean_of_rows = torch.stack([target_losses(model, **r).mean() for r in tokens]).mean()
     assert abs(mean_of_rows - apart.mean()) > 0.01  # and so would a mean over rows
-
-
-def _named(row: dict[str, list[int]]) -> dict[str, list[int]]:
-    return {"ids": row["input_ids"], "mask": row["completion_mask"]}
 
 
 def test_same_seed_same_weights(
@@ -289,6 +342,7 @@ def test_killed_training_goes_on_from_its_last_whole_checkpoint(
     assert trained.share == 0.5
     assert metrics["steps"] == 4
     assert weights(tmp_path / "killed") == weights(whole)
+    assert trained.curve == json.loads((whole.parent / "curve.json").read_text())
 
 
 def test_the_stage_removes_its_checkpoints_and_a_resume_with_no_step_left_has_no_rate(
@@ -307,6 +361,104 @@ def test_the_stage_removes_its_checkpoints_and_a_resume_with_no_step_left_has_no
     assert not folder.exists()
     metrics = json.loads((tmp_path / "metrics/sft.json").read_text())
     assert (metrics["steps"], metrics["tokens_per_s"]) == (4, None)
+    assert (metrics["truncated_rows"], metrics["skipped_rows"]) == (0, 0)
+    packs = [json.loads(line) for line in (tmp_path / "data/sft/packs.jsonl").open()]
+    assert [(row["id"], row["pack"], row["position"], row["epochs"]) for row in packs] == [
+        ("one", 0, 0, 1),
+        ("two", 1, 0, 1),
+        ("three", 2, 0, 1),
+        ("four", 3, 0, 1),
+    ]
+    position = json.loads((tmp_path / "metrics/sft_position.json").read_text())
+    assert position == {"rows": 0, "bins": []}
+    check_card(tmp_path / "models/sft/README.md", metrics)
+
+
+def check_card(card: Path, metrics: dict[str, Any]) -> None:
+    """The model's card names its base and settings, and links to files of the pipeline."""
+    text = card.read_text(encoding="utf-8")
+    _, front, body = text.split("---\n", 2)
+    assert yaml.safe_load(front)["library_name"] == "transformers"
+    links = re.findall(r"\]\((.*?)\)", body)
+    root = card.parent.parent.parent
+    with Repo(CHECKOUT) as repo:
+        known = {Path(out.fs_path) for out in repo.index.outs}
+    for link in links:
+        target = (card.parent / link).resolve().relative_to(root.resolve())
+        assert CHECKOUT / target in known, f"{link} is no output of the pipeline"
+    assert {"card.md", "packs.jsonl", "params.yaml", "sft.json"} <= {Path(n).name for n in links}
+    assert "| `sft.learning_rate` | 0.001 |" in body
+    assert f"{metrics['target_tokens']} were" in body
+    assert f"mean training loss {metrics['train_loss']} nats" in body
+
+
+# What can go wrong
+
+
+def test_no_memory_left_is_an_error_with_a_remedy_and_checkpoints_stay(
+    base: Path, root: Path, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_much(self: Any, *arguments: Any, **keywords: Any) -> Any:
+        if self.state.global_step == 2:
+            torch.empty(2**62, dtype=torch.uint8)
+        return step_of(self, *arguments, **keywords)
+
+    step_of = packed.PackTrainer.training_step
+    monkeypatch.setattr(packed.PackTrainer, "training_step", too_much)
+    with pytest.raises(TrainingError, match=r"^out of memory: .*activation_checkpointing=true"):
+        train(base, tmp_path / "sft", settings, root)
+    [folder] = (tmp_path / "cache/checkpoints").iterdir()
+    assert sorted(path.name for path in folder.glob("checkpoint-*")) == [
+        "checkpoint-1",
+        "checkpoint-2",
+    ]
+    assert not (tmp_path / "sft").exists()
+
+
+def test_a_damaged_checkpoint_is_an_error_and_the_one_before_it_goes_on(
+    base: Path,
+    whole: Path,
+    root: Path,
+    settings: Settings,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    train(base, tmp_path / "sft", settings, root)
+    [folder] = (tmp_path / "cache/checkpoints").iterdir()
+    damaged = folder / "checkpoint-4"
+    optimizer = damaged / "optimizer.pt"
+    optimizer.write_bytes(optimizer.read_bytes()[:-2000])
+    with pytest.raises(TrainingError, match=rf"^{damaged}: cannot .*Remove it \(rm -r {damaged}\)"):
+        train(base, tmp_path / "sft", settings, root)
+    assert damaged.exists()
+
+    shutil.rmtree(damaged)
+    train(base, tmp_path / "again", settings, root)
+    assert f"going on from {folder}/checkpoint-3\n" in capfd.readouterr().out
+    assert weights(tmp_path / "again") == weights(whole)
+
+
+def test_lora_is_merged_into_one_plain_model(
+    base: Path, root: Path, settings: Settings, tmp_path: Path
+) -> None:
+    settings.sft = replace(settings.sft, method=Method.lora, loss=Averaging.sequence)
+    trained, _ = train(base, tmp_path / "sft", settings, root)
+    assert len(trained.curve) == 4
+    assert not [file.name for file in (tmp_path / "sft").rglob("*") if "adapter" in file.name]
+    before, after = (load_file(path / "model.safetensors") for path in (base, tmp_path / "sft"))
+    assert {name: t.shape for name, t in after.items()} == {n: t.shape for n, t in before.items()}
+    adapted = {name for name in before if not torch.equal(before[name], after[name])}
+    assert adapted == {name for name in before if "_proj" in name}
+
+
+@pytest.mark.skipif(find_spec("bitsandbytes") is not None, reason="bitsandbytes is installed")
+def test_what_is_not_installed_is_named(settings: Settings) -> None:
+    for changes, package, extra in (
+        ({"method": Method.qlora}, "bitsandbytes", "qlora"),
+        ({"use_kernels": True}, "kernels", "kernels"),
+    ):
+        with pytest.raises(SettingsError, match=rf"needs the package {package}.*\[{extra}\]"):
+            sft.loading(settings.student, replace(settings.sft, **changes))
 
 
 def test_a_loss_that_is_no_number_is_an_error(
@@ -316,17 +468,6 @@ def test_a_loss_that_is_no_number_is_an_error(
     with pytest.raises(TrainingError, match="NaN"):
         train(base, tmp_path / "sft", settings, root)
     assert not (tmp_path / "sft").exists()
-
-
-def test_the_paper_s_student_gets_a_chat_template_that_ends_its_answers() -> None:
-    tokenizer = copy.deepcopy(packaged_tokenizer())
-    tokenizer.chat_template = (CHECKOUT / "conf/student/plain.jinja").read_text(encoding="utf-8")
-    tokenized = sft.tokenize(row("r", "Say yes.", "Yes."), tokenizer, 99)
-    targets = [token for token, target in zip(*tokenized.values(), strict=True) if target]
-    assert (
-        tokenizer.decode(tokenized["input_ids"]) == "User:\nSay yes.\n\nAssistant:\nYes.<|im_end|>"
-    )
-    assert tokenizer.decode(targets) == "Yes.<|im_end|>"
 
 
 def test_checkpoints_of_another_run_are_not_taken_up(

@@ -65,7 +65,11 @@ def running(model: str, settings: ServerSettings) -> Iterator[str]:
     log = Path(name)
     with (
         os.fdopen(descriptor, "wb") as output,
-        _process([executable, *_arguments(model, port, settings)], output.fileno()) as server,
+        own_session(
+            [executable, *_arguments(model, port, settings)],
+            output.fileno(),
+            _environment(executable),
+        ) as server,
     ):
         try:
             _wait_until_healthy(server, port, settings.vllm.start_s)
@@ -98,8 +102,11 @@ def _arguments(model: str, port: int, settings: ServerSettings) -> list[str]:
 
 
 @contextmanager
-def _process(command: list[str], log: int) -> Iterator[subprocess.Popen[bytes]]:
-    """Runs `command` in a session of its own, which no Ctrl-C reaches, and ends all of it.
+def own_session(
+    command: list[str], output: int, environment: dict[str, str]
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Runs `command` in a session of its own, which no Ctrl-C reaches, and ends all of it. It writes
+    to the file descriptor `output`.
 
     A guard ends it rather than PR_SET_PDEATHSIG, which no descendant inherits: vLLM's engines
     outlive their API server where that is killed, and keep the GPUs' memory.
@@ -108,9 +115,9 @@ def _process(command: list[str], log: int) -> Iterator[subprocess.Popen[bytes]]:
     server = subprocess.Popen(  # noqa: S603
         command,
         stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=log,
-        env=_environment(command[0]),
+        stdout=output,
+        stderr=output,
+        env=environment,
         start_new_session=True,
     )
     guard = subprocess.Popen(  # noqa: S603

@@ -14,6 +14,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodF
 from longwriter.records import Judgement
 from longwriter.report.figures_eval import draw_eval
 from longwriter.report.figures_pairs import pair_figures
+from longwriter.report.figures_training import CAPTION, loss_by_position
 from longwriter.report.style import (
     COLOURS,
     LOST,
@@ -73,6 +74,10 @@ def draw(
             drawn.append(save(figure, folder / "data.svg", caption))
         for panel in pair_figures(metrics):
             drawn.append(save(panel.figure, folder / f"{panel.name}.svg", panel.caption))
+        position = metrics.get("sft_position")
+        if position and position["bins"]:
+            figure = loss_by_position(position)
+            drawn.append(save(figure, folder / "loss_by_position.svg", CAPTION))
     return drawn
 
 

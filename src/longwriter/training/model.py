@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from longwriter.chat.servers import locate
+from longwriter.chat.settings import ServerKind
 from longwriter.errors import SettingsError, TrainingError
 from longwriter.training.settings import StudentSettings
 
@@ -28,9 +29,12 @@ def quiet_unless_terminal() -> None:
 
 
 def load(
-    checkpoint: Path, student: StudentSettings
+    checkpoint: Path, student: StudentSettings, **more: Any
 ) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
     """Model (weights in student.dtype) and tokenizer of a checkpoint folder.
+
+    Args:
+        more: for the model's `from_pretrained`, e.g. `attn_implementation`.
 
     Raises:
         TrainingError: the folder is no checkpoint, or has no chat template.
@@ -42,7 +46,7 @@ def load(
     try:
         tokenizer = AutoTokenizer.from_pretrained(checkpoint, **source)
         model = AutoModelForCausalLM.from_pretrained(
-            checkpoint, dtype=student.dtype.value, **source
+            checkpoint, dtype=student.dtype.value, **source, **more
         )
     except (OSError, ValueError) as error:
         raise TrainingError(f"{checkpoint}: cannot be read as a checkpoint: {error}") from None
@@ -64,8 +68,8 @@ def materialise(student: StudentSettings, path: Path) -> int:
         Number of parameters.
 
     Raises:
-        SettingsError: student.checkpoint names nothing that can be loaded, or the chat template's
-            file is not there.
+        SettingsError: student.checkpoint names nothing that can be loaded, the chat template's file
+            is not there, or eos_token or rope_scaling does not go with the checkpoint.
     """
     quiet_unless_terminal()
     import torch
@@ -85,6 +89,10 @@ def materialise(student: StudentSettings, path: Path) -> int:
         raise SettingsError(f"student.checkpoint: {student.checkpoint}: {error}") from None
     if student.chat_template_path:
         tokenizer.chat_template = locate(student.chat_template_path).read_text(encoding="utf-8")
+    if student.eos_token:
+        _end_turns_with(student.eos_token, tokenizer, model)
+    if student.rope_scaling:
+        _stretch(model.config, student)
     if student.checkpoint.endswith(".gguf"):
         del model.config.quantization_config  # the weights are plain numbers now
         plain = type(model)(model.config)  # save_pretrained refuses a model read from GGUF
@@ -93,3 +101,44 @@ def materialise(student: StudentSettings, path: Path) -> int:
         model = plain.to(dtype)
     save(model, tokenizer, path)
     return int(model.num_parameters())
+
+
+def _end_turns_with(token: str, tokenizer: Any, model: Any) -> None:
+    """Makes `token` the tokenizer's end-of-text, and the first of those at which generation stops.
+
+    Raises:
+        SettingsError: the tokenizer does not know it.
+    """
+    if token not in tokenizer.get_vocab():
+        raise SettingsError(f"student.eos_token: {token} is no token of the checkpoint")
+    tokenizer.eos_token = token
+    stops = model.generation_config.eos_token_id
+    others = stops if isinstance(stops, list) else [stops] if stops is not None else []
+    last = tokenizer.eos_token_id
+    stops = [last, *(stop for stop in others if stop != last)]
+    model.config.eos_token_id = model.generation_config.eos_token_id = stops
+
+
+def _stretch(config: Any, student: StudentSettings) -> None:
+    """Writes student.rope_scaling into the configuration, and the context that it gives.
+
+    Raises:
+        SettingsError: llama.cpp would not see it; the model has no rotary positions.
+    """
+    scaling = student.rope_scaling
+    assert scaling is not None
+    if student.server is ServerKind.llama_cpp:
+        raise SettingsError(
+            "student.rope_scaling: the GGUF that llama_cpp serves has the checkpoint's own; serve "
+            "elsewhere and set student.server=endpoint or vllm"
+        )
+    if not getattr(config, "rope_parameters", None):
+        raise SettingsError(f"student.rope_scaling: {config.model_type} has no rotary positions")
+    context = config.max_position_embeddings
+    config.rope_parameters = {
+        **config.rope_parameters,
+        "rope_type": scaling.rope_type.value,
+        "factor": scaling.factor,
+        "original_max_position_embeddings": context,
+    }
+    config.max_position_embeddings = int(context * scaling.factor)

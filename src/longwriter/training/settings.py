@@ -15,6 +15,23 @@ class Dtype(Enum):
     bfloat16 = "bfloat16"
 
 
+class RopeType(Enum):
+    """How rotary positions are stretched."""
+
+    linear = "linear"
+    dynamic = "dynamic"
+    yarn = "yarn"
+
+
+@dataclass(kw_only=True)
+class RopeScaling:
+    """Of transformers' `rope_parameters`."""
+
+    rope_type: RopeType
+    factor: float = bounded(gt=1)
+    """The new context, in contexts of the checkpoint."""
+
+
 @dataclass(kw_only=True)
 class StudentSettings(ServerSettings):
     """The model to be tuned, and how its checkpoints are served."""
@@ -28,6 +45,10 @@ class StudentSettings(ServerSettings):
     trust_remote_code: bool
     """Run code that comes with the checkpoint."""
     dtype: Dtype
+    eos_token: str | None
+    """Token that ends an answer, where the tokenizer's own is another; null: the tokenizer's."""
+    rope_scaling: RopeScaling | None
+    """Stretches the model's context; null: as the checkpoint has it."""
 
 
 @dataclass(kw_only=True)
@@ -54,13 +75,67 @@ class TrainerSettings:
 
 
 @dataclass(kw_only=True)
+class LoraSettings:
+    """peft's LoraConfig."""
+
+    r: int = bounded(ge=1)
+    lora_alpha: int = bounded(ge=1)
+    lora_dropout: float = bounded(ge=0, lt=1)
+    target_modules: str
+
+
+class Method(Enum):
+    """Which weights are trained."""
+
+    full = "full"
+    lora = "lora"
+    qlora = "qlora"
+    """LoRA on a base in 4 bits (NF4, needs bitsandbytes)."""
+
+
+class Averaging(Enum):
+    """What the SFT loss is a mean over, in the batch of one optimiser step."""
+
+    token = "token"  # noqa: S105
+    """Over target tokens, as the paper has it."""
+    sequence = "sequence"
+    """Over rows, each the mean over its targets: LongAlign's weighting."""
+    released = "released"
+    """Over packs, each the mean over its targets times its number of rows / 30: what LongWriter's
+    released code computes."""
+
+
+class TooLong(Enum):
+    """What becomes of a row of more than max_length tokens. It is never cut."""
+
+    error = "error"
+    skip = "skip"
+    """Left out, and listed in data/sft/packs.jsonl with 0 epochs."""
+
+
+@dataclass(kw_only=True)
 class SftSettings(TrainerSettings):
     """Supervised fine-tuning."""
 
     data: str | None
     """Training rows; null: data/sft/train.jsonl."""
+    held_out: str | None
+    """Rows to measure the loss by position on; null: data/sft/heldout.jsonl."""
+    method: Method
+    lora: LoraSettings
+    """Read where `method` is lora or qlora."""
+    loss: Averaging
     packing: bool
     """Put several rows into one sequence of max_length tokens, attention kept inside a row."""
+    too_long: TooLong
+    attn_implementation: str | None
+    """transformers' name of a kernel that keeps rows apart by `cu_seq_lens`, e.g.
+    flash_attention_2 or kernels-community/flash-attn3; null: PyTorch's own, row by row."""
+    activation_offloading: bool
+    """Move activations to the host until the backward pass needs them (GPU)."""
+    torch_compile: bool
+    use_kernels: bool
+    """Replace layers by the hub's kernels, Liger's among them (needs `kernels` and a GPU)."""
 
 
 class Loss(Enum):
@@ -78,16 +153,6 @@ class Loss(Enum):
 
     def __repr__(self) -> str:  # a list of them, as MLflow shows it
         return self.value
-
-
-@dataclass(kw_only=True)
-class LoraSettings:
-    """peft's LoraConfig."""
-
-    r: int = bounded(ge=1)
-    lora_alpha: int = bounded(ge=1)
-    lora_dropout: float = bounded(ge=0, lt=1)
-    target_modules: str
 
 
 @dataclass(kw_only=True)

@@ -1,12 +1,18 @@
-"""Supervised fine-tuning with TRL: loss on the completion only, rows packed, nothing cut."""
+"""Supervised fine-tuning with TRL: loss on the answer only, rows packed, nothing cut."""
 
+import importlib.util
+import json
+import shutil
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from longwriter.errors import TrainingError
-from longwriter.records import TrainingRow
+from longwriter.errors import SettingsError, TrainingError
+from longwriter.records import PackedRow, TrainingRow
 from longwriter.settings import Settings, Workspace
 from longwriter.training.model import load, save
+from longwriter.training.packing import Packs, fill, pack
+from longwriter.training.settings import Method, SftSettings, StudentSettings
 from longwriter.training.trainer import (
     Trained,
     arguments,
@@ -16,73 +22,177 @@ from longwriter.training.trainer import (
 )
 
 
+class Tuned(NamedTuple):
+    """What SFT leaves besides the weights."""
+
+    trained: Trained
+    metrics: dict[str, Any]
+    """For metrics/sft.json."""
+    packs: list[PackedRow]
+    """For data/sft/packs.jsonl."""
+
+
 def train(
     base: Path, rows: list[TrainingRow], path: Path, settings: Settings, work: Workspace
-) -> tuple[Trained, dict[str, Any]]:
+) -> Tuned:
     """Tunes the checkpoint `base` on `rows` and writes the result to `path`.
 
-    Returns:
-        What the run reports, and counts for metrics/sft.json.
+    In the processes that runtime.accelerate asks for, else in this one.
 
     Raises:
+        SettingsError: a setting needs what is not installed, or what the model lacks.
         TrainingError: a row does not fit max_length or has no target; training failed.
     """
-    from datasets import Dataset
-    from trl import SFTConfig, SFTTrainer
+    if settings.runtime.accelerate:
+        from longwriter.training.launch import train_in_processes
 
-    folder = checkpoint_folder(work, "sft", settings.sft, settings, rows, base)
-    model, tokenizer = load(base, settings.student)
-    tokenized = [tokenize(row, tokenizer, settings.sft.max_length) for row in rows]
-    config = SFTConfig(
-        **arguments(settings.sft, folder, settings),
-        packing=settings.sft.packing,
-        completion_only_loss=True,
+        return train_in_processes(base, rows, path, settings, work)
+    return train_here(base, rows, path, settings, work)
+
+
+def train_here(
+    base: Path, rows: list[TrainingRow], path: Path, settings: Settings, work: Workspace
+) -> Tuned:
+    """As `train`, in this process, which may be one of several that accelerate started."""
+    sft = settings.sft
+    folder = checkpoint_folder(work, "sft", sft, settings, rows, base)
+    if not base.is_dir():
+        raise TrainingError(f"{base}: no such checkpoint; `dvc repro base` writes it")
+    check_context(base, sft)
+    config = _config(folder, settings)  # before the model: by it DeepSpeed splits what is loaded
+    model, tokenizer = load(base, settings.student, **loading(settings.student, sft))
+    packs = pack(rows, tokenizer, sft)
+    trainer = _trainer(config, model, tokenizer, packs, settings)
+    trained = run(without_prints(trainer), folder)
+    _save(trainer, tokenizer, base, path, settings.student)
+    return Tuned(trained, _metrics(rows, packs, trained, trainer, sft), packs.rows)
+
+
+def check_context(base: Path, sft: SftSettings) -> None:
+    """Checks that the model's context holds max_length tokens.
+
+    Raises:
+        SettingsError: it does not.
+    """
+    file = base / "config.json"
+    config = json.loads(file.read_bytes()) if file.exists() else {}
+    context = config.get("text_config", config).get("max_position_embeddings")
+    if context and sft.max_length > context:
+        raise SettingsError(
+            f"sft.max_length: {sft.max_length} tokens, and the context of {base} is {context}; "
+            f"lower it, or set student.rope_scaling={{rope_type: yarn, factor: "
+            f"{sft.max_length / context:.3g}}} and run the stage base again"
+        )
+
+
+def loading(student: StudentSettings, sft: SftSettings) -> dict[str, Any]:
+    """Arguments of `from_pretrained` that the settings ask for.
+
+    Raises:
+        SettingsError: bitsandbytes or kernels is not installed.
+    """
+    from longwriter.training import attention
+
+    attention.register()
+    found: dict[str, Any] = {"attn_implementation": sft.attn_implementation or attention.NAME}
+    if sft.use_kernels:
+        _need("kernels", "sft.use_kernels")
+        found["use_kernels"] = True
+    if sft.method is Method.qlora:
+        _need("bitsandbytes", "sft.method=qlora")
+        import torch
+        from transformers import BitsAndBytesConfig
+
+        found["quantization_config"] = BitsAndBytesConfig(  # type: ignore[no-untyped-call]
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=torch.bfloat16,
+            bnb_4bit_quant_storage=getattr(torch, student.dtype.value),  # so that FSDP can split it
+        )
+    return found
+
+
+def _need(package: str, setting: str) -> None:
+    if importlib.util.find_spec(package) is None:
+        extra = {"bitsandbytes": "qlora"}.get(package, package)
+        raise SettingsError(
+            f"{setting}: needs the package {package}, which is not installed: "
+            f"pip install -e '.[{extra}]'"
+        )
+
+
+def _config(folder: Path, settings: Settings) -> Any:
+    from trl import SFTConfig
+
+    sft = settings.sft
+    return SFTConfig(
+        **arguments(sft, folder, settings),
+        activation_offloading=sft.activation_offloading,
+        torch_compile=sft.torch_compile,
+        ddp_find_unused_parameters=False,
+        dataset_kwargs={"skip_prepare_dataset": True},  # it would cut, and packs would be lost
     )
-    trainer = SFTTrainer(
+
+
+def _trainer(config: Any, model: Any, tokenizer: Any, packs: Packs, settings: Settings) -> Any:
+    from peft import LoraConfig
+
+    from longwriter.training.packed import PackTrainer
+
+    sft = settings.sft
+    adapter = None
+    if sft.method is not Method.full:
+        adapter = LoraConfig(task_type="CAUSAL_LM", **asdict(sft.lora))
+    batch = config.world_size * sft.per_device_train_batch_size * sft.gradient_accumulation_steps
+    return PackTrainer(
+        averaging=sft.loss,
+        max_length=sft.max_length,
+        peak_tflops=settings.runtime.peak_tflops,
         model=model,
         args=config,
-        train_dataset=Dataset.from_list(tokenized),
+        train_dataset=fill(packs.dataset, batch, tokenizer.eos_token_id),
         processing_class=tokenizer,
+        peft_config=adapter,
     )
-    trained = run(without_prints(trainer), folder)
-    save(trainer.model, tokenizer, path)
 
-    tokens = sum(len(row["input_ids"]) for row in tokenized)
-    targets = sum(sum(row["completion_mask"]) for row in tokenized)
-    return trained, {
+
+def _save(trainer: Any, tokenizer: Any, base: Path, path: Path, student: StudentSettings) -> None:
+    """Writes the tuned model, an adapter merged into `base`, gathered from all processes."""
+    from accelerate.utils import is_peft_model
+    from peft import PeftModel
+
+    adapted = is_peft_model(trainer.model)
+    target = path / "adapter" if adapted else path
+    trainer.save_model(str(target))
+    if not trainer.is_world_process_zero():
+        return
+    if adapted:  # into the base at full precision, whatever precision it was trained at
+        model, _ = load(base, student)
+        merged = PeftModel.from_pretrained(model, target).merge_and_unload()
+        shutil.rmtree(target)
+        save(merged, tokenizer, path)
+    else:
+        (path / "training_args.bin").unlink()  # a pickle that holds this machine's paths
+
+
+def _metrics(
+    rows: list[TrainingRow], packs: Packs, trained: Trained, trainer: Any, sft: SftSettings
+) -> dict[str, Any]:
+    epochs = sft.num_train_epochs
+    return {
         "rows": len(rows),
-        "sequences": len(trainer.train_dataset),
-        "tokens": tokens,
-        "target_tokens": targets,
-        "longest_row_tokens": max(len(row["input_ids"]) for row in tokenized),
+        "skipped_rows": packs.skipped,
+        "truncated_rows": 0,  # `pack` asserts it
+        "sequences": len(packs.dataset),
+        "packing_efficiency": round(packs.tokens / (len(packs.dataset) * sft.max_length), 4),
+        "tokens": packs.tokens,
+        "target_tokens": packs.targets,
+        "longest_row_tokens": packs.longest,
         "steps": trainer.state.global_step,
         "train_loss": round(trained.train_loss, 4),
         "seconds": round(trained.seconds, 1),
-        "tokens_per_s": trained.rate(tokens * settings.sft.num_train_epochs),
+        "tokens_per_s": trained.rate(packs.tokens * epochs),
+        "target_tokens_per_s": trained.rate(packs.targets * epochs),
         "peak_memory_mb": round(trained.peak_memory_mb),
-    }
-
-
-def tokenize(row: TrainingRow, tokenizer: Any, max_length: int) -> dict[str, list[int]]:
-    """`input_ids` of the whole chat and `completion_mask`, 1 on the tokens of the last answer.
-
-    Raises:
-        TrainingError: the row is longer than max_length, or its end-of-turn is no target.
-    """
-    messages = [message.model_dump() for message in row.messages]
-    chat = {"tokenize": True, "return_dict": False}
-    ids = tokenizer.apply_chat_template(messages, **chat)
-    prompt = tokenizer.apply_chat_template(messages[:-1], add_generation_prompt=True, **chat)
-    if ids[: len(prompt)] != prompt:
-        raise TrainingError(f"row {row.id}: the chat template renders the prompt alone differently")
-    if len(ids) > max_length:
-        raise TrainingError(
-            f"row {row.id}: {len(ids)} tokens, and sft.max_length is {max_length}; raise it in "
-            "conf/sft/, or ask for shorter texts: a row is never cut"
-        )
-    if tokenizer.eos_token_id not in ids[len(prompt) :]:
-        raise TrainingError(f"row {row.id}: the chat template ends no turn with the end-of-text")
-    return {
-        "input_ids": ids,
-        "completion_mask": [0] * len(prompt) + [1] * (len(ids) - len(prompt)),
     }

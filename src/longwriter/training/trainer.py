@@ -13,8 +13,19 @@ from typing import Any
 from longwriter.chat.servers import cores, digest
 from longwriter.errors import TrainingError
 from longwriter.records import Record
-from longwriter.settings import Settings, Workspace
+from longwriter.settings import RuntimeSettings, Settings, Workspace
 from longwriter.training.settings import TrainerSettings
+
+INPUTS = ("data", "held_out", "pairs")
+"""Settings that only name files."""
+SPEEDS = (
+    "tokens_per_s",
+    "target_tokens_per_s",
+    "packing_efficiency",
+    "peak_memory_mb",
+    "mfu",
+)
+"""Of a log entry, what no two runs have alike: it goes to MLflow and not into the loss curve."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +59,20 @@ def bf16_here() -> bool:
     return bool(torch.cpu._is_avx512_bf16_supported())
 
 
+def set_threads(runtime: RuntimeSettings) -> None:
+    """Makes torch use runtime.threads, shared among the processes that train on this machine."""
+    import torch
+
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    torch.set_num_threads(max(1, (runtime.threads or cores()) // processes))
+
+
 def arguments(settings: TrainerSettings, folder: Path, all_settings: Settings) -> dict[str, Any]:
     """Arguments for SFTConfig or DPOConfig: the settings as they are, and what a stage fixes."""
     import torch
 
     runtime = all_settings.runtime
-    torch.set_num_threads(runtime.threads or cores())
+    set_threads(runtime)
     return {field.name: getattr(settings, field.name) for field in fields(TrainerSettings)} | {
         "output_dir": str(folder),
         "seed": runtime.seed,
@@ -75,8 +94,9 @@ def checkpoint_folder(
 ) -> Path:
     """Folder for the checkpoints of this very run: its name is a hash of settings, rows and model."""
     shape = {
-        "settings": {k: str(v) for k, v in asdict(settings).items() if k not in ("data", "pairs")},
+        "settings": {k: str(v) for k, v in asdict(settings).items() if k not in INPUTS},
         "seed": all_settings.runtime.seed,
+        "processes": _text(all_settings.runtime.accelerate, work),
         "dtype": all_settings.student.dtype.value,
         "rows": [row.model_dump() if isinstance(row, Record) else row for row in rows],
         "model": [digest(shard) for shard in sorted(model.glob("*.safetensors"))],
@@ -85,25 +105,26 @@ def checkpoint_folder(
     return work.cache / "checkpoints" / f"{stage}-{key}"
 
 
+def _text(given: str | None, work: Workspace) -> str | None:
+    return given and (work.root / given).read_text(encoding="utf-8")
+
+
 def run(trainer: Any, folder: Path) -> Trained:
     """Trains, going on from the last whole checkpoint in `folder` if there is one.
 
     Raises:
-        TrainingError: out of memory, or the loss is not a number.
+        TrainingError: out of memory, the loss is not a number, or the checkpoint is damaged.
     """
-    import torch
-
-    start = _last_whole_checkpoint(folder)
-    if start:
+    with trainer.accelerator.main_process_first():
+        start = _last_whole_checkpoint(folder)
+    if start and trainer.is_world_process_zero():
         print(f"going on from {start}", flush=True)
-    try:
-        result = trainer.train(resume_from_checkpoint=start and str(start))
-    except torch.OutOfMemoryError as error:
-        raise TrainingError(
-            f"out of GPU memory: {error}. Lower max_length or per_device_train_batch_size, or set "
-            "activation_checkpointing=true; checkpoints are kept"
-        ) from None
-    curve = [entry for entry in trainer.state.log_history if "loss" in entry]
+    result = _train(trainer, start)
+    curve = [
+        {key: value for key, value in entry.items() if key not in SPEEDS}
+        for entry in trainer.state.log_history
+        if "loss" in entry
+    ]
     losses = [entry["loss"] for entry in curve]
     if not all(loss == loss for loss in losses):
         raise TrainingError("the loss became NaN; lower learning_rate or max_grad_norm")
@@ -114,8 +135,46 @@ def run(trainer: Any, folder: Path) -> Trained:
         share=1 - first / trainer.state.global_step,
         train_loss=sum(losses) / len(losses),
         checkpoints=folder,
-        peak_memory_mb=_peak_memory_mb(),
+        peak_memory_mb=peak_memory_mb(),
     )
+
+
+def _train(trainer: Any, start: Path | None) -> Any:
+    from transformers import TrainerCallback
+
+    class Begun(TrainerCallback):
+        """Knows whether the checkpoint has been read."""
+
+        yes = False
+
+        def on_train_begin(self, *_: Any, **__: Any) -> None:
+            self.yes = True
+
+    begun = Begun()
+    trainer.add_callback(begun)
+    try:
+        return trainer.train(resume_from_checkpoint=start and str(start))
+    except Exception as error:
+        if _is_out_of_memory(error):
+            raise TrainingError(
+                f"out of memory: {error}. Lower max_length or per_device_train_batch_size, set "
+                "activation_checkpointing=true, or train with sft.method=qlora or on more devices "
+                "(runtime); checkpoints are kept"
+            ) from None
+        if start and not begun.yes:
+            raise TrainingError(
+                f"{start}: cannot be read as a checkpoint ({error}). Remove it (rm -r {start}); the "
+                "next run goes on from the one before it"
+            ) from None
+        raise
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """On a GPU, or of the host: PyTorch raises a bare RuntimeError there."""
+    import torch
+
+    host = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    return host or isinstance(error, torch.OutOfMemoryError | MemoryError)
 
 
 def _last_whole_checkpoint(folder: Path) -> Path | None:
@@ -133,7 +192,8 @@ def _last_whole_checkpoint(folder: Path) -> Path | None:
     return max(whole, key=lambda path: int(path.name.split("-")[1]), default=None)
 
 
-def _peak_memory_mb() -> float:
+def peak_memory_mb() -> float:
+    """Most memory held so far, in MiB: on this process's GPU, else of the process."""
     import torch
 
     if torch.cuda.is_available():
