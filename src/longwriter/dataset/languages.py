@@ -63,9 +63,8 @@ def units(text: str) -> dict[str, int]:
     """Words of each script in the text; a Chinese or Japanese character is one."""
     simple = not _OTHER.search(text)
     return {
-        name: len(pattern.findall(text))
+        name: 0 if simple and name not in ("Chinese", "Latin") else len(pattern.findall(text))
         for name, pattern in _UNITS.items()
-        if not simple or name in ("Chinese", "Latin")
     }
 
 
@@ -94,8 +93,8 @@ def wrong_language(row: Row, settings: FilterSettings) -> str | None:
         return None
     found = units(row.response)
     total = sum(found.values())
-    if found["Chinese"] and found.get("Japanese", 0) > 0.3 * (found["Chinese"] + found["Japanese"]):
-        found["Japanese"] += found.pop("Chinese")  # kanji among kana
+    if found["Chinese"] and found["Japanese"] > 0.3 * (found["Chinese"] + found["Japanese"]):
+        found["Japanese"] += found["Chinese"]  # kanji among kana
         found["Chinese"] = 0
     main = max(found, key=lambda name: found[name])
     if total and main != expected and found[expected] < 0.5 * total:
