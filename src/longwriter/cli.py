@@ -35,7 +35,20 @@ def main() -> None:
     write.add_argument(
         "--output", type=Path, metavar="FILE.md", help="new file; default: named after the prompt"
     )
+    explain = commands.add_parser(
+        "explain",
+        help="one training row's whole life",
+        description="Shows the instruction, the plan and its steps, what every rule says, and whether "
+        "and in which pack the row was trained on, by the files of the last `dvc repro`.",
+    )
+    explain.add_argument("id", help="of an instruction, a draft or a rejected row")
+    explain.add_argument(
+        "--root", type=Path, default=Path(), help="the checkout; default: the folder you are in"
+    )
     arguments = parser.parse_args()
+    if arguments.command == "explain":
+        _explain(arguments.root.absolute(), arguments.id)
+        return
     if bool(arguments.base_url) != bool(arguments.model):
         write.error("--base-url and --model go together")
     if arguments.api_key_env and not arguments.model:
@@ -48,6 +61,13 @@ def main() -> None:
     gc.freeze()
     gc.enable()
     guarded(lambda: write_one(arguments))
+
+
+def _explain(root: Path, name: str) -> None:
+    from longwriter.dataset.explain import explain
+    from longwriter.settings import guarded
+
+    guarded(lambda: print(explain(root, name)))
 
 
 def _import_fast() -> None:
