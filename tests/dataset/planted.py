@@ -63,7 +63,7 @@ ROWS = [
     bad("too_long", " ".join(f"{line[:-1]} {number}." for line in EN for number in "abcdefghijk")),
     bad("too_long", (STORY + " ") * 6),
     bad("too_long", FABLE * 4),
-    bad("too_long", STORY + " " + FABLE * 3),
+    bad("too_long", "\n\n".join(ZH * 4)),
     bad("too_long", "\n\n".join([STORY] * 5)),
     bad("length_missed", STORY, "Write a 1000-word story about the sea."),
     bad("length_missed", STORY, "Tell me of a village, about 30 words."),

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from planted import EN, FABLE, STORY, ZH
+from planted import EN, FABLE, STORY
 from training.checkpoints import default_settings
 
 from longwriter.dataset.explain import explain
@@ -159,7 +159,7 @@ def test_parquet_in_and_a_hugging_face_folder_out(
 
 
 def test_many_rows_in_processes_of_their_own_are_judged_alike(tmp_path: Path) -> None:
-    rows = [draft(f"r{n:04}", f"About {n} {variation(n)[:30]}", " ".join(variation(n * 50 + k) for k in range(9))) for n in range(300)]  # fmt: skip
+    rows = [draft(f"r{n:04}", f"About {n} {variation(n)[:30]}", " ".join(variation(n * 50 + k) for k in range(9))) for n in range(350)]  # fmt: skip
     kept = []
     for threads in (1, 2):
         loaded = settings(write(tmp_path / "drafts.jsonl", rows))
@@ -195,10 +195,9 @@ def test_explain_shows_every_verdict(tmp_path: Path) -> None:
         [{"id": "e", "pack": 3, "position": 7, "tokens": 90, "epochs": 2.0}],
     )
     shown = explain(tmp_path, "bad")
-    assert "  step 1: All (42 of 90 words)" in shown
+    assert "  step 1: All (45 of 90 words)" in shown
     assert "  REJECT refusal: says \"I'm sorry, but I can't assist\"" in shown
-    assert "  REJECT length_missed: 42 words for 500: S_l 0" in shown
+    assert "  REJECT length_missed: 45 words for 500: S_l 0" in shown
     assert "  ok     residue" in shown
     assert "rejected by refusal: " in shown
     assert "trained in pack 3, tokens 7 to 96, 2 epochs" in explain(tmp_path, "e")
-    assert len(ZH) == 6
