@@ -1,34 +1,22 @@
-"""Keep or reject drafts by rule (stage `filter`)."""
+"""Keep or reject rows by rule, mix general chat in, describe the result (stage `filter`)."""
 
-from longwriter.dataset.filter import card, describe, filter_drafts
-from longwriter.errors import DataError
-from longwriter.records import Draft, read_jsonl, replacing, write_json, write_jsonl, write_text
+from longwriter.agentwrite.prompts import fingerprint
+from longwriter.dataset.run import filter_rows
 from longwriter.settings import Settings, Workspace, run_stage
 from longwriter.tracking import log_metrics, stage_run
 
 
 def filter_stage(settings: Settings, work: Workspace) -> None:
-    path = work.input(settings.filter.drafts, "data/agentwrite/drafts.jsonl")
-    train = work.output("data/sft/train.jsonl")
-    rejected, sheet = train.with_name("rejected.jsonl"), train.with_name("card.md")
-    outputs = train, rejected, sheet, work.output("metrics/filter.json")
     with stage_run("filter", settings, work, ["filter"]):
-        filtered = filter_drafts(read_jsonl(path, Draft), settings.filter)
-        metrics = describe(filtered)
-        if not filtered.kept:
-            raise DataError(
-                f"{path}: no draft passes the rules: {metrics['rejected']}; see conf/filter"
-            )
-        with replacing(*outputs) as (good, bad, text, numbers):
-            write_jsonl(good, filtered.kept)
-            write_jsonl(bad, filtered.rejected)
-            write_text(text, card(filtered, settings.filter, settings.teacher.model or ""))
-            write_json(numbers, metrics)
+        metrics = filter_rows(settings, work, fingerprint())
         log_metrics(metrics)
+    train = work.output("data/sft/train.jsonl")
+    print(f"{metrics['kept']} of {metrics['drafts']} drafts kept, {metrics['words']} words")
     print(
-        f"{metrics['kept']} of {metrics['drafts']} drafts kept, {metrics['words']} words: {train}"
+        f"{metrics['rows']} rows with {metrics['general']['mixed_in']} of general chat, "
+        f"{metrics['held_out']} held out: {train}"
     )
-    print(f"rejected by rule {metrics['rejected']}: {rejected}")
+    print(f"rejected by rule {metrics['rejected']}: {train.with_name('rejected.jsonl')}")
 
 
 if __name__ == "__main__":

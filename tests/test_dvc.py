@@ -59,7 +59,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 def kept(folder: Path) -> list[str]:
     """Ids in the training set below `folder`."""
-    return [row["id"] for row in read_rows(folder / "data/sft/train.jsonl")]
+    return sorted(row["id"] for row in read_rows(folder / "data/sft/train.jsonl"))
 
 
 def rejected(folder: Path) -> dict[str, str]:
@@ -189,11 +189,12 @@ def changed_stages(root: Path) -> set[str]:
 @pytest.mark.parametrize(
     ("option", "key", "value", "stages"),
     [
-        ("teacher/smollm2", "temperature", "0.7", {"agentwrite"}),
-        ("teacher/smollm2", "model", "other.gguf", {"agentwrite", "filter"}),  # in the data card
+        ("teacher/smollm2", "temperature", "0.7", {"agentwrite", "general"}),
+        ("teacher/smollm2", "model", "other.gguf", {"agentwrite", "general", "filter"}),
         ("student/smollm2", "checkpoint", "other", {"base", "pairs", *PREDICT}),
         ("student/smollm2", "temperature", "0.7", {"pairs", *PREDICT}),
         ("agentwrite/default", "limit", "3", {"agentwrite"}),
+        ("general/default", "limit", "3", {"general"}),
         ("filter/default", "min_words", "3", {"filter"}),
         ("sft/default", "learning_rate", "1.0e-6", {"sft"}),
         ("pairs/default", "samples", "3", {"pairs"}),
@@ -204,12 +205,17 @@ def changed_stages(root: Path) -> set[str]:
         ("calibrate/default", "probes", "3", {"calibrate"}),
         ("judge/smollm2", "repeats", "3", JUDGED),
         ("bench/own", "length_bins", "[0, 1]", EVAL),
-        ("runtime/default", "seed", "1", {"agentwrite", "sft", "pairs", "dpo", *PREDICT, *JUDGED}),
+        (
+            "runtime/default",
+            "seed",
+            "1",
+            {"agentwrite", "general", "filter", "sft", "pairs", "dpo", *PREDICT, *JUDGED},
+        ),
         ("runtime/default", "threads", "1", set()),
-        ("judge/smollm2", "model", "other.gguf", {"pairs", *JUDGED}),
-        ("judge/smollm2", "temperature", "1", {"pairs", *JUDGED}),
-        ("judge/smollm2", "max_tokens", "7", {"pairs", *JUDGED}),
-        ("judge/smollm2", "structured", "text", {"pairs", *JUDGED}),
+        ("judge/smollm2", "model", "other.gguf", {"filter", "pairs", *JUDGED}),
+        ("judge/smollm2", "temperature", "1", {"filter", "pairs", *JUDGED}),
+        ("judge/smollm2", "max_tokens", "7", {"filter", "pairs", *JUDGED}),
+        ("judge/smollm2", "structured", "text", {"filter", "pairs", *JUDGED}),
     ],
 )
 def test_a_value_reaches_the_stages_that_use_it_and_no_other(
@@ -299,7 +305,8 @@ def test_stage_by_hand_writes_below_its_run_folder(root: Path, tmp_path: Path) -
     before = files_of(root, "data", "models", "metrics", "params.yaml", "dvc.lock")
     command = [f"filter.drafts={drafts}", "filter.min_words=1", f"hydra.run.dir={out}"]
     succeed(root, "python", "stages/filter.py", *command)
-    assert read_rows(out / "data/sft/train.jsonl") == [
+    rows = read_rows(out / "data/sft/train.jsonl")
+    assert sorted(rows, key=lambda row: row["id"]) == [
         {
             "messages": [
                 {"role": "user", "content": f"Write {name}."},
@@ -309,6 +316,9 @@ def test_stage_by_hand_writes_below_its_run_folder(root: Path, tmp_path: Path) -
             "source": "agentwrite",
             "length": None,
             "response_length": len(response.split()),
+            "language": "en",
+            "type": "",
+            "tokens": None,
         }
         for name, response in (("good", GOOD), ("short", SHORT))
     ]
@@ -372,24 +382,30 @@ def test_one_model_under_several_names_is_refused(root: Path, tmp_path: Path) ->
     assert "error: student.model: m would answer for every checkpoint" in done.stderr
 
 
-def test_malformed_drafts_end_with_one_line_and_change_nothing(root: Path, tmp_path: Path) -> None:
+def test_malformed_drafts_are_rejected_and_named(root: Path, tmp_path: Path) -> None:
+    drafts, out = write_rows(tmp_path / "drafts.jsonl", DRAFTS[:1]), tmp_path / "out"
+    with drafts.open("ab") as file:
+        file.write(b'\n{"prompt": "Caf\xe9", "response": "x"}\n{"id": "cut"')
+    succeed(root, "python", "stages/filter.py", f"filter.drafts={drafts}", f"hydra.run.dir={out}")
+    assert kept(out) == ["good"]
+    details = [row["detail"] for row in read_rows(out / "data/sft/rejected.jsonl")]
+    assert details == [
+        f"{drafts}:3: not UTF-8 (byte 16 of the line)",
+        f"{drafts}:4: not JSON: Expecting ',' delimiter at column 13",
+    ]
+
+
+def test_malformed_drafts_stop_the_stage_where_that_rule_is_off(root: Path, tmp_path: Path) -> None:
     drafts, out = write_rows(tmp_path / "drafts.jsonl", DRAFTS), tmp_path / "out"
     command = ["python", "stages/filter.py", f"filter.drafts={drafts}", f"hydra.run.dir={out}"]
     succeed(root, *command)
     before = files_of(out, "data", "metrics")
-    good = json.dumps(DRAFTS[0])
-    empty = json.dumps(DRAFTS[0] | {"response": " "})
-    for text, what in [
-        (f'{good}\n{{"id": "cut"', ":2: not JSON"),
-        (f"{good}\n\n{empty}\n", ":3: response: "),
-    ]:
-        drafts.write_text(text)
-        done = run(root, *command)
-        assert done.returncode == 1
-        [line] = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-        assert line.startswith(f"error: {drafts}{what}")
-        assert "Traceback" not in done.stderr
-        assert files_of(out, "data", "metrics") == before
+    write_rows(drafts, [DRAFTS[0], DRAFTS[0] | {"response": " "}])
+    done = run(root, *command, "filter.rules=[too_short]")
+    assert done.returncode == 1
+    [line] = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert line == f"error: {drafts}:2: message 2: the assistant's content is empty or no text"
+    assert files_of(out, "data", "metrics") == before
 
 
 def test_a_full_disk_ends_with_one_line_and_changes_nothing(

@@ -14,7 +14,7 @@ def main() -> None:
     """Runs the subcommand that the command line names."""
     parser = argparse.ArgumentParser(prog="longwriter")
     commands = parser.add_subparsers(dest="command", required=True)
-    for add in (_add_write, _add_score, _add_fetch):
+    for add in (_add_write, _add_score, _add_fetch, _add_explain):
         add(commands)
     arguments = parser.parse_args()
     arguments.check(arguments)
@@ -125,6 +125,26 @@ def _add_fetch(commands: Any) -> None:
         return fetch_benchmark
 
     fetch.set_defaults(check=lambda given: None, load=load)
+
+
+def _add_explain(commands: Any) -> None:
+    explain = commands.add_parser(
+        "explain",
+        help="one training row's whole life",
+        description="Shows the instruction, the plan and its steps, what every rule says, and whether "
+        "and in which pack the row was trained on, by the files of the last `dvc repro`.",
+    )
+    explain.add_argument("id", help="of an instruction, a draft or a rejected row")
+    explain.add_argument(
+        "--root", type=Path, default=Path(), help="the checkout; default: the folder you are in"
+    )
+
+    def load() -> Work:
+        from longwriter.dataset.explain import explain as explain_row
+
+        return lambda given: print(explain_row(given.root.absolute(), given.id))
+
+    explain.set_defaults(check=lambda given: None, load=load)
 
 
 def _import_fast() -> None:

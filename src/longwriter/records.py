@@ -92,6 +92,10 @@ class TrainingRow(Record):
     source: str = ""
     length: int | None = None
     response_length: int | None = None
+    language: str = ""
+    type: str = ""
+    tokens: int | None = None
+    """Of the whole chat by the student's tokenizer, where the filter counted them."""
 
     @model_validator(mode="after")
     def _ends_with_the_target(self) -> Self:
@@ -221,7 +225,32 @@ def read_jsonl(path: Path, kind: type[R]) -> list[R]:
     return rows
 
 
+def stream_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Numbers and bytes of the lines of `path` that are not blank, one after the other: memory does
+    not grow with the file.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                if line.strip():
+                    yield number, line.rstrip(b"\r\n")
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+
+
 def _parse(line: bytes, kind: type[R], where: str) -> R:
+    return checked(parse_line(line, where), kind, where)
+
+
+def parse_line(line: bytes, where: str) -> Any:
+    """The JSON value of a line.
+
+    Raises:
+        DataError: it is not UTF-8, not JSON or nested too deeply; the message names `where`.
+    """
     try:
         value = json.loads(line)
         if b"\\ud" in line.lower():  # an escape that UTF-8 may not be able to hold
@@ -236,7 +265,7 @@ def _parse(line: bytes, kind: type[R], where: str) -> R:
         raise DataError(f"{where}: not JSON: {error.msg} at column {error.colno}") from None
     except ValueError as error:  # a number of thousands of digits
         raise DataError(f"{where}: not JSON: {error}") from None
-    return checked(value, kind, where)
+    return value
 
 
 def checked(row: Any, kind: type[R], where: str) -> R:

@@ -22,7 +22,7 @@ from yaml import YAMLError
 from longwriter.agentwrite.settings import AgentWriteSettings
 from longwriter.bounds import bounded, violations
 from longwriter.chat.settings import ServerSettings
-from longwriter.dataset.settings import FilterSettings
+from longwriter.dataset.settings import FilterSettings, ShortSettings
 from longwriter.errors import LongwriterError, SettingsError
 from longwriter.evaluation.settings import (
     BenchSettings,
@@ -68,6 +68,7 @@ class Settings:
     second_judge: JudgeSettings | None
     """Grades every text that `judge` grades; null: there is none."""
     agentwrite: AgentWriteSettings
+    general: ShortSettings
     filter: FilterSettings
     sft: SftSettings
     pairs: PairsSettings
@@ -212,6 +213,15 @@ def _load(path: Path, mend: str = "`dvc repro params` writes it") -> DictConfig:
         raise SettingsError(f"{path}: not YAML: {error}; {mend}") from None
     assert isinstance(config, DictConfig)
     return config
+
+
+def read_params(root: Path) -> Settings:
+    """The settings in params.yaml, which the last `dvc repro` ran with.
+
+    Raises:
+        SettingsError: it is not there or does not validate.
+    """
+    return validate(_load(root / "params.yaml"))
 
 
 def run_stage(stage: Stage) -> None:

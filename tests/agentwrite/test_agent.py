@@ -559,6 +559,7 @@ def test_describe(chat_server: Any, open_client: Any) -> None:
     assert low <= 91.6667 <= high
     assert described == {
         "instructions": 4,
+        "planned": 3,
         "drafts": 3,
         "failures": 1,
         "failures_by_error": {"BadCompletion": 1},

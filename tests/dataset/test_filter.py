@@ -1,153 +1,203 @@
+"""The stage `filter` as a whole, on files."""
+
+import json
 import random
+from pathlib import Path
 from typing import Any
 
-from longwriter.dataset.filter import card, describe, filter_drafts
-from longwriter.dataset.settings import FilterSettings
-from longwriter.records import Draft, Step, Usage
-from longwriter.text import count_words
+import pytest
+from planted import EN, FABLE, STORY
+from training.checkpoints import default_settings
 
-SETTINGS = FilterSettings(
-    drafts=None, min_words=10, min_length_score=70.0, max_repetition=0.1, max_copied=0.25
-)
-
-
-def words(number: int, name: str) -> str:
-    """So many different words, none of which another name's words share."""
-    return " ".join(name + chr(97 + i // 26) + chr(97 + i % 26) for i in range(number))
+from longwriter.dataset.explain import explain
+from longwriter.dataset.run import filter_rows
+from longwriter.settings import Settings, Workspace
 
 
-def draft(name: str, response: str, **fields: Any) -> Draft:
-    defaults = {
-        "prompt": f"Write {name}.",
-        "plan": [Step(main_point="all", word_count=9)],
-        "paragraphs": [response],
-        "response_length": count_words(response),
-        "usage": Usage(calls=2),
-    }
-    return Draft(**defaults | {"id": name, "response": response} | fields)
+def draft(name: str, prompt: str, response: str, **fields: Any) -> dict[str, Any]:
+    return {"id": name, "prompt": prompt, "response": response, "source": "own"} | fields
 
+
+def variation(number: int) -> str:
+    """A text of its own words: no two are near duplicates."""
+    drawn = random.Random(number)
+    return " ".join(
+        f"The {drawn.randbytes(3).hex()}n {drawn.randbytes(3).hex()}z met the old "
+        f"{drawn.randbytes(3).hex()}k near the river."
+        for _ in range(12)
+    )
+
+
+CHANGED = STORY.replace("orchards", "gardens")
+"""One word of 96: 3 of 98 sequences differ, a similarity of 95 / 101."""
 
 DRAFTS = [
-    draft("short", "Too short."),
-    draft("good", words(20, "g"), length=20, source="own"),
-    draft("c", "Same  text\n" + words(12, "s")),
-    draft("missed", words(20, "m"), length=99),
-    draft("b", "same TEXT " + words(12, "s")),
-    draft("refusal", "I'm sorry, but I cannot fulfill " + words(20, "r")),
-    draft("loop", words(20, "l") + " " + words(20, "l")),
-    draft("copied", "\n".join(["Come to the sea."] * 3 + [words(60, "k")])),
-    draft("诗", "春眠不觉晓，处处闻啼鸟。夜来风雨声。"),
-    draft("a", "Same text. " + words(12, "s")),  # the full stop makes it another text
-]
+    *(draft(f"n{number:02}", f"Tell me about {number * 'x'}th things.", variation(number)) for number in range(1, 13)),
+    draft("a", "Write a short story about a village by the sea.", STORY),
+    draft("b", "Describe an island, please, and its people.", STORY.upper()),
+    draft("c", "What do fishermen do all day? Tell a tale.", CHANGED),
+    draft("d", "write a short story about a village by the sea!", variation(99)),
+    draft("e", "请写一篇关于海边村庄的短文。", FABLE),
+    draft("f", "Say more.", "Too short."),
+]  # fmt: skip
 
 
-def test_kept_rows() -> None:
-    kept = filter_drafts(DRAFTS, SETTINGS).kept
-    assert [row.id for row in kept] == ["good", "b", "诗", "a"]
-    assert kept[0].model_dump() == {
-        "messages": [
-            {"role": "user", "content": "Write good."},
-            {"role": "assistant", "content": words(20, "g")},
-        ],
-        "id": "good",
-        "source": "own",
-        "length": 20,
-        "response_length": 20,
+def write(path: Path, rows: list[dict[str, Any]]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    return path
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def settings(drafts: Path, **changes: Any) -> Settings:
+    loaded = default_settings()
+    loaded.filter.drafts = str(drafts)
+    for key, value in changes.items():
+        setattr(loaded.filter, key, value)
+    return loaded
+
+
+def run(folder: Path, rows: list[dict[str, Any]], **changes: Any) -> tuple[Path, dict[str, Any]]:
+    drafts = write(folder / "drafts.jsonl", rows)
+    work = Workspace(folder, folder / "out")
+    return folder / "out/data/sft", filter_rows(settings(drafts, **changes), work, "0")
+
+
+def test_duplicates_and_near_duplicates(tmp_path: Path) -> None:
+    folder, metrics = run(tmp_path, DRAFTS, held_out=0)
+    rejected = {row["id"]: (row["rule"], row["detail"]) for row in read(folder / "rejected.jsonl")}
+    assert rejected == {
+        "b": ("duplicate", "the same response as a"),
+        "c": ("near_duplicate", "94% of its response as in a"),
+        "d": ("near_duplicate", "100% of its instruction as in a"),
+        "f": ("too_short", "2 words"),
     }
-    assert [row.source for row in kept[1:]] == ["agentwrite"] * 3
+    assert metrics["rejected"] == {"duplicate": 1, "near_duplicate": 2, "too_short": 1}
+    assert (metrics["drafts"], metrics["kept"], metrics["rows"]) == (18, 14, 14)
+    assert metrics["by_language"]["zh"] == {"drafts": 1, "kept": 1, "rejected": {}}
+    assert sum(metrics["histogram"]["before"]) == 18
+    assert sum(metrics["histogram"]["after"]) == 14
 
 
-def test_rejected_rows_say_why_and_keep_the_draft() -> None:
-    rejected = filter_drafts(DRAFTS, SETTINGS).rejected
-    reasons = {
-        "short": ("too_short", "2 words"),
-        "c": ("duplicate", "the same response as b"),
-        "missed": ("length_missed", "20 words for 99: S_l 0"),  # 99/20 = 4.95
-        "refusal": ("refusal", 'says "I\'m sorry, but I cannot"'),
-        "loop": ("repetition", "39% of 8-grams repeated"),  # 13 of 40 - 7
-        "copied": ("copied", "50% of sentences copied"),  # 2 of 4
-    }
-    drafts = {draft.id: draft for draft in DRAFTS}
-    assert [row.model_dump() for row in rejected] == [
-        drafts[name].model_dump() | {"rule": rule, "detail": detail}
-        for name, (rule, detail) in reasons.items()
+def test_a_chain_of_near_duplicates_keeps_what_no_kept_row_is_like(tmp_path: Path) -> None:
+    lines = [f"Line {chr(97 + n)} tells of {variation(n)[:60]}." for n in range(12)]
+    texts = [" ".join(lines[start : start + 9]) for start in (0, 1, 3)]
+    rows = [
+        draft(name, f"About {name * 9}?", text) for name, text in zip("abc", texts, strict=True)
     ]
+    folder, _ = run(tmp_path, rows, held_out=0)
+    assert {row["id"] for row in read(folder / "train.jsonl")} == {"a", "c"}
 
 
-def test_a_rejected_draft_owns_no_response() -> None:
-    # "a" is refused for its length; "b" says the same and is what it should be.
-    text = words(20, "x")
-    filtered = filter_drafts([draft("a", text, length=99), draft("b", text, length=20)], SETTINGS)
-    assert [row.id for row in filtered.kept] == ["b"]
-    assert [row.rule for row in filtered.rejected] == ["length_missed"]
-
-
-def test_of_three_alike_one_stays() -> None:
-    rows = [draft(name, words(12, "x")) for name in ("n3", "n1", "n2")]
-    filtered = filter_drafts(rows, SETTINGS)
-    assert [row.id for row in filtered.kept] == ["n1"]
-    assert [row.detail for row in filtered.rejected] == ["the same response as n1"] * 2
-
-
-def test_the_order_of_the_drafts_does_not_matter() -> None:
-    expected = filter_drafts(DRAFTS, SETTINGS)
-    kept = {row.id: row for row in expected.kept}
-    rejected = {row.id: row for row in expected.rejected}
-    for seed in range(20):
+def test_another_order_gives_the_same_bytes(tmp_path: Path) -> None:
+    names = ("train.jsonl", "heldout.jsonl", "card.md", "hf/data/train.parquet")
+    expected = None
+    for seed in range(4):
         shuffled = random.Random(seed).sample(DRAFTS, len(DRAFTS))
-        filtered = filter_drafts(shuffled, SETTINGS)
-        assert {row.id: row for row in filtered.kept} == kept
-        assert {row.id: row for row in filtered.rejected} == rejected
-        order = [draft.id for draft in shuffled]
-        assert [row.id for row in filtered.kept] == [name for name in order if name in kept]
-        assert [row.id for row in filtered.rejected] == [name for name in order if name in rejected]
+        folder, metrics = run(tmp_path / str(seed), shuffled)
+        found = [(folder / name).read_bytes() for name in names if name != "card.md"]
+        reasons = sorted((r["id"], r["rule"], r["detail"]) for r in read(folder / "rejected.jsonl"))
+        expected = expected or (found, reasons, metrics)
+        assert (found, reasons, metrics) == expected
 
 
-def test_describe() -> None:
-    assert describe(filter_drafts(DRAFTS, SETTINGS)) == {
-        "drafts": 10,
-        "kept": 4,
-        "rejected": {
-            "too_short": 1,
-            "duplicate": 1,
-            "length_missed": 1,
-            "refusal": 1,
-            "repetition": 1,
-            "copied": 1,
-        },
-        "words": 63,  # 20 + 14 + 14 + 15
-        "shortest_words": 14,
-        "longest_words": 20,
-    }
+def test_held_out_rows_are_not_trained_on(tmp_path: Path) -> None:
+    folder, metrics = run(tmp_path, DRAFTS, held_out=4)
+    held = {row["id"] for row in read(folder / "heldout.jsonl")}
+    train = {row["id"] for row in read(folder / "train.jsonl")}
+    assert (len(held), len(train), held & train) == (3, 11, set())  # a quarter of 14 at most
+    assert (metrics["held_out"], metrics["kept"], metrics["rows"]) == (3, 14, 11)
 
 
-def test_nothing_is_kept() -> None:
-    assert describe(filter_drafts(DRAFTS[:1] * 2, SETTINGS)) == {
-        "drafts": 2,
-        "kept": 0,
-        "rejected": {"too_short": 2},
-        "words": 0,
-        "shortest_words": 0,
-        "longest_words": 0,
-    }
+def test_general_rows_are_checked_and_mixed_in(tmp_path: Path) -> None:
+    good = [
+        {"id": f"g{n}", "messages": [{"role": "user", "content": f"What is {n}?"}, {"role": "assistant", "content": f"It is {n}."}]}
+        for n in range(8)
+    ]  # fmt: skip
+    odd = {"messages": [{"role": "assistant", "content": "Hi."}]}
+    path = write(tmp_path / "general.jsonl", [*good, odd])
+    loaded = settings(write(tmp_path / "drafts.jsonl", DRAFTS), held_out=0)
+    loaded.filter.general.path, loaded.filter.general.number = str(path), 5
+    metrics = filter_rows(loaded, Workspace(tmp_path, tmp_path / "out"), "0")
+    assert metrics["general"] == {"read": 9, "mixed_in": 5, "rejected": {"malformed": 1}}
+    loaded.filter.general.ratio = 0.15  # of 14 drafts: 2.1
+    metrics = filter_rows(loaded, Workspace(tmp_path, tmp_path / "out"), "0")
+    assert (metrics["general"]["mixed_in"], metrics["rows"]) == (2, 16)
+    sources = [row["source"] for row in read(tmp_path / "out/data/sft/train.jsonl")]
+    assert sources.count("general.jsonl") == 2
 
 
-def test_card() -> None:
-    assert card(filter_drafts(DRAFTS, SETTINGS), SETTINGS, "org/teacher") == (
-        "# Training set\n"
-        "\n"
-        "Drafts that AgentWrite wrote with the teacher `org/teacher`, kept by rule.\n"
-        "\n"
-        "- rows: 4 of 10 drafts\n"
-        "- words: 63 (14 to 20 a row)\n"
-        "- thresholds: 10 words, S_l 70, repeated 8-grams 10%, copied sentences 25%\n"
-        "\n"
-        "| removed by | rows |\n"
-        "|---|---|\n"
-        "| copied | 1 |\n"
-        "| duplicate | 1 |\n"
-        "| length_missed | 1 |\n"
-        "| refusal | 1 |\n"
-        "| repetition | 1 |\n"
-        "| too_short | 1 |\n"
+def test_parquet_in_and_a_hugging_face_folder_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from datasets import load_dataset
+
+    monkeypatch.setenv("HF_DATASETS_OFFLINE", "1")
+    rows = [
+        {"messages": [{"role": "user", "content": r["prompt"]}, {"role": "assistant", "content": r["response"]}]}
+        for r in DRAFTS
+    ]  # fmt: skip
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "longwriter6k.parquet")
+    loaded = settings(tmp_path / "longwriter6k.parquet", licenses={"default": "Apache-2.0"})
+    metrics = filter_rows(loaded, Workspace(tmp_path, tmp_path / "out"), "0")
+    # Ids are hashes here, so another of a, b and c stays: not a, and d is like none that is kept.
+    assert metrics["kept"] == 15
+    folder = tmp_path / "out/data/sft"
+    found = load_dataset(str(folder / "hf"), cache_dir=str(tmp_path / "cache"))
+    assert {split: len(found[split]) for split in found} == {"train": 12, "validation": 3}
+    train = read(folder / "train.jsonl")
+    assert found["train"]["messages"][0] == train[0]["messages"]
+    assert {row["source"] for row in train} == {"longwriter6k.parquet"}
+    header = (folder / "hf/README.md").read_text().split("---\n")[1]
+    assert "license: apache-2.0\n" in header
+    assert "size_categories:\n- n<1K\n" in header
+
+
+def test_many_rows_in_processes_of_their_own_are_judged_alike(tmp_path: Path) -> None:
+    rows = [draft(f"r{n:04}", f"About {n} {variation(n)[:30]}", " ".join(variation(n * 50 + k) for k in range(9))) for n in range(350)]  # fmt: skip
+    kept = []
+    for threads in (1, 2):
+        loaded = settings(write(tmp_path / "drafts.jsonl", rows))
+        loaded.runtime.threads = threads
+        out = tmp_path / str(threads)
+        filter_rows(loaded, Workspace(tmp_path, out), "0")
+        kept.append((out / "data/sft/train.jsonl").read_bytes())
+    assert (tmp_path / "drafts.jsonl").stat().st_size > 2_000_000
+    assert kept[0] == kept[1]
+
+
+def test_explain_shows_every_verdict(tmp_path: Path) -> None:
+    from omegaconf import OmegaConf
+
+    text = "I'm sorry, but I can't assist with that. " + " ".join(EN[:2])
+    rows = [
+        *DRAFTS,
+        draft(
+            "bad",
+            "Write 500 words.",
+            text,
+            plan=[{"main_point": "All", "word_count": 90}],
+            paragraphs=[text],
+        ),
+    ]
+    write(tmp_path / "data/agentwrite/drafts.jsonl", rows)
+    loaded = settings(tmp_path)
+    loaded.filter.drafts = None
+    (tmp_path / "params.yaml").write_text(OmegaConf.to_yaml(OmegaConf.structured(loaded)))
+    filter_rows(loaded, Workspace(tmp_path, tmp_path), "0")
+    write(
+        tmp_path / "data/sft/packs.jsonl",
+        [{"id": "e", "pack": 3, "position": 7, "tokens": 90, "epochs": 2.0}],
     )
+    shown = explain(tmp_path, "bad")
+    assert "  step 1: All (45 of 90 words)" in shown
+    assert "  REJECT refusal: says \"I'm sorry, but I can't assist\"" in shown
+    assert "  REJECT length_missed: 45 words for 500: S_l 0" in shown
+    assert "  ok     residue" in shown
+    assert "rejected by refusal: " in shown
+    assert "trained in pack 3, tokens 7 to 96, 2 epochs" in explain(tmp_path, "e")

@@ -1,61 +1,31 @@
+import json
+from pathlib import Path
+from typing import Any
+
 import pytest
+from training.checkpoints import default_settings
 
-from longwriter.dataset.rules import (
-    RULES,
-    copied,
-    length_missed,
-    refusal,
-    repetition,
-    too_short,
-)
+from longwriter.dataset.contamination import Benchmarks
+from longwriter.dataset.measures import hashes, jaccard, longest_repeat, shingles, tokens
+from longwriter.dataset.row import Row
+from longwriter.dataset.rules import RULES, Rule, chosen, copied, length_missed, refusal, repetition
 from longwriter.dataset.settings import FilterSettings
-from longwriter.records import Draft, Usage
-
-SETTINGS = FilterSettings(
-    drafts=None, min_words=10, min_length_score=70.0, max_repetition=0.1, max_copied=0.2
-)
+from longwriter.errors import DataError, SettingsError
 
 
-def draft(response: str, length: int | None = None) -> Draft:
-    return Draft(
-        prompt="p",
-        length=length,
-        plan=[],
-        paragraphs=[],
-        response=response,
-        response_length=-1,
-        usage=Usage(),
-    )
+@pytest.fixture(scope="module")
+def settings() -> FilterSettings:
+    return default_settings().filter
+
+
+def row(response: str, prompt: str = "p", **fields: Any) -> Row:
+    record = {"prompt": prompt, "response": response} | fields
+    return Row.read(json.dumps(record).encode(), "f:1", "s")
 
 
 def words(number: int, name: str = "w") -> str:
     """So many different words."""
     return " ".join(name + chr(97 + i // 26) + chr(97 + i % 26) for i in range(number))
-
-
-def characters(number: int) -> str:
-    return "".join(chr(0x5000 + i) for i in range(number))
-
-
-def test_the_order_of_the_rules() -> None:
-    assert list(RULES) == ["too_short", "length_missed", "refusal", "repetition", "copied"]
-
-
-@pytest.mark.parametrize(
-    ("response", "reason"),
-    [
-        ("Too short.", "2 words"),
-        (words(9), "9 words"),
-        ("1 2 3 4 5 6 7 8 9 10 11 12", "0 words"),
-        ("春眠不觉晓。", "5 words"),
-        ("，。！？" * 9 + characters(9), "9 words"),
-        (words(10), None),
-        ("春眠不觉晓，处处闻啼鸟。", None),
-        ("Don't say it isn't so, we're fine", None),  # ten words, as the paper counts
-    ],
-)
-def test_too_short(response: str, reason: str | None) -> None:
-    assert too_short(draft(response), SETTINGS) == reason
 
 
 @pytest.mark.parametrize(
@@ -64,47 +34,40 @@ def test_too_short(response: str, reason: str | None) -> None:
         (words(50), 100, "50 words for 100: S_l 50"),  # 100 · (1 - (100/50 - 1) / 2)
         (words(62), 100, "62 words for 100: S_l 69"),  # 100/62 = 1.613: 69.4
         (words(191), 100, "191 words for 100: S_l 70"),  # 0.91 / 3 = 0.3033: 69.67
-        (characters(300), 100, "300 words for 100: S_l 33"),
-        (characters(20), 100, "20 words for 100: S_l 0"),
         (words(63), 100, None),  # 100/63 = 1.587: 70.6
         (words(189), 100, None),  # 0.89 / 3 = 0.2967: 70.3
-        (words(100), 100, None),
-        (characters(189), 100, None),
         (words(5), None, None),  # no length was asked for
-        (characters(5), None, None),
     ],
 )
-def test_length_missed(response: str, length: int | None, reason: str | None) -> None:
-    assert length_missed(draft(response, length), SETTINGS) == reason
+def test_length_missed(
+    settings: FilterSettings, response: str, length: int | None, reason: str | None
+) -> None:
+    assert length_missed(row(response, length=length), settings) == reason
 
 
-def test_the_lowest_score_still_passes() -> None:
-    # 190 of 100 words: 100 · (1 - 0.9 / 3) = 70, give or take the last bit of a float
-    settings = FilterSettings(**vars(SETTINGS) | {"min_length_score": 50.0})
-    assert length_missed(draft(words(50), 100), settings) is None
-    assert length_missed(draft(words(49), 100), settings) == "49 words for 100: S_l 48"
+def test_the_length_of_a_chat_row_is_read_from_its_prompt(settings: FilterSettings) -> None:
+    messages = [
+        {"role": "user", "content": "Write 100 words."},
+        {"role": "assistant", "content": words(50)},
+    ]
+    chat = Row.read(json.dumps({"messages": messages}).encode(), "f:1", "s")
+    assert length_missed(chat, settings) == "50 words for 100: S_l 50"
 
 
 @pytest.mark.parametrize(
-    ("response", "found"),
+    "response",
     [
-        ("I'm sorry, but I can't do this.", "I'm sorry, but I can't"),
-        ("I’m sorry, but I can’t help with that.", "I'm sorry, but I can't"),
-        ("Unfortunately I am unable to write that.", "I am unable to write"),
-        ("No. I cannot fulfill this request.", "I cannot fulfill"),
-        ("Sorry, I can't help with that.", "I can't help with"),
-        ("i won't write it.", "i won't write"),
-        ("As an AI language model, I have few views.", "As an AI language model"),
-        ("Speaking as a large language model, well.", "as a large language model"),
-        ("对不起，我无法完成这篇文章。", "对不起，我无法"),
-        ("很抱歉，但我不能写这个。", "很抱歉，但我不能"),
-        ("抱歉,我没有办法写。", "抱歉,我没有办法"),
-        ("作为一个人工智能助手，没有感情。", "作为一个人工智能助手"),
-        ("word " * 50 + " I cannot comply.", "I cannot comply"),
+        "I'm sorry, but I can't do this.",
+        "I’m sorry, but I can’t help with that.",
+        "Unfortunately I am unable to write that.",
+        "No. I cannot fulfill this request.",
+        "Speaking as a large language model, well.",
+        "很抱歉，但我不能写这个。",
+        "抱歉,我没有办法写。",
     ],
 )
-def test_refusal(response: str, found: str) -> None:
-    assert refusal(draft(response), SETTINGS) == f"says {found!r}"
+def test_refusal(settings: FilterSettings, response: str) -> None:
+    assert (refusal(row(response), settings) or "").startswith("says ")
 
 
 @pytest.mark.parametrize(
@@ -112,23 +75,15 @@ def test_refusal(response: str, found: str) -> None:
     [
         "Dear Anna, I am sorry that your flowers came late.",
         "I can't help but smile when I think of that summer.",
-        "She works as an AI researcher in Oslo.",
         "作为人工智能的重要分支，机器学习改变了世界。",
         "“对不起，我不能陪你去了。”妈妈说。",
-        "She was sorry, and he was unable to forgive her.",
-        "I can help you write a letter that provides comfort.",
         "Rain, I cannot forget you.",
         "The aide said: a language model is trained on text.",
-        "Aida lives as an airline pilot.",
         "你不能对不起自己的梦想。",
-        "我无法忘记那个夏天。",
-        "人工智能正在改变我们的生活，语言模型也是。",
-        "A story begins. " * 20 + "I'm sorry, said the fox.",  # after 300 characters
-        "很久以前，" * 60 + "对不起，我不能去，狐狸说。",
     ],
 )
-def test_a_text_that_only_looks_like_a_refusal(response: str) -> None:
-    assert refusal(draft(response), SETTINGS) is None
+def test_a_text_that_only_looks_like_a_refusal(settings: FilterSettings, response: str) -> None:
+    assert refusal(row(response), settings) is None
 
 
 @pytest.mark.parametrize(
@@ -137,46 +92,69 @@ def test_a_text_that_only_looks_like_a_refusal(response: str) -> None:
         # n words, then the first m again: n + m - 7 sequences of eight, m - 7 of them repeated.
         (f"{words(30)} {words(30)}", "43% of 8-grams repeated"),  # 23 of 53
         (f"{words(40)} {words(12)}", "11% of 8-grams repeated"),  # 5 of 45
-        ("on and " * 30, "96% of 8-grams repeated"),  # 51 of 53
-        (characters(30) * 3, "64% of 8-grams repeated"),  # 53 of 83
-        (characters(40) + characters(12), "11% of 8-grams repeated"),
         (f"{words(40)} {words(11)}", None),  # 4 of 44 are 9 %
-        (characters(40) + "。" + characters(11), None),  # the full stop is one more: 4 of 45
-        (f"{words(7, 'x')} {words(7, 'y')} {words(7, 'x')}", None),  # no sequence of eight
-        (characters(7) + "。" + characters(7), None),
-        ("Row, row, row your boat, gently down the stream. Merrily, merrily, merrily.", None),
-        ("", None),
     ],
 )
-def test_repetition(response: str, reason: str | None) -> None:
-    # A draft has a response; what the rule makes of an empty one shows that it divides by nothing.
-    row = draft("x").model_copy(update={"response": response})
-    assert repetition(row, SETTINGS) == reason
+def test_repetition(settings: FilterSettings, response: str, reason: str | None) -> None:
+    assert repetition(row(response), settings) == reason
+
+
+def test_copied_counts_sentences(settings: FilterSettings) -> None:
+    text = "The sea was calm. We went out early! Nobody saw us go. The sea was calm?"
+    assert copied(row(text), settings) == "25% of sentences copied"
+
+
+@pytest.mark.parametrize(("first", "gap", "again"), [(20, 3, 9), (64, 1, 64), (30, 5, 30)])
+def test_longest_repeat(first: int, gap: int, again: int) -> None:
+    text = f"{words(first)} {words(gap, 'x')} {words(again)}"
+    assert longest_repeat(hashes(tokens(text)), 5) == again
+    assert longest_repeat(hashes(tokens(text)), again + 1) == 0
+
+
+def test_similarity_of_one_changed_word() -> None:
+    # 12 words and 2 edges on each side: 14 sequences of three; a changed word changes three of them.
+    one, other = words(12), words(12).replace("waf", "other")
+    sets = [shingles(hashes(tokens(text))) for text in (one, other)]
+    assert jaccard(*sets) == 11 / 17
+
+
+def test_an_unknown_rule_is_named(settings: FilterSettings) -> None:
+    rule: Rule = Benchmarks([]).rule
+    with pytest.raises(SettingsError, match=r"filter\.rules: there is no rule 'to_short'"):
+        chosen(["to_short"], rule)
+    with pytest.raises(SettingsError, match="list them last"):
+        chosen(["duplicate", "too_short"], rule)
+    assert list(chosen(["too_long", "too_short"], rule)) == ["too_long", "too_short"]
+
+
+def test_every_rule_is_on_by_default(settings: FilterSettings) -> None:
+    others = {"malformed", "contaminated", "duplicate", "near_duplicate"}
+    assert set(settings.rules) == {*RULES, *others}
 
 
 @pytest.mark.parametrize(
-    ("response", "reason"),
+    ("line", "what"),
     [
-        ("The sea was calm. The sea was calm.", "50% of sentences copied"),
-        # Four sentences of four or more words, one of them a copy.
-        (
-            "The sea was calm. We went out early! Nobody saw us go. The sea was calm?",
-            "25% of sentences copied",
-        ),
-        ("He laughed at that.\n" * 5, "80% of sentences copied"),
-        ("海面很平静。我们出发了。海面很平静！", "33% of sentences copied"),
-        ("今天下雨。\n今天下雨。\n今天下雨。", "67% of sentences copied"),
-        # Five sentences, one a copy: 20 % is allowed.
-        (
-            "The sea was calm. We went out early. Nobody saw us go. It was still dark. "
-            "The sea was calm.",
-            None,
-        ),
-        ("海面很平静。我们出发了。没有人看见。天还没有亮。海面很平静。", None),
-        ("Yes. Yes. Oh yes. Yes. No. No. I say no.", None),  # too short to count
-        ("好的。好的。不行。不行。", None),
-        ("The sea was calm. The sea was calmer.", None),
+        (b'{"prompt": "p"}', "needs `messages`, or `prompt` and `response`"),
+        (b'{"messages": 3}', "messages: a list is needed"),
+        (b'{"messages": [1]}', "message 1: an object with `role` and `content` is needed"),
+        (b"a" * 10_000_001, "10.0 MB; a row has 10 MB at most"),
+        (b"3", "a JSON object is needed, not int"),
     ],
 )
-def test_copied(response: str, reason: str | None) -> None:
-    assert copied(draft(response), SETTINGS) == reason
+def test_a_malformed_row_says_where_it_stands(line: bytes, what: str) -> None:
+    with pytest.raises(DataError) as error:
+        Row.read(line, "f.jsonl:7", "s")
+    assert str(error.value) == f"f.jsonl:7: {what}"
+
+
+def test_contamination_ignores_numbers_case_and_what_stands_around(tmp_path: Path) -> None:
+    benchmarks = Benchmarks([("b", "Write a 900-word report on the tides of northern fjords.")])
+    for prompt in (
+        "write a 50-word report on the tides of Northern Fjords",
+        "Hello. Write a 900-word report on the tides of northern fjords. Thanks!",
+    ):
+        assert benchmarks.find(prompt, 0.8, 0.7) is not None
+    assert (
+        benchmarks.find("Write a 900-word report on the birds of southern lakes.", 0.8, 0.7) is None
+    )

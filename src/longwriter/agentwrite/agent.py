@@ -321,6 +321,8 @@ def describe(outcome: Outcome, resamples: int, seed: int) -> dict[str, Any]:
     mean = interval(scores, resamples, seed)
     return {
         "instructions": len(outcome.drafts) + len(outcome.failures),
+        "planned": len(outcome.drafts)
+        + sum(failure.step.startswith("write") for failure in outcome.failures),
         "drafts": len(outcome.drafts),
         "failures": len(outcome.failures),
         "failures_by_error": dict(Counter(failure.error for failure in outcome.failures)),

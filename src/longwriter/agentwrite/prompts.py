@@ -6,7 +6,7 @@ follow an example, not a description.
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from longwriter.chat.client import Messages
 from longwriter.records import Instruction, Step
@@ -95,6 +95,12 @@ WORDINGS = {
         last="请只写最后一段，约{words}字。要点：{point}",
     ),
 }
+
+
+def fingerprint() -> str:
+    """SHA-256 of all of the agent's sentences."""
+    text = json.dumps({name: asdict(wording) for name, wording in WORDINGS.items()}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def question_messages(instruction: Instruction, words: int) -> Messages:

@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
 from longwriter.records import Judgement
+from longwriter.report.figures_data import data_funnel, length_histograms
 from longwriter.report.figures_eval import draw_eval
 from longwriter.report.figures_pairs import pair_figures
 from longwriter.report.figures_training import CAPTION, loss_by_position
@@ -72,6 +73,10 @@ def draw(
             caption = "From instructions to training rows, and what was lost on the way."
             figure = data_funnel(metrics["agentwrite"], metrics["filter"])
             drawn.append(save(figure, folder / "data.svg", caption))
+        if "histogram" in metrics.get("filter", {}):
+            caption = "Length of the drafts before and after the rules."
+            figure = length_histograms(metrics["filter"])
+            drawn.append(save(figure, folder / "data_lengths.svg", caption))
         for panel in pair_figures(metrics):
             drawn.append(save(panel.figure, folder / f"{panel.name}.svg", panel.caption))
         position = metrics.get("sft_position")
@@ -175,25 +180,3 @@ def loss_curves(curves: Mapping[str, Sequence[Metrics]]) -> Figure:
     return figure
 
 
-def data_funnel(agentwrite: Metrics, filtered: Metrics) -> Figure:
-    """Instructions, drafts and kept rows, with failures by error and rejections by rule between."""
-    failed = sorted(agentwrite.get("failures_by_error", {}).items())
-    rejected = sorted(filtered["rejected"].items(), key=lambda item: -item[1])
-    bars = [
-        ("instructions", agentwrite["instructions"], NEUTRAL),
-        *((f"failed: {error}", n, LOST) for error, n in failed if n),
-        ("drafts", filtered["drafts"], NEUTRAL),
-        *((f"rejected: {rule}", n, LOST) for rule, n in rejected if n),
-        ("kept", filtered["kept"], COLOURS["sft"]),
-    ]
-    figure = Figure(figsize=(6.4, 0.7 + 0.3 * len(bars)))
-    axes = figure.subplots()
-    names, counts, colours = zip(*bars, strict=True)
-    axes.bar_label(axes.barh(range(len(bars)), counts, color=colours, height=0.7), padding=3)
-    axes.set_yticks(range(len(bars)), names)
-    axes.invert_yaxis()
-    axes.tick_params(axis="y", length=0)
-    axes.margins(x=0.08)
-    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    axes.set_xlabel("rows")
-    return figure

@@ -1,0 +1,107 @@
+"""Benchmark prompts in instructions: no row may teach what is going to be asked."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from longwriter.dataset.duplicates import NearIndex, signature
+from longwriter.dataset.measures import Hashes, hashes, jaccard, sequences, shingles, tokens
+from longwriter.dataset.row import Row
+from longwriter.dataset.settings import FilterSettings
+from longwriter.records import Instruction, read_jsonl
+
+N = 5
+"""Words of the sequences that are compared."""
+FEWEST_WORDS = 8
+"""A shorter prompt ("Write a story") stands in many others; only the whole of it is compared."""
+
+
+@dataclass(frozen=True)
+class _Prompt:
+    file: str
+    words: Hashes
+    grams: Hashes
+    shingles: Hashes
+
+
+class Benchmarks:
+    """The prompts of some benchmarks, to look instructions up in."""
+
+    def __init__(self, prompts: Iterable[tuple[str, str]]) -> None:
+        """Takes (file, prompt) pairs."""
+        self._prompts: list[_Prompt] = []
+        self._of_gram: dict[int, list[int]] = {}
+        self._similar = NearIndex()
+        for number, (file, text) in enumerate(prompts):
+            words = normalised(text)
+            grams = np.unique(sequences(words, N)) if len(words) >= FEWEST_WORDS else words[:0]
+            self._prompts.append(_Prompt(file, words, grams, shingles(words)))
+            for gram in grams.tolist():
+                self._of_gram.setdefault(gram, []).append(number)
+            self._similar.insert(number, signature(self._prompts[-1].shingles))
+
+    def find(self, prompt: str, max_overlap: float, min_similarity: float) -> str | None:
+        """Which benchmark prompt `prompt` holds or is nearly the same as, in words; None: none."""
+        words = normalised(prompt)
+        shared: dict[int, int] = {}
+        for gram in np.unique(sequences(words, N)).tolist():
+            for number in self._of_gram.get(gram, ()):
+                shared[number] = shared.get(number, 0) + 1
+        for number, count in sorted(shared.items()):
+            share = count / len(self._prompts[number].grams)
+            if share >= max_overlap:
+                return f"holds {share:.0%} of prompt {number + 1} of {self._prompts[number].file}"
+        own = shingles(words)
+        for number in sorted(self._similar.candidates(signature(own), min_similarity)):
+            one = self._prompts[number]
+            alike = jaccard(own, one.shingles)
+            if alike >= min_similarity:
+                return f"{alike:.0%} like prompt {number + 1} of {one.file}"
+        return None
+
+    def rule(self, row: Row, settings: FilterSettings) -> str | None:
+        """An instruction that holds a benchmark's prompt, or nearly is one; numbers do not count, so
+        another length is no other prompt.
+
+        Source: n-gram overlap as in GPT-3 (arXiv 2005.14165), appendix C, on 5-word sequences.
+        """
+        return self.find(row.prompt, settings.max_overlap, settings.min_similarity)
+
+
+def normalised(text: str) -> Hashes:
+    """Words without case and punctuation, with one sign for every number."""
+    text = re.sub(r"\d[\d,，.]*(?:k\b)?", " 0 ", text.lower())
+    text = re.sub(r"[零一二三四五六七八九十百千万两]{2,}(?=\s*[字个词])", " 0 ", text)
+    return hashes(tokens(text))
+
+
+@dataclass(frozen=True)
+class Checked:
+    """Which benchmark files were there."""
+
+    found: list[Path]
+    missing: list[Path]
+
+
+def locate_benchmarks(root: Path, names: Iterable[str]) -> Checked:
+    """Sorts the files that `names` say, relative to `root`, into those that are there and the rest."""
+    paths = [root / name for name in names]
+    return Checked([p for p in paths if p.is_file()], [p for p in paths if not p.is_file()])
+
+
+def read_benchmarks(paths: Iterable[Path]) -> Benchmarks:
+    """The prompts of all files.
+
+    Raises:
+        DataError: a file is no JSON Lines with `prompt`.
+    """
+    return Benchmarks(
+        (f"{path.name}", row.prompt) for path in paths for row in read_jsonl(path, _Asked)
+    )
+
+
+class _Asked(Instruction):
+    language: str = ""  # type: ignore[assignment] # LongBench-Write's own values are not ours

@@ -1,0 +1,45 @@
+"""The training set as a Hugging Face data set folder, which `datasets.load_dataset` reads."""
+
+from collections.abc import Iterable
+from itertools import islice
+from pathlib import Path
+
+import pyarrow as pa
+from pyarrow.parquet import ParquetWriter
+
+from longwriter.records import TrainingRow, write_text
+
+_BATCH = 200
+
+SCHEMA = pa.schema(
+    [
+        ("messages", pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))),
+        ("id", pa.string()),
+        ("source", pa.string()),
+        ("length", pa.int64()),
+        ("response_length", pa.int64()),
+        ("language", pa.string()),
+        ("type", pa.string()),
+        ("tokens", pa.int64()),
+    ]
+)
+"""Columns of the parquet files; other fields of a row stay in train.jsonl."""
+
+
+def export(
+    folder: Path, train: Iterable[TrainingRow], held_out: Iterable[TrainingRow], readme: str
+) -> None:
+    """Writes data/train.parquet, data/validation.parquet where rows are held out, and README.md."""
+    (folder / "data").mkdir(parents=True)
+    _write(folder / "data/train.parquet", train)
+    if rows := list(held_out):
+        _write(folder / "data/validation.parquet", rows)
+    write_text(folder / "README.md", readme)
+
+
+def _write(path: Path, rows: Iterable[TrainingRow]) -> None:
+    with ParquetWriter(path, SCHEMA, compression="zstd") as file:
+        rest = iter(rows)
+        while batch := list(islice(rest, _BATCH)):
+            values = [row.model_dump(include=set(SCHEMA.names)) for row in batch]
+            file.write_table(pa.Table.from_pylist(values, schema=SCHEMA))

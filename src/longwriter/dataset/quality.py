@@ -1,0 +1,39 @@
+"""Quality scores of rows, asked of the judge (`filter.judged`)."""
+
+from collections.abc import Iterable
+from itertools import islice
+
+from longwriter.chat.calls import all_or_none
+from longwriter.chat.client import ChatClient
+from longwriter.evaluation.quality import judge, quality_score
+from longwriter.records import Prediction, TrainingRow
+
+_AT_ONCE = 1000
+
+
+async def grade(client: ChatClient, rows: Iterable[TrainingRow]) -> list[float | None]:
+    """S_q of each row, 0 to 100; None where the judge's answer holds no grades.
+
+    Raises:
+        TransientError: the server's trouble; finished calls are kept.
+        ServerError: every call would fail.
+    """
+    scores: list[float | None] = []
+    rest = iter(rows)
+    while batch := list(islice(rest, _AT_ONCE)):
+        jobs = [judge(client, _prediction(row)) for row in batch]
+        scores += [
+            quality_score(judgement.scores) if judgement.scores else None
+            for judgement in await all_or_none(jobs, "grades")
+        ]
+    return scores
+
+
+def _prediction(row: TrainingRow) -> Prediction:
+    return Prediction(
+        prompt="\n\n".join(m.content for m in row.messages if m.role == "user"),
+        type=row.type,
+        length=row.length or row.response_length or 1,
+        response=row.messages[-1].content,
+        response_length=row.response_length or 0,
+    )

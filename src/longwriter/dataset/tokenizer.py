@@ -1,0 +1,77 @@
+"""Tokens of a chat as SFT counts them, without torch and transformers, which take seconds to load."""
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from longwriter.errors import DataError
+
+
+class ChatTokenizer:
+    """The tokenizer and chat template of a checkpoint folder.
+
+    Equal to `len(AutoTokenizer.from_pretrained(folder).apply_chat_template(messages))`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Reads tokenizer.json, tokenizer_config.json and the chat template.
+
+        Raises:
+            DataError: the folder holds none of them, or one cannot be read.
+        """
+        from tokenizers import Tokenizer
+
+        try:
+            config = json.loads((folder / "tokenizer_config.json").read_bytes())
+            template = folder / "chat_template.jinja"
+            source = template.read_text("utf-8") if template.exists() else config["chat_template"]
+            self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        except Exception as error:  # tokenizers raises Exception itself
+            raise DataError(
+                f"{folder}: holds no fast tokenizer with a chat template ({error!r:.200}); "
+                "filter.tokenizer names the folder of a checkpoint"
+            ) from None
+        self._special = {
+            key: value["content"] if isinstance(value, dict) else value
+            for key, value in config.items()
+            if key.endswith("_token") and isinstance(value, str | dict)
+        }
+        self._template = _environment().from_string(source)
+
+    def count(self, messages: list[dict[str, str]]) -> int:
+        """Tokens of the chat, template included."""
+        text = self._template.render(
+            messages=messages,
+            tools=None,
+            documents=None,
+            add_generation_prompt=False,
+            **self._special,
+        )
+        return len(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+
+def has_tokenizer(folder: Path) -> bool:
+    """Whether the folder is one that `ChatTokenizer` reads."""
+    return (folder / "tokenizer.json").is_file() and (folder / "tokenizer_config.json").is_file()
+
+
+def _environment() -> Any:
+    """Jinja as transformers sets it up for chat templates (utils/chat_template_utils.py)."""
+    from jinja2.exceptions import TemplateError
+    from jinja2.ext import loopcontrols
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    def raise_exception(message: str) -> None:
+        raise TemplateError(message)
+
+    def tojson(value: Any, ensure_ascii: bool = False, indent: int | None = None) -> str:
+        return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent)
+
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols]
+    )
+    environment.filters["tojson"] = tojson
+    environment.globals["raise_exception"] = raise_exception
+    environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
+    return environment
