@@ -5,14 +5,20 @@ from itertools import islice
 
 from longwriter.chat.calls import all_or_none
 from longwriter.chat.client import ChatClient
+from longwriter.evaluation.judge_prompt import JudgePrompt
 from longwriter.evaluation.quality import judge, quality_score
 from longwriter.records import Prediction, TrainingRow
 
 _AT_ONCE = 1000
 
 
-async def grade(client: ChatClient, rows: Iterable[TrainingRow]) -> list[float | None]:
+async def grade(
+    client: ChatClient, rows: Iterable[TrainingRow], prompt: JudgePrompt, repeats: int
+) -> list[float | None]:
     """S_q of each row, 0 to 100; None where the judge's answer holds no grades.
+
+    Args:
+        prompt, repeats: as for `evaluation.quality.judge`.
 
     Raises:
         TransientError: the server's trouble; finished calls are kept.
@@ -21,7 +27,7 @@ async def grade(client: ChatClient, rows: Iterable[TrainingRow]) -> list[float |
     scores: list[float | None] = []
     rest = iter(rows)
     while batch := list(islice(rest, _AT_ONCE)):
-        jobs = [judge(client, _prediction(row)) for row in batch]
+        jobs = [judge(client, _prediction(row), prompt, repeats) for row in batch]
         scores += [
             quality_score(judgement.scores) if judgement.scores else None
             for judgement in await all_or_none(jobs, "grades")

@@ -16,6 +16,7 @@ from longwriter.dataset.quality import grade
 from longwriter.dataset.source import Source, open_source
 from longwriter.dataset.tokenizer import has_tokenizer
 from longwriter.errors import DataError, SettingsError
+from longwriter.evaluation.judge_prompt import read_prompt
 from longwriter.records import TrainingRow, replacing, write_json, write_jsonl, write_text
 from longwriter.settings import Settings, Workspace
 
@@ -105,8 +106,9 @@ def _relative(path: Path, work: Workspace) -> str:
 
 
 def _ask(settings: Settings, work: Workspace, rows: Iterator[TrainingRow]) -> list[float | None]:
+    prompt = read_prompt(settings.judge, work.root)
     scores, _ = with_client(
-        lambda client: grade(client, rows),
+        lambda client: grade(client, rows, prompt, settings.judge.repeats),
         settings.judge,
         work.cache,
         seed=settings.runtime.seed,

@@ -18,7 +18,6 @@ from longwriter.report.figures_pairs import pair_figures
 from longwriter.report.figures_training import CAPTION, loss_by_position
 from longwriter.report.style import (
     COLOURS,
-    LOST,
     MARKERS,
     NEUTRAL,
     STYLE,
@@ -178,5 +177,3 @@ def loss_curves(curves: Mapping[str, Sequence[Metrics]]) -> Figure:
         axes.set_title(titles[name])
     panels[0].set_ylabel("training loss")
     return figure
-
-
