@@ -203,7 +203,7 @@ def changed_stages(root: Path) -> set[str]:
         ("bench/own", "samples", "2", PREDICT),
         ("bench/own", "languages", "[en]", PREDICT),
         ("calibrate/default", "probes", "3", {"calibrate"}),
-        ("judge/smollm2", "repeats", "3", JUDGED),
+        ("judge/smollm2", "repeats", "3", {"filter", "pairs", *JUDGED}),
         ("bench/own", "length_bins", "[0, 1]", EVAL),
         (
             "runtime/default",
@@ -313,7 +313,7 @@ def test_stage_by_hand_writes_below_its_run_folder(root: Path, tmp_path: Path) -
                 {"role": "assistant", "content": response},
             ],
             "id": name,
-            "source": "agentwrite",
+            "source": "drafts.jsonl",
             "length": None,
             "response_length": len(response.split()),
             "language": "en",
@@ -370,7 +370,7 @@ def test_several_runs_by_hand_have_a_folder_each(root: Path, tmp_path: Path, pla
     assert kept(sweep / "1") == ["good"]
     assert not (sweep / "2/data").exists()
     assert done.returncode == 1
-    assert f"error: {drafts}: no draft passes the rules: {{'too_short': 3}}" in done.stderr
+    assert f"error: {drafts}: no draft passes the rules: {{'refusal': 1, 'too_short': 2}}" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -390,7 +390,7 @@ def test_malformed_drafts_are_rejected_and_named(root: Path, tmp_path: Path) -> 
     assert kept(out) == ["good"]
     details = [row["detail"] for row in read_rows(out / "data/sft/rejected.jsonl")]
     assert details == [
-        f"{drafts}:3: not UTF-8 (byte 16 of the line)",
+        f"{drafts}:3: not UTF-8 (byte 15 of the line)",
         f"{drafts}:4: not JSON: Expecting ',' delimiter at column 13",
     ]
 

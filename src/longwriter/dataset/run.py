@@ -44,7 +44,7 @@ def filter_rows(settings: Settings, work: Workspace, prompts: str) -> dict[str, 
         )
     benchmarks = locate_benchmarks(work.root, chosen.benchmarks)
     tokenizer = _tokenizer(settings, work)
-    with Filtering(chosen, settings.runtime.seed, work.output("data/sft")) as filtering:
+    with Filtering(chosen, settings.runtime.seed, work.cache) as filtering:
         inputs: dict[str, str] = {}
         for general, source, path in _sources(settings, work):
             rules = chosen.general.rules if general else chosen.rules
@@ -63,7 +63,7 @@ def filter_rows(settings: Settings, work: Workspace, prompts: str) -> dict[str, 
         metrics = tally.describe()
         if not tally.kept:
             raise DataError(
-                f"{next(iter(inputs))}: no draft passes the rules: {metrics['rejected']}; see "
+                f"{chosen.drafts or work.root / DRAFTS}: no draft passes the rules: {metrics['rejected']}; see "
                 "conf/filter"
             )
         made = Provenance(
