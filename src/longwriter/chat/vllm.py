@@ -16,8 +16,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tqdm import tqdm
-
 from longwriter.chat.settings import ServerSettings
 from longwriter.errors import ServerError, ServerFault, SettingsError
 
@@ -151,6 +149,8 @@ def _free_port() -> int:
 
 
 def _wait_until_healthy(server: subprocess.Popen[bytes], port: int, start_s: float) -> None:
+    from tqdm import tqdm  # later: TQDM_DISABLE, which training sets, is read at the import
+
     started = time.monotonic()
     with tqdm(
         desc="vLLM starts", bar_format="{desc}: {elapsed}", disable=None, leave=False

@@ -183,7 +183,6 @@ def _metrics(
     return {
         "rows": len(rows),
         "skipped_rows": packs.skipped,
-        "truncated_rows": 0,  # `pack` asserts it
         "sequences": len(packs.dataset),
         "packing_efficiency": round(packs.tokens / (len(packs.dataset) * sft.max_length), 4),
         "tokens": packs.tokens,
