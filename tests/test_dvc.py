@@ -370,7 +370,10 @@ def test_several_runs_by_hand_have_a_folder_each(root: Path, tmp_path: Path, pla
     assert kept(sweep / "1") == ["good"]
     assert not (sweep / "2/data").exists()
     assert done.returncode == 1
-    assert f"error: {drafts}: no draft passes the rules: {{'refusal': 1, 'too_short': 2}}" in done.stderr
+    assert (
+        f"error: {drafts}: no draft passes the rules: {{'refusal': 1, 'too_short': 2}}"
+        in done.stderr
+    )
     assert "Traceback" not in done.stderr
 
 

@@ -236,7 +236,7 @@ def test_flatten_gives_names_that_mlflow_takes() -> None:
 def test_parameters_are_flat_short_and_without_null(settings: Settings) -> None:
     found = parameters(settings, ["judge", "dpo"])
     assert found["judge.server"] == "llama_cpp"
-    assert found["dpo.loss_type"] == settings.dpo.loss_type.value
+    assert found["dpo.loss_type"] == "sigmoid"
     assert found["dpo.lora.r"] == str(settings.dpo.lora.r)
     assert "judge.api_key_env" not in found
     assert not any(key.startswith("sft.") for key in found)

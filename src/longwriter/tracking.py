@@ -201,8 +201,9 @@ def parameters(settings: Settings, groups: Sequence[str]) -> dict[str, str]:
             for key, inner in value.items():
                 add(f"{prefix}.{key}", inner)
         elif value is not None:
-            text = value.value if isinstance(value, Enum) else value
-            flat[prefix] = str(text)[:LONGEST_PARAMETER]
+            items = value if isinstance(value, list) else [value]
+            texts = [str(item.value if isinstance(item, Enum) else item) for item in items]
+            flat[prefix] = ", ".join(texts)[:LONGEST_PARAMETER]
 
     for group in groups:
         add(group, asdict(getattr(settings, group)))

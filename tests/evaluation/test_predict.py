@@ -50,7 +50,9 @@ def predicted(open_client: Any) -> Callable[..., list[Prediction]]:
 
 def student(base_url: str, model: str | None = "m", **changes: Any) -> StudentSettings:
     shared = vars(endpoint_settings(base_url, model=model, **changes))
-    own = dict.fromkeys(("revision", "chat_template_path")) | {"trust_remote_code": False}
+    own = dict.fromkeys(("revision", "chat_template_path", "eos_token", "rope_scaling")) | {
+        "trust_remote_code": False
+    }
     return StudentSettings(**shared | own, checkpoint="c", dtype=Dtype.float32)
 
 

@@ -9,6 +9,7 @@ from checkpoints import default_settings
 from loopback import Answer, completion
 
 from longwriter.errors import ContextExceeded, SettingsError
+from longwriter.evaluation.judge_prompt import JudgePrompt
 from longwriter.evaluation.quality import DIMENSIONS
 from longwriter.records import Candidate, Instruction
 from longwriter.training.candidates import judged, sample_candidates, scored
@@ -108,7 +109,7 @@ def test_the_judge_grades_what_is_there_and_gives_no_grade_it_does_not_have(
 
     async def run() -> list[Candidate]:
         async with open_client(server) as client:
-            return await judged(client, candidates)
+            return await judged(client, candidates, JudgePrompt(), repeats=1)
 
     good, bad, empty = asyncio.run(run())
     # five dimensions of (4 - 1) · 25 and one of 0

@@ -66,7 +66,7 @@ def settings(chat_server: Any) -> Settings:
     settings.student = replace(
         settings.student, server=ServerKind.endpoint, base_url=server.base_url, model="m"
     )
-    settings.judge = endpoint_settings(server.base_url)
+    settings.judge = replace(settings.judge, **vars(endpoint_settings(server.base_url)))
     settings.pairs = replace(
         settings.pairs,
         samples=2,
