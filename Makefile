@@ -5,7 +5,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 INSTALLED := .venv/.installed
 PORT ?= 5000
 
-.PHONY: repro smoke test check format ui readme
+.PHONY: repro smoke length-bound test check format ui readme
 
 repro: $(INSTALLED)  ## run every stage that is not up to date, then show the result
 	dvc repro
@@ -14,6 +14,11 @@ repro: $(INSTALLED)  ## run every stage that is not up to date, then show the re
 
 smoke: $(INSTALLED)  ## the same DAG, small, as a DVC experiment
 	dvc exp run -S +experiment=smoke
+
+length-bound: $(INSTALLED)  ## the paper's finding: reached length by the longest training output
+	python -m longwriter.sweep -m +experiment=length_bound sweep.id=length-bound \
+	  sweep.targets=[predict@sft] sweep.score=predict.sft.mean_words
+	python -m longwriter.sweep.length_bound length-bound
 
 test: $(INSTALLED)  ## the tests
 	pytest -n auto --maxprocesses 4 --dist loadgroup

@@ -20,6 +20,15 @@ from longwriter.write import WriteSettings
 CHECKOUT = Path(__file__).parent.parent
 CONF = CHECKOUT / "conf"
 EXPERIMENTS = sorted(file.stem for file in (CONF / "experiment").glob("*.yaml"))
+SWEEPS = {
+    name: OmegaConf.to_container(params)
+    for name in EXPERIMENTS
+    if (
+        params := OmegaConf.select(
+            OmegaConf.load(CONF / f"experiment/{name}.yaml"), "hydra.sweeper.params"
+        )
+    )
+}
 OPTIONS = sorted(
     f"{file.parent.name}={file.stem}"
     for file in CONF.glob("*/*.yaml")
@@ -62,7 +71,14 @@ def test_experiment_composes_and_validates(name: str, tmp_path: Path) -> None:
     by_dvc = OmegaConf.create(text)
     assert isinstance(by_dvc, DictConfig)
     assert validate(by_dvc) == settings
-    assert settings != composed()
+    assert settings != composed() or name in SWEEPS  # which differs from job to job
+
+
+@pytest.mark.parametrize("name", SWEEPS)
+def test_every_job_of_a_ready_sweep_is_valid_and_its_own(name: str) -> None:
+    [(key, values)] = SWEEPS[name].items()
+    jobs = [composed(f"+experiment={name}", f"{key}={each}") for each in values.split(",")]
+    assert len({repr(job) for job in jobs}) == len(jobs) > 1
 
 
 def test_experiments_that_the_readme_names_exist() -> None:

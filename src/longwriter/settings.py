@@ -148,7 +148,9 @@ def validate_as(kind: type[S], config: DictConfig, choices: dict[str, str] | Non
 
 def _message(key: str, what: str, choices: dict[str, str] | None) -> str:
     group = key.split(".")[0]
-    if group in ("predict", "eval", "second_judge") or "." not in key:
+    if group == "sweep":
+        file = "conf/sweep.yaml"
+    elif group in ("predict", "eval", "second_judge") or "." not in key:
         file = "conf/config.yaml"
     elif choices and group in choices:
         file = f"conf/{group}/{choices[group]}.yaml"
@@ -241,13 +243,13 @@ def run_stage(stage: Stage) -> None:
 
 
 def _run_for_dvc(stage: Stage, root: Path) -> None:
-    _end_with_parent()
+    end_with_parent()
     config = _load(root / "params.yaml")
     config.merge_with_dotlist(sys.argv[1:])
     stage(validate(config), Workspace(root=root, out=root))
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """Linux: asks for SIGTERM when DVC dies, so that a killed `dvc repro` leaves no stage behind
     that works beside the one that the next `dvc repro` starts."""
     if sys.platform == "linux":

@@ -219,6 +219,8 @@ class ChatClient:
 
     def _typed(self, error: openai.OpenAIError) -> LongwriterError:
         where, what = self.address.base_url, str(error)
+        if self.settings.api_key_env:  # some servers send the key back
+            what = what.replace(self.address.api_key, f"<{self.settings.api_key_env}>")
         match error:
             case openai.APITimeoutError():
                 return TimedOut(f"{where}: no answer in {self.settings.timeout_s:g} s")

@@ -14,6 +14,8 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodF
 from longwriter.records import Judgement
 from longwriter.report.figures_data import data_funnel, length_histograms
 from longwriter.report.figures_eval import draw_eval
+from longwriter.report.figures_length_bound import CAPTION as LENGTH_BOUND_CAPTION
+from longwriter.report.figures_length_bound import length_bound
 from longwriter.report.figures_pairs import pair_figures
 from longwriter.report.figures_training import CAPTION, loss_by_position
 from longwriter.report.style import (
@@ -82,6 +84,9 @@ def draw(
         if position and position["bins"]:
             figure = loss_by_position(position)
             drawn.append(save(figure, folder / "loss_by_position.svg", CAPTION))
+        if "length_bound" in metrics:
+            figure = length_bound(metrics["length_bound"])
+            drawn.append(save(figure, folder / "length_bound.svg", LENGTH_BOUND_CAPTION))
     return drawn
 
 

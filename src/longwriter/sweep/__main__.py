@@ -1,0 +1,6 @@
+"""The command `python -m longwriter.sweep -m KEY=VALUE,VALUE …`."""
+
+from longwriter.sweep.app import main
+
+if __name__ == "__main__":
+    main()

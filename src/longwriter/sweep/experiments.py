@@ -1,0 +1,74 @@
+"""The repository's side of a sweep: what is run, and DVC's experiments, read through git."""
+
+import hashlib
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from longwriter.errors import SettingsError
+from longwriter.tracking import git_state
+
+CODE = ("src", "stages", "conf", "dvc.yaml", ".dvc/config")
+INPUTS = "data"
+
+
+def check_repository(root: Path) -> None:
+    """Checks that DVC can make experiments of the checkout `root`.
+
+    Edits of files that git knows go along without a commit; a new file of code would stay behind.
+
+    Raises:
+        SettingsError: there is no commit, or git does not know a file of code.
+    """
+    if not git_state(root).commit:
+        raise SettingsError(f"{root}: has no commit; an experiment needs one: `git commit` first")
+    new = [path for path in _files(root, "-o", *CODE) if not path.endswith(".tmp")]
+    if new:
+        raise SettingsError(
+            f"git does not know {', '.join(new)}: an experiment would run without; "
+            f"`git add {' '.join(new)}` first (a commit is not needed)"
+        )
+
+
+def fingerprint(root: Path) -> str:
+    """A hash of everything a job reads, its overrides aside: code, settings and inputs as they lie
+    in the checkout, committed or not."""
+    found = hashlib.sha256()
+    for path in sorted(_files(root, "-co", *CODE, INPUTS)):
+        if (root / path).is_file():
+            found.update(f"{path}\0".encode())
+            found.update(hashlib.sha256((root / path).read_bytes()).digest())
+    return found.hexdigest()
+
+
+def untracked_inputs(root: Path) -> list[str]:
+    """Inputs that git does not know, such as a benchmark one may not publish: to be copied."""
+    return _files(root, "-o", INPUTS)
+
+
+def experiment_ref(root: Path, name: str) -> str | None:
+    """The git reference of the experiment `name`; None where there is none."""
+    refs = _git(root, "for-each-ref", "--format=%(refname)", "refs/exps").splitlines()
+    return next((ref for ref in refs if ref.endswith(f"/{name}")), None)
+
+
+def read_json(root: Path, ref: str, path: str) -> Any:
+    """A JSON file of the experiment `ref`; None where it has none."""
+    text = _git(root, "cat-file", "blob", f"{ref}:{path}", check=False)
+    return json.loads(text) if text else None
+
+
+def read_text(root: Path, ref: str, path: str) -> str:
+    """A text file of the experiment `ref`."""
+    return _git(root, "cat-file", "blob", f"{ref}:{path}")
+
+
+def _files(root: Path, which: str, *paths: str) -> list[str]:
+    return _git(root, "ls-files", which, "--exclude-standard", "--", *paths).splitlines()
+
+
+def _git(root: Path, *arguments: str, check: bool = True) -> str:
+    command = ["git", "--no-optional-locks", "-c", "core.quotepath=false", *arguments]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=check)  # noqa: S603
+    return done.stdout if done.returncode == 0 else ""

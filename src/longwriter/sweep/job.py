@@ -1,0 +1,225 @@
+"""One job of a sweep: a DVC experiment in a temporary folder, and the record of what it found."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from filelock import FileLock
+from omegaconf import DictConfig, OmegaConf
+from pydantic import Field
+
+from longwriter.records import Record, write_json
+from longwriter.settings import Workspace, end_with_parent, validate
+from longwriter.sweep.experiments import (
+    experiment_ref,
+    fingerprint,
+    read_json,
+    read_text,
+    untracked_inputs,
+)
+from longwriter.sweep.settings import SweepSettings
+from longwriter.sweep.turns import NAMED, Turns, stage_keys
+from longwriter.tracking import SWEEP, SWEEP_JOB, log_pipeline_run
+
+DVC = "from longwriter.sweep.job import dvc; dvc()"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be run."""
+
+    sweep: SweepSettings
+    overrides: Sequence[str]
+    """Such as `sft.learning_rate=1e-5`, one value each."""
+    config: DictConfig
+    """All settings with the overrides, resolved."""
+
+    @property
+    def key(self) -> str:
+        """The job's short name within its sweep."""
+        text = "\n".join([*sorted(self.overrides), *self.sweep.targets])
+        return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+class JobRecord(Record):
+    """What came of a job."""
+
+    experiment: str
+    """DVC's name of it: `dvc exp show`, `apply` and `remove` know it."""
+    overrides: list[str]
+    error: str | None = None
+    score: float | None = None
+    scores: dict[str, float | None] = Field(default_factory=dict)
+    """S_bar, S_l and S_q of the model that the score is about."""
+    cost_usd: float | None = None
+    """What calls to models cost in the job's stages, those taken from the cache included."""
+    seconds: float | None = None
+    """From start to end of the job, waiting for stages of other jobs included."""
+
+
+def failed_job(folder: Path, job: Job, reason: str) -> JobRecord:
+    """Writes the record of a job that could not be run into `folder`."""
+    name = f"{job.sweep.id}-{job.key}"
+    record = JobRecord(experiment=name, overrides=list(job.overrides), error=reason)
+    write_json(folder / f"{job.key}.json", record.model_dump())
+    print(f"{name}: {reason}", flush=True)
+    return record
+
+
+def run_job(root: Path, folder: Path, job: Job) -> JobRecord:
+    """Runs `job` unless it has finished before, and writes its record into `folder`.
+
+    A job that fails is recorded with the reason, and nothing is raised.
+    """
+    code = fingerprint(root)
+    name = f"{job.sweep.id}-{job.key}-{code[:6]}"
+    path, log = folder / f"{job.key}.json", folder / f"{job.key}.log"
+    cache = Workspace(root, root).cache / "sweep"
+    folder.mkdir(parents=True, exist_ok=True)
+    cache.mkdir(parents=True, exist_ok=True)
+    with FileLock(cache / f"{name}.lock"):
+        ref, error, seconds = experiment_ref(root, name), None, None
+        keys = stage_keys(root, job.sweep.targets, job.config, code)
+        if ref is None:
+            print(f"{name}: {' '.join(job.overrides)}", flush=True)
+            start = time.monotonic()
+            with Turns(cache, keys) as turns:
+                error = _run_dvc(root, name, job, turns, log)
+            seconds = round(time.monotonic() - start, 1)
+            ref = experiment_ref(root, name)
+            if ref is None and error is None:
+                error = f"DVC made no experiment {name}; see {log}"
+        elif path.exists():
+            seconds = json.loads(path.read_bytes()).get("seconds")
+        record = JobRecord(
+            experiment=name, overrides=list(job.overrides), error=error, seconds=seconds
+        )
+        if ref is not None:
+            _read_results(root, ref, job, list(keys), record)
+        write_json(path, record.model_dump())
+    print(f"{name}: {error or f'{job.sweep.score} {record.score}'}", flush=True)
+    return record
+
+
+def dvc() -> None:
+    """DVC's command line for a job; it ends when the job that started it ends, however that ends.
+
+    It reads `persist` in dvc.yaml as false, but for stages that always run. With `persist` a stage
+    that fails leaves earlier outputs in place, and DVC's run cache, through which jobs share stages,
+    leaves it out. A job's folder is new: there are no earlier outputs to leave.
+    """
+    end_with_parent()
+    from dvc.cli import main
+    from dvc.output import Output
+
+    Output.persist = property(
+        lambda out: out._persist and out.stage.always_changed,
+        lambda out, value: setattr(out, "_persist", value),
+    )
+    sys.exit(main(sys.argv[1:]))
+
+
+def _run_dvc(root: Path, name: str, job: Job, turns: Turns, log: Path) -> str | None:
+    """Runs the experiment; returns why it failed, or None."""
+    command = [sys.executable, "-c", DVC, "--wait-for-lock", "exp", "run", "--temp", "--name", name]
+    for override in job.overrides:
+        command += ["--set-param", override]
+    for path in untracked_inputs(root):
+        command += ["--copy-paths", path]
+    # `src` first: the stages run the code of the experiment's folder, and not the checkout's, which
+    # may be edited meanwhile.
+    paths = os.pathsep.join(["src", *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = {
+        **os.environ,
+        "PYTHONPATH": paths,
+        "PYTHONUNBUFFERED": "1",
+        SWEEP: job.sweep.id,
+        SWEEP_JOB: json.dumps(job.overrides),
+    }
+    lines: list[str] = []
+    with log.open("w", encoding="utf-8") as file, _one_starts(root) as started:
+        process = subprocess.Popen(  # noqa: S603
+            [*command, *job.sweep.targets],
+            cwd=root,
+            env=environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            for line in process.stdout or ():
+                file.write(line)
+                file.flush()
+                lines.append(line.strip())
+                if NAMED.match(line):
+                    started.release(force=True)
+                turns.read(line)
+            if process.wait() == 0:
+                turns.finish()
+                return None
+        finally:
+            process.terminate()
+            process.wait()
+    return _reason(lines) or f"DVC ended with {process.returncode}; see {log}"
+
+
+@contextmanager
+def _one_starts(root: Path) -> Iterator[FileLock]:
+    """DVC hands an experiment from its stash to its folder without a lock: one at a time does."""
+    lock = FileLock(root / ".dvc/tmp/longwriter-sweep.lock")
+    Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
+    with lock:
+        yield lock
+
+
+def _reason(lines: Sequence[str]) -> str | None:
+    """The line that says why: a stage's own, else DVC's."""
+    for start in ("error: ", "ERROR: "):
+        found = [line.removeprefix(start) for line in lines if line.startswith(start)]
+        if found:
+            return found[-1]
+    return None
+
+
+def _read_results(root: Path, ref: str, job: Job, stages: Sequence[str], record: JobRecord) -> None:
+    """Fills `record` from the experiment's metric files, and sees that MLflow has a run of it."""
+    metrics = {
+        name: read_json(root, ref, f"metrics/{name.replace('@', '/')}.json") for name in stages
+    }
+    metrics = {name: found for name, found in metrics.items() if found is not None}
+    *file, key = job.sweep.score.split(".")
+    found = read_json(root, ref, f"metrics/{'/'.join(file)}.json") or {}
+    record.score = found.get(key)
+    if record.score is None and record.error is None:
+        record.error = f"sweep.score: metrics/{'/'.join(file)}.json has no {key}"
+    if file[0] == "eval":
+        record.scores = {name: found.get(name) for name in ("S_bar", "S_l", "S_q")}
+    costs = [numbers["cost_usd"] for numbers in metrics.values() if "cost_usd" in numbers]
+    record.cost_usd = sum(costs) if costs else None
+    if job.sweep.targets and "report" not in job.sweep.targets:
+        _log_run(root, ref, job, metrics)
+
+
+def _log_run(root: Path, ref: str, job: Job, metrics: dict[str, Any]) -> None:
+    """Does for a sweep of some stages what the stage `report` does for the pipeline."""
+    from longwriter.report.results import compared_settings
+
+    params = OmegaConf.create(read_text(root, ref, "params.yaml"))
+    assert isinstance(params, DictConfig)
+    stages = yaml.safe_load(read_text(root, ref, "dvc.lock"))["stages"].values()
+    pointers = {out["path"]: out["md5"] for stage in stages for out in stage.get("outs", [])}
+    os.environ |= {
+        SWEEP: job.sweep.id,
+        SWEEP_JOB: json.dumps(job.overrides),
+        "DVC_EXP_NAME": ref.rpartition("/")[2],
+    }
+    log_pipeline_run(root, compared_settings(validate(params)), metrics, [], pointers)

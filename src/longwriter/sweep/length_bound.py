@@ -1,0 +1,97 @@
+"""How long the output gets by the longest output that was trained on (the paper's figure).
+
+    python -m longwriter.sweep.length_bound SWEEP
+
+reads what the jobs of a sweep over `filter.max_words` left in DVC, and writes
+metrics/length_bound.json, from which the report draws the figure. Source: LongWriter
+(arXiv 2408.07055), section 2.
+"""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from longwriter.errors import DataError
+from longwriter.evaluation.statistics import interval
+from longwriter.records import Prediction, TrainingRow, checked, write_json
+from longwriter.settings import guarded
+from longwriter.sweep.app import CHECKOUT, FOLDER
+from longwriter.sweep.experiments import experiment_ref
+from longwriter.sweep.job import JobRecord
+from longwriter.sweep.table import read_records
+
+CAP = "filter.max_words"
+RESAMPLES = 10_000
+
+
+def point(
+    cap: str, rows: Sequence[TrainingRow], predictions: Sequence[Prediction]
+) -> dict[str, Any]:
+    """What one cap on the training outputs led to, lengths in words.
+
+    `mean`, `low` and `high` are of the prompts that ask for the longest outputs: what these reach is
+    what the model can write. `cut_off` of them ended at the token limit, so that the bound does not
+    show there.
+    """
+    asked = max(row.length for row in predictions)
+    longest = [row for row in predictions if row.length == asked]
+    found = interval([row.response_length for row in longest], RESAMPLES, 0)
+    assert found is not None
+    return {
+        "cap": cap,
+        "rows": len(rows),
+        "longest_trained": max(row.response_length or 0 for row in rows),
+        "asked": asked,
+        "n": len(longest),
+        "cut_off": sum(row.finish_reason == "length" for row in longest),
+        **{key: round(number, 1) for key, number in found._asdict().items()},
+        "longest": max(row.response_length for row in longest),
+    }
+
+
+def points(root: Path, records: Sequence[JobRecord]) -> list[dict[str, Any]]:
+    """Reads every finished job of the sweep; the shortest cap comes first.
+
+    Raises:
+        DataError: the sweep has no finished job that sets the cap.
+    """
+    found = []
+    for record in records:
+        values = dict(word.partition("=")[::2] for word in record.overrides)
+        ref = experiment_ref(root, record.experiment)
+        if CAP in values and ref:
+            rows = _read(root, ref, "data/sft/train.jsonl", TrainingRow)
+            written = _read(root, ref, "data/predictions/sft.jsonl", Prediction)
+            found.append(point(values[CAP], rows, written))
+    if not found:
+        raise DataError(f"no finished job of the sweep sets {CAP}; `make length-bound` runs one")
+    return sorted(found, key=lambda row: row["longest_trained"])
+
+
+def _read(root: Path, ref: str, path: str, kind: type[Any]) -> list[Any]:
+    import dvc.api
+
+    text = dvc.api.read(path, repo=str(root), rev=ref)
+    lines = [line for line in text.splitlines() if line.strip()]
+    return [checked(json.loads(line), kind, path) for line in lines]
+
+
+def _write(sweep: str) -> None:
+    found = points(CHECKOUT, read_records(CHECKOUT / FOLDER / sweep))
+    path = CHECKOUT / "metrics/length_bound.json"
+    write_json(path, found)
+    print("| longest trained | rows | mean reached [95 %] | longest reached | cut off |")
+    print("|---:|---:|---:|---:|---:|")
+    for row in found:
+        reached = f"{row['mean']} [{row['low']}, {row['high']}]"
+        cells = [row["longest_trained"], row["rows"], reached, row["longest"], row["cut_off"]]
+        print(f"| {' | '.join(map(str, cells))} |")
+    print(f"\nsaved: {path}; `dvc repro report` draws it")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    guarded(lambda: _write(sys.argv[1]))

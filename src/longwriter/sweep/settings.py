@@ -1,0 +1,22 @@
+"""Settings of a sweep, as they stand in conf/sweep.yaml."""
+
+from dataclasses import dataclass
+
+
+@dataclass(kw_only=True)
+class SweepSettings:
+    """How the jobs of a sweep run."""
+
+    id: str
+    """Letters, digits, `-`, `_`. Jobs that finished under the same id are not repeated."""
+    score: str
+    """What a job returns: a file of metrics/ without `.json` and a key in it, joined by dots."""
+    targets: list[str]
+    """Stages to run, with all they need; none: the whole pipeline."""
+
+
+@dataclass(kw_only=True)
+class SweepConfig:
+    """The group that conf/sweep.yaml adds."""
+
+    sweep: SweepSettings

@@ -1,0 +1,143 @@
+"""One comparable MLflow run for the whole pipeline."""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from longwriter.tracking.provenance import SWEEP, owner, provenance, sweep_overrides
+from longwriter.tracking.server import SENT, send_finished
+from longwriter.tracking.store import connect, lock
+from longwriter.tracking.values import LONGEST_PARAMETER, flatten, valid
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+
+def log_pipeline_run(
+    root: Path,
+    params: Mapping[str, object],
+    metrics: Mapping[str, object],
+    figures: Sequence[Path],
+    pointers: Mapping[str, str],
+) -> str:
+    """Writes the run that stands for the pipeline as a whole, or updates the one it wrote before.
+
+    DVC skips stages that are up to date, and a skipped stage logs nothing; this run is written from
+    the stages' outputs, so that every pipeline has one to compare. Its identity is a hash of
+    `params` and `metrics`, and of a sweep's id: reporting the same results again adds no run.
+
+    Args:
+        root: the checkout.
+        params: parameters worth comparing.
+        metrics: numbers, nested as they may be.
+        figures: files to keep as artifacts.
+        pointers: path → md5 in DVC. Those below data/ and models/ are linked as data sets and
+            external models, all become tags `dvc.<path>`.
+
+    Returns:
+        The run's id.
+    """
+    from mlflow import MlflowClient
+
+    experiment = connect(root)
+    client = MlflowClient()
+    numbers = flatten(metrics)
+    params = sweep_overrides() | dict(params)
+    sweep = os.environ.get(SWEEP, "")
+    identity = json.dumps([params, numbers, *filter(None, [sweep])], sort_keys=True, default=str)
+    with lock(root):
+        run = _pipeline_run(client, experiment, hashlib.sha256(identity.encode()).hexdigest()[:16])
+    tags = provenance(root) | {f"dvc.{valid(path)}": md5 for path, md5 in pointers.items()}
+    _log_batch(client, run, params, numbers, tags)
+    for path in figures:
+        client.log_artifact(run.info.run_id, str(path))
+    _link_datasets(client, run.info.run_id, pointers)
+    _link_models(client, run, pointers)
+    client.set_terminated(run.info.run_id)
+    send_finished(root)
+    return str(run.info.run_id)
+
+
+def log_table(root: Path, run_id: str, path: Path) -> None:
+    """Keeps the table in `path` (JSON of `columns` and `data`) with a run, where MLflow's evaluation
+    view finds it. It takes the place of an earlier one of the same name."""
+    from mlflow import MlflowClient
+
+    connect(root)
+    client = MlflowClient()
+    client.log_artifact(run_id, str(path))
+    tables = json.dumps([{"path": path.name, "type": "table"}])
+    client.set_tag(run_id, "mlflow.loggedArtifacts", tables)
+    _send_again(client, client.get_run(run_id))
+    send_finished(root)
+
+
+def _pipeline_run(client: "MlflowClient", experiment: str, identity: str) -> "Run":
+    found = client.search_runs([experiment], f"tags.`longwriter.pipeline_id` = '{identity}'")
+    if found:
+        _send_again(client, found[0])
+        return found[0]
+    return client.create_run(
+        experiment,
+        run_name=os.environ.get("DVC_EXP_NAME", "pipeline"),
+        tags={"longwriter.kind": "pipeline", "longwriter.pipeline_id": identity, **owner()},
+    )
+
+
+def _send_again(client: "MlflowClient", run: "Run") -> None:
+    """Has a server's copy of the run updated too."""
+    if SENT in run.data.tags:
+        client.delete_tag(run.info.run_id, SENT)
+
+
+def _log_batch(
+    client: "MlflowClient",
+    run: "Run",
+    params: Mapping[str, object],
+    metrics: Mapping[str, float],
+    tags: Mapping[str, str],
+) -> None:
+    """Logs all at the run's start time: a point that is there already is not added again."""
+    from mlflow.entities import Metric, Param, RunTag
+
+    client.log_batch(
+        run.info.run_id,
+        metrics=[Metric(key, value, run.info.start_time, 0) for key, value in metrics.items()],
+        params=[Param(key, str(value)[:LONGEST_PARAMETER]) for key, value in params.items()],
+        tags=[RunTag(key, value) for key, value in tags.items()],
+    )
+
+
+def _link_datasets(client: "MlflowClient", run_id: str, pointers: Mapping[str, str]) -> None:
+    from mlflow.entities import Dataset, DatasetInput
+
+    datasets = [
+        Dataset(name=path, digest=md5, source_type="local", source=json.dumps({"uri": path}))
+        for path, md5 in pointers.items()
+        if path.startswith("data/")
+    ]
+    client.log_inputs(run_id, datasets=[DatasetInput(dataset, tags=[]) for dataset in datasets])
+
+
+def _link_models(client: "MlflowClient", run: "Run", pointers: Mapping[str, str]) -> None:
+    import mlflow
+
+    experiment, run_id = run.info.experiment_id, run.info.run_id
+    found = client.search_logged_models([experiment], f"source_run_id = '{run_id}'")
+    known = {model.name: model.model_id for model in found}
+    for path, md5 in pointers.items():
+        if not path.startswith("models/"):
+            continue
+        name = re.sub(r"[^\w-]", "-", path.removeprefix("models/"))
+        tags = {"dvc.path": path, "dvc.md5": md5}
+        if name in known:
+            client.set_logged_model_tags(known[name], tags)
+        else:
+            mlflow.create_external_model(
+                name=name, source_run_id=run_id, tags=tags, experiment_id=experiment
+            )

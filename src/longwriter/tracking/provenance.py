@@ -1,0 +1,72 @@
+"""Where a run comes from: commit, DVC stage and experiment, sweep."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+
+SWEEP, SWEEP_JOB = "LONGWRITER_SWEEP", "LONGWRITER_SWEEP_JOB"
+"""Environment of a sweep's job: the sweep's id, and the job's overrides as a JSON list."""
+
+HOST, PID, STARTED = "longwriter.host", "longwriter.pid", "longwriter.process_started"
+"""Tags that say which process a run belongs to; numbers of processes come again."""
+
+
+class GitState(NamedTuple):
+    """The code that ran. `commit` is empty outside a git checkout and before its first commit."""
+
+    commit: str
+    dirty: bool
+    """Code or settings differ from `commit`; outputs of the pipeline do not count."""
+
+    def __str__(self) -> str:
+        return f"{self.commit or 'no commit'}{' + uncommitted changes' if self.dirty else ''}"
+
+
+def git_state(root: Path) -> GitState:
+    """Returns commit of the checkout `root` and whether its code or settings differ from it."""
+    code = ["src", "stages", "conf", "dvc.yaml", "pyproject.toml", "requirements.lock"]
+    commit = _git(root, "rev-parse", "--verify", "--quiet", "HEAD")
+    return GitState(commit, bool(commit and _git(root, "status", "--porcelain", "--", *code)))
+
+
+def provenance(root: Path) -> dict[str, str]:
+    """Returns the tags that say where a run of the checkout `root` comes from."""
+    git = git_state(root)
+    tags = {"longwriter.git_commit": git.commit, "longwriter.git_dirty": str(git.dirty).lower()}
+    variables = {
+        "DVC_STAGE": "longwriter.dvc_stage",
+        "DVC_EXP_NAME": "longwriter.dvc_experiment",
+        SWEEP: "longwriter.sweep",
+    }
+    return tags | {tag: os.environ[name] for name, tag in variables.items() if name in os.environ}
+
+
+def owner() -> dict[str, str]:
+    """Returns the tags that say which process writes a run."""
+    return {
+        HOST: socket.gethostname(),
+        PID: str(os.getpid()),
+        STARTED: str(psutil.Process().create_time()),
+    }
+
+
+def sweep_overrides() -> dict[str, str]:
+    """Returns key → value of what the job of a sweep that runs here varies; none outside one."""
+    words = json.loads(os.environ.get(SWEEP_JOB, "[]"))
+    return {key.lstrip("+"): value for key, _, value in (word.partition("=") for word in words)}
+
+
+def _git(root: Path, *arguments: str) -> str:
+    """Returns what git prints; empty text where there is no git, no checkout or no commit."""
+    git = shutil.which("git")
+    if git is None:
+        return ""
+    command = [git, "--no-optional-locks", "-C", str(root), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    return done.stdout.strip() if done.returncode == 0 else ""

@@ -1,0 +1,113 @@
+"""One MLflow run a stage."""
+
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+from longwriter.settings import Settings, Workspace
+from longwriter.tracking.provenance import HOST, PID, STARTED, owner, provenance
+from longwriter.tracking.server import mirrored, send_finished
+from longwriter.tracking.store import connect
+from longwriter.tracking.values import flatten, parameters
+
+
+@contextmanager
+def stage_run(
+    name: str, settings: Settings, work: Workspace, groups: Sequence[str]
+) -> Iterator[str]:
+    """Opens the MLflow run of a stage and yields its id.
+
+    It is this thread's active run, so TRL's `report_to=["mlflow"]` logs into it. It ends as
+    FINISHED, KILLED on Ctrl-C or SIGTERM, and FAILED on any other error.
+
+    Args:
+        name: the stage, e.g. `sft`.
+        settings: all settings.
+        work: the stage's workspace.
+        groups: names of the groups of settings to log, as parameters like `sft.learning_rate`.
+    """
+    import mlflow
+
+    experiment = connect(work.root)
+    end_killed_runs(experiment)
+    run = mlflow.start_run(
+        experiment_id=experiment,
+        run_name=name,
+        tags={
+            "longwriter.kind": "stage",
+            "longwriter.stage": name,
+            **owner(),
+            **provenance(work.root),
+        },
+        log_system_metrics=settings.runtime.system_metrics,
+    )
+    status = "FAILED"
+    with mirrored(work.root, run.info.run_id):
+        try:
+            mlflow.log_params(parameters(settings, groups))
+            yield run.info.run_id
+            status = "FINISHED"
+        except KeyboardInterrupt:
+            status = "KILLED"
+            raise
+        finally:
+            mlflow.flush_async_logging()
+            mlflow.end_run(status)
+    send_finished(work.root)
+
+
+def log_metrics(metrics: Mapping[str, object]) -> None:
+    """Logs the numbers of `metrics`, nested as they may be, to the run that `stage_run` opened."""
+    import mlflow
+
+    if mlflow.active_run() is None:
+        raise RuntimeError("log_metrics belongs inside stage_run, in the thread that opened it")
+    mlflow.log_metrics(flatten(metrics))
+
+
+def stage_seconds(root: Path) -> dict[str, float]:
+    """Returns stage → seconds of its last run that ended well. Calls and steps that were kept from
+    before took none of them."""
+    from mlflow import MlflowClient
+
+    experiment = connect(root)
+    finished = "tags.`longwriter.kind` = 'stage' AND attributes.status = 'FINISHED'"
+    runs = MlflowClient().search_runs([experiment], finished, order_by=["start_time DESC"])
+    return {
+        run.data.tags["longwriter.stage"]: (run.info.end_time - run.info.start_time) / 1000
+        for run in reversed(runs)
+    }
+
+
+def end_runs_of_sweep(root: Path, sweep: str) -> None:
+    """Marks what still runs of a sweep as killed, on whatever machine it ran: none of its jobs does
+    any more."""
+    from mlflow import MlflowClient
+
+    experiment = connect(root)
+    client = MlflowClient()
+    of_it = f"attributes.status = 'RUNNING' AND tags.`longwriter.sweep` = '{sweep}'"
+    for run in client.search_runs([experiment], of_it):
+        client.set_terminated(run.info.run_id, "KILLED")
+
+
+def end_killed_runs(experiment: str) -> None:
+    """Marks runs of this machine whose process is gone: `kill -9` left them as running."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient()
+    running = f"attributes.status = 'RUNNING' AND tags.`{HOST}` = '{socket.gethostname()}'"
+    for run in client.search_runs([experiment], running):
+        if not _is_alive(run.data.tags):
+            client.set_terminated(run.info.run_id, "KILLED")
+
+
+def _is_alive(tags: Mapping[str, str]) -> bool:
+    try:
+        started = float(psutil.Process(int(tags[PID])).create_time())
+    except psutil.NoSuchProcess:
+        return False
+    return abs(started - float(tags.get(STARTED, started))) < 1

@@ -1,0 +1,174 @@
+"""A team's MLflow server: what the checkout's database holds is sent to it.
+
+Every run is logged into the checkout's own database, and a thread copies it to the server that
+MLFLOW_TRACKING_URI names, while it runs and when it has ended. So a server that is away neither
+stops nor slows a training: what it lacks is sent when the next stage ends, or by
+
+    python -m longwriter.tracking.server
+"""
+
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from longwriter.tracking.store import connect, experiment_id, local_uri, lock, server_uri
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+SENT, COPY_OF = "longwriter.sent", "longwriter.copy_of"
+"""Tags: on a run that a server has whole, that server; on the server's run, the id of ours."""
+BATCH = {"metrics": 1000, "params": 100}
+"""The most that a server takes in one request."""
+
+
+@contextmanager
+def mirrored(root: Path, run_id: str, every_s: float = 10) -> Iterator[None]:
+    """Copies the run to the server every `every_s` seconds as long as the block runs."""
+    server = server_uri()
+    if server is None:
+        yield
+        return
+    ended = threading.Event()
+
+    def copy() -> None:
+        while not ended.wait(every_s):
+            try:
+                _send(_client(local_uri(root)), _client(server), run_id)
+            except Exception as error:  # whatever a server does, the stage goes on
+                _warn(server, error)
+
+    thread = threading.Thread(target=copy, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def send_finished(root: Path) -> int:
+    """Sends the server every ended run that it lacks; returns how many are left, with a warning."""
+    server = server_uri()
+    if server is None:
+        return 0
+    with lock(root, ".sending"):
+        experiment = connect(root)
+        ours, theirs = _client(local_uri(root)), _client(server)
+        ended = "attributes.status != 'RUNNING'"
+        left = [
+            run
+            for run in ours.search_runs([experiment], ended, order_by=["attributes.start_time"])
+            if run.data.tags.get(SENT) != _public(server)
+        ]
+        while left:
+            try:
+                _send(ours, theirs, left[0].info.run_id)
+            except Exception as error:  # whatever a server does, the stage goes on
+                _warn(server, error, len(left))
+                break
+            ours.set_tag(left.pop(0).info.run_id, SENT, _public(server))
+    return len(left)
+
+
+def _send(ours: "MlflowClient", theirs: "MlflowClient", run_id: str) -> None:
+    """Makes the server's copy of a run like ours; what it has already is not sent again."""
+    run = ours.get_run(run_id)
+    copy = _copy_of(theirs, run)
+    name = copy.info.run_id
+    _send_values(ours, theirs, run, copy)
+    if run.inputs and run.inputs.dataset_inputs:
+        theirs.log_inputs(name, datasets=run.inputs.dataset_inputs)
+    if run.info.status == "RUNNING":
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        for file in ours.list_artifacts(run_id):
+            theirs.log_artifact(name, ours.download_artifacts(run_id, file.path, folder))
+    _send_models(ours, theirs, run, copy)
+    theirs.set_terminated(name, run.info.status, run.info.end_time)
+
+
+def _copy_of(theirs: "MlflowClient", run: "Run") -> "Run":
+    experiment = experiment_id(theirs)
+    found = theirs.search_runs([experiment], f"tags.`{COPY_OF}` = '{run.info.run_id}'")
+    if found:
+        return found[0]
+    tags = {COPY_OF: run.info.run_id}
+    return theirs.create_run(experiment, run.info.start_time, tags, run.info.run_name)
+
+
+def _send_values(ours: "MlflowClient", theirs: "MlflowClient", run: "Run", copy: "Run") -> None:
+    from mlflow.entities import Param, RunTag
+
+    name, known = copy.info.run_id, copy.data
+    points = []
+    for key in run.data.metrics:
+        there = theirs.get_metric_history(name, key) if key in known.metrics else []
+        seen = {(point.step, point.timestamp, point.value) for point in there}
+        points += [
+            point
+            for point in ours.get_metric_history(run.info.run_id, key)
+            if (point.step, point.timestamp, point.value) not in seen
+        ]
+    params = [Param(*item) for item in run.data.params.items() if item[0] not in known.params]
+    tags = [RunTag(*item) for item in run.data.tags.items() if known.tags.get(item[0]) != item[1]]
+    for start in range(0, len(points), BATCH["metrics"]):
+        theirs.log_batch(name, metrics=points[start : start + BATCH["metrics"]])
+    for start in range(0, max(len(params), len(tags)), BATCH["params"]):
+        part = slice(start, start + BATCH["params"])
+        theirs.log_batch(name, params=params[part], tags=tags[part])
+
+
+def _send_models(ours: "MlflowClient", theirs: "MlflowClient", run: "Run", copy: "Run") -> None:
+    def of(client: "MlflowClient", which: "Run") -> dict[str, dict[str, str]]:
+        source = f"source_run_id = '{which.info.run_id}'"
+        found = client.search_logged_models([which.info.experiment_id], source)
+        return {model.name: model.tags for model in found}
+
+    there = of(theirs, copy)
+    for name, tags in of(ours, run).items():
+        if name not in there:
+            info = copy.info
+            model = theirs.create_logged_model(info.experiment_id, name, info.run_id, tags)
+            theirs.finalize_logged_model(model.model_id, "READY")
+
+
+def _client(uri: str) -> "MlflowClient":
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=uri)
+
+
+def _public(uri: str) -> str:
+    """The address without name and password."""
+    parts = urlsplit(uri)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def _warn(server: str, error: Exception, left: int = 1) -> None:
+    what = str(error).splitlines()[0].replace(server, _public(server))[:200]
+    print(
+        f"warning: MLflow's server {_public(server)} does not take {left} run(s): {what}. Nothing "
+        "is lost: they are in this checkout's mlruns/mlflow.db and are sent when a later stage "
+        "ends, or by `python -m longwriter.tracking.server`",
+        file=sys.stderr,
+        flush=True,
+    )
+
+
+def main() -> None:
+    """Sends what is left; exits with 1 where the server did not take all."""
+    if server_uri() is None:
+        sys.exit("error: MLFLOW_TRACKING_URI names no server (http://…)")
+    left = send_finished(Path.cwd())
+    sys.exit(f"{left} run(s) are left" if left else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""The commands of docs/guide: programs, options, files and settings are there.
+
+They are not run: that takes minutes, and what they do has tests of its own.
+"""
+
+import re
+import shlex
+from pathlib import Path
+
+import hydra
+import pytest
+from dvc.cli import parse_args
+from mlflow.cli import cli as mlflow_cli
+from omegaconf import OmegaConf
+
+from longwriter.settings import validate, validate_as
+from longwriter.sweep.settings import SweepConfig
+
+CHECKOUT = Path(__file__).parent.parent
+SHELL = ("cat", "cd", "export", "git", "mv", "name=", "sed", "{")
+"""What a shell knows; and rows of data."""
+
+
+def commands(page: Path) -> list[str]:
+    """The lines of a page's blocks, without a shell's own."""
+    text = page.read_text(encoding="utf-8")
+    blocks = re.findall(r"^```(?:bash|text)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    lines = [line.removesuffix(" &") for block in blocks for line in block.splitlines()]
+    return [line for line in lines if line and not line.startswith(("ROWS", *SHELL))]
+
+
+COMMANDS = {
+    f"{page.stem}: {line}": line
+    for page in sorted((CHECKOUT / "docs/guide").glob("*.md"))
+    for line in commands(page)
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
+def test_command_is_understood(command: str) -> None:
+    line = command.replace("$PWD", str(CHECKOUT)).replace("$name", "name")
+    match shlex.split(line):
+        case ["dvc", *arguments]:
+            parsed = parse_args(arguments)
+            if overrides := getattr(parsed, "params", None):
+                compose("config", overrides)
+        case ["mlflow", name, *arguments]:
+            mlflow_cli.commands[name].make_context(name, arguments)
+        case ["python", "-m", "longwriter.sweep", *arguments]:
+            for job in jobs([word for word in arguments if word != "-m"]):
+                compose("sweep", job)
+        case ["python", "-m", "longwriter.tracking.server"]:
+            pass
+        case ["python", stage, *overrides]:
+            assert (CHECKOUT / stage).is_file()
+            compose("config", overrides)
+        case other:
+            pytest.fail(f"no way to check {other}")
+
+
+def jobs(overrides: list[str]) -> list[list[str]]:
+    """The first and the last job of a sweep."""
+    parts = [word.partition("=") for word in overrides]
+    return [
+        [
+            key + equals + (text if "[" in text else text.split(",")[which])
+            for key, equals, text in parts
+        ]
+        for which in (0, -1)
+    ]
+
+
+def compose(name: str, overrides: list[str]) -> None:
+    with hydra.initialize_config_dir(str(CHECKOUT / "conf"), version_base=None):
+        # With Hydra's own settings, so that launchers are checked too.
+        config = hydra.compose(name, overrides=overrides, return_hydra_config=True)
+    if name == "sweep":
+        config.sweep.id = config.sweep.id or "x"
+        validate_as(SweepConfig, OmegaConf.masked_copy(config, "sweep"), None)
+    groups = [str(key) for key in config if key not in ("sweep", "hydra")]
+    validate(OmegaConf.masked_copy(config, groups))
