@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -55,7 +56,7 @@ class Swept(NamedTuple):
 def swept(tmp_path_factory: pytest.TempPathFactory) -> Swept:
     root = make_repository(tmp_path_factory.mktemp("swept") / "root")
     limit = root / "conf/agentwrite/default.yaml"
-    limit.write_text(limit.read_text().replace("limit: 44", "limit: 7"))
+    limit.write_text(re.sub(r"^limit: \d+$", "limit: 7", limit.read_text(), flags=re.MULTILINE))
     (root / "data/mine.jsonl").write_text("{}\n")  # which git does not know
     before = files_of(root)
     status, printed = call(root, *FOUR)
