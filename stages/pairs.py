@@ -10,7 +10,7 @@ OUTPUTS = ("pairs", "heldout", "candidates")
 
 def pairs(settings: Settings, work: Workspace) -> None:
     outputs = [work.output(f"data/dpo/{name}.jsonl") for name in OUTPUTS]
-    with stage_run("pairs", settings, work, ["student", "judge", "pairs"]):
+    with stage_run("pairs", settings, work, ["student", "pairs"]):
         made = make_pairs(settings, work)
         with replacing(*outputs, work.output("metrics/pairs.json")) as (
             good,

@@ -203,7 +203,7 @@ def changed_stages(root: Path) -> set[str]:
         ("bench/own", "samples", "2", PREDICT),
         ("bench/own", "languages", "[en]", PREDICT),
         ("calibrate/default", "probes", "3", {"calibrate"}),
-        ("judge/smollm2", "repeats", "3", {"filter", "pairs", *JUDGED}),
+        ("judge/smollm2", "repeats", "3", JUDGED),
         ("bench/own", "length_bins", "[0, 1]", EVAL),
         (
             "runtime/default",
@@ -212,10 +212,10 @@ def changed_stages(root: Path) -> set[str]:
             {"agentwrite", "general", "filter", "sft", "pairs", "dpo", *PREDICT, *JUDGED},
         ),
         ("runtime/default", "threads", "1", set()),
-        ("judge/smollm2", "model", "other.gguf", {"filter", "pairs", *JUDGED}),
-        ("judge/smollm2", "temperature", "1", {"filter", "pairs", *JUDGED}),
-        ("judge/smollm2", "max_tokens", "7", {"filter", "pairs", *JUDGED}),
-        ("judge/smollm2", "structured", "text", {"filter", "pairs", *JUDGED}),
+        ("judge/smollm2", "model", "other.gguf", JUDGED),
+        ("judge/smollm2", "temperature", "1", JUDGED),
+        ("judge/smollm2", "max_tokens", "7", JUDGED),
+        ("judge/smollm2", "structured", "text", JUDGED),
     ],
 )
 def test_a_value_reaches_the_stages_that_use_it_and_no_other(

@@ -4,7 +4,7 @@ import os
 import re
 import sys
 from argparse import Namespace
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from longwriter.agentwrite.agent import Paragraph, StepFailed, Text, at, write_paragraphs
@@ -15,7 +15,7 @@ from longwriter.chat.client import ChatClient
 from longwriter.chat.settings import ServerSettings
 from longwriter.errors import BadCompletion, CallError, LongwriterError, SettingsError
 from longwriter.evaluation.length import length_score
-from longwriter.records import Instruction, Usage, checked, write_text
+from longwriter.records import Instruction, Step, Usage, checked, write_text
 from longwriter.settings import RuntimeSettings, Workspace, load_groups
 from longwriter.text import language, length_in
 
@@ -38,7 +38,7 @@ class ShownText(Text):
     file: Path
     wanted: int = 0
     """Words in all."""
-    steps: int = 0
+    plan: list[Step] = field(default_factory=list)
 
     def add(self, paragraph: Paragraph) -> None:
         """Puts a paragraph at the end, prints it and says how far the text is."""
@@ -46,7 +46,7 @@ class ShownText(Text):
         super().add(paragraph)
         write_text(self.file, "\n\n".join(self.paragraphs) + "\n")
         _say(
-            f"[{len(self.words)} of {self.steps}: {self.words[-1]:,} words; "
+            f"[{len(self.words)} of {len(self.plan)}: {self.words[-1]:,} words; "
             f"{sum(self.words):,} of {self.wanted:,} in all]"
         )
 
@@ -73,7 +73,7 @@ def write_one(arguments: Namespace) -> None:
         for number, step in enumerate(plan, start=1):
             _say(f"{number}. {step.main_point} ({step.word_count:,} words)")
         _say("")
-        text.steps, text.wanted = len(plan), sum(step.word_count for step in plan)
+        text.plan, text.wanted = plan, sum(step.word_count for step in plan)
         await write_paragraphs(client, instruction, plan, text, settings.agentwrite, usage)
         return client.from_cache
 

@@ -213,17 +213,51 @@ def test_next_budget(plan: list[int], written: list[int], budget: int) -> None:
     assert next_budget(steps, written) == budget
 
 
-def test_no_step_is_asked_for_more_than_the_largest(chat_server: Any, write: Any) -> None:
-    # 20 and 14 words are written, so 66 of 100 lack at the last step, and 60 is the most.
+def test_a_step_that_would_be_too_long_is_written_in_two(chat_server: Any, write: Any) -> None:
+    # 20 and 14 words are written, so 66 of 100 lack at the last step, and 60 is the most: 33 are
+    # asked for, and what then lacks.
+    more = f"{POINTS[2]} (continued)"
+    short: dict[str, list[Answer]] = {
+        POINTS[0]: [words(20, "x")],
+        POINTS[1]: [words(14, "y")],
+        POINTS[2]: [words(30, "z")],
+        more: [words(36, "w")],
+    }
+    server = chat_server(teacher(short))
+    (draft,) = write(server, INSTRUCTION).drafts
+    assert draft.response_length == 100
+    assert [step.main_point for step in draft.plan] == [*POINTS, more]
+    assert [step.word_count for step in draft.plan] == [40, 20, 20, 20]
+    assert "only the next paragraph, in about 30 words" in asked(server)[2]
+    assert "only the last paragraph, in about 40 words" in asked(server)[3]
+    assert all(OUTLINE in prompt for prompt in asked(server))  # as it was planned
+
+
+def test_a_plan_with_all_the_steps_it_may_have_asks_for_the_largest(
+    chat_server: Any, write: Any
+) -> None:
     short: dict[str, list[Answer]] = {
         POINTS[0]: [words(20, "x")],
         POINTS[1]: [words(14, "y")],
         POINTS[2]: [words(60, "z")],
     }
     server = chat_server(teacher(short))
-    (draft,) = write(server, INSTRUCTION).drafts
+    (draft,) = write(server, INSTRUCTION, agentwrite=replace(SETTINGS, max_steps=3)).drafts
     assert draft.response_length == 94
     assert "in about 60 words" in asked(server)[2]
+
+
+def test_a_teacher_that_copies_the_text_is_not_shown_it(chat_server: Any, write: Any) -> None:
+    # Two samples of four copy the first paragraph, and the text is shown to no other of the third
+    # step. The newest paragraph stays.
+    copies = {POINTS[2]: [words(40, "x"), words(40, "x"), words(40, "z")]}
+    server = chat_server(teacher(GOOD | copies))
+    (draft,) = write(server, INSTRUCTION, agentwrite=replace(SETTINGS, attempts=4)).drafts
+    assert draft.paragraphs[2] == words(40, "z")
+    shown = [words(40, "x") in prompt for prompt in asked(server)[2:]]
+    assert shown == [True, True, False]
+    assert f"[…]\n\n{words(20, 'y')}\n\n" in asked(server)[4]
+    assert draft.unseen_words == 40
 
 
 BAD = [
@@ -399,7 +433,7 @@ def test_the_last_paragraph_makes_up_for_what_the_text_lacks(chat_server: Any, w
     short = {POINTS[0]: [words(20, "x")], POINTS[1]: [words(12, "y")]}
     last = [words(57, "z"), words(58, "z")]
     server = chat_server(teacher(short | {POINTS[2]: list(last)}))
-    demanding = replace(SETTINGS, min_step_share=0.3, min_text_share=0.9)
+    demanding = replace(SETTINGS, max_steps=3, min_step_share=0.3, min_text_share=0.9)
     (draft,) = write(server, INSTRUCTION, agentwrite=demanding).drafts
     assert draft.paragraphs == [words(20, "x"), words(12, "y"), last[1]]
     assert draft.response_length == 90

@@ -23,7 +23,9 @@ def estimated(*instructions: Instruction, parallel: bool = False, **teacher: Any
 def prompts() -> tuple[int, int, int]:
     """Tokens of the prompts for TEA without the text so far: plan, first step, second step."""
     plan = [Step(main_point=POINT, word_count=500)] * 2
-    first, second = (prompt_bytes(step_messages(TEA, plan, n, "", 500)) // 4 for n in (0, 1))
+    first, second = (
+        prompt_bytes(step_messages(TEA, plan, plan[n], n, n == 1, "", 500)) // 4 for n in (0, 1)
+    )
     return prompt_bytes(plan_messages(TEA, 2, 50, lines=False)) // 4, first, second
 
 

@@ -13,7 +13,7 @@ from checkpoints import CHECKOUT, default_settings
 from loopback import Answer, endpoint_settings
 
 from longwriter.chat.settings import ServerKind
-from longwriter.errors import DataError
+from longwriter.errors import DataError, SettingsError
 from longwriter.evaluation.quality import DIMENSIONS
 from longwriter.settings import Settings, Workspace
 from longwriter.training.pairs_stage import Made, make_pairs
@@ -66,9 +66,9 @@ def settings(chat_server: Any) -> Settings:
     settings.student = replace(
         settings.student, server=ServerKind.endpoint, base_url=server.base_url, model="m"
     )
-    settings.judge = replace(settings.judge, **vars(endpoint_settings(server.base_url)))
     settings.pairs = replace(
         settings.pairs,
+        judge=replace(settings.judge, **vars(endpoint_settings(server.base_url))),
         samples=2,
         limit=None,
         weights=ScoreWeights(length=1, quality=0, repetition=0),
@@ -120,6 +120,15 @@ def test_the_judge_counts_where_quality_weighs(settings: Settings, work: Workspa
     assert (long.length_score, long.quality_score) == (pytest.approx(200 / 3), 25)
     assert long.score == pytest.approx((200 / 3 + 25) / 2)
     assert made.metrics["calls"] == 16
+
+
+def test_quality_without_a_judge_is_an_error(settings: Settings, work: Workspace) -> None:
+    weights = ScoreWeights(length=1, quality=1, repetition=0)
+    settings.pairs = replace(settings.pairs, weights=weights, judge=None)
+    with pytest.raises(
+        SettingsError, match=r"^pairs\.judge: null, .* set pairs\.judge=\$\{judge\}$"
+    ):
+        make_pairs(settings, work)
 
 
 def test_instructions_of_the_benchmark_and_of_sft_are_dropped(

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from longwriter.agentwrite.clean import clean
-from longwriter.agentwrite.plan import make_plan
+from longwriter.agentwrite.plan import in_two, make_plan
 from longwriter.agentwrite.prompts import step_messages
 from longwriter.agentwrite.settings import AgentWriteSettings
 from longwriter.chat.calls import all_at_once, together
-from longwriter.chat.client import ChatClient, prompt_bytes
+from longwriter.chat.client import ChatClient, Messages, prompt_bytes
 from longwriter.errors import BadCompletion, CallError
 from longwriter.evaluation.length import length_score
 from longwriter.evaluation.repetition import Ngram, ngrams, share_seen
@@ -120,6 +120,10 @@ class Paragraph:
         self.words = count_words(text)
         self.ngrams = ngrams(text, NGRAM)
 
+    def repeated(self, text: "Text") -> float:
+        """Share (0 to 1) of its n-grams that stand in `text`, or earlier in it."""
+        return share_seen(self.ngrams, text.ngrams)
+
 
 @dataclass
 class Text:
@@ -179,89 +183,102 @@ async def write_paragraphs(
 ) -> None:
     """Adds every paragraph of the plan to `text`, in order, each as soon as it can stand there.
 
+    A step that has to make up for more than it may be asked for becomes several steps of `plan`.
+
     Raises:
         StepFailed: a paragraph failed for good; `text` holds those before it that were done.
     """
-    write = write_apart if settings.parallel else write_in_order
-    await write(client, instruction, plan, text, settings, usage)
+    writer = _Writer(client, instruction, tuple(plan), plan, text, settings, usage)
+    await (writer.write_apart() if settings.parallel else writer.write_in_order())
 
 
-async def write_in_order(
-    client: ChatClient,
-    instruction: Instruction,
-    plan: list[Step],
-    text: Text,
-    settings: AgentWriteSettings,
-    usage: Usage,
-) -> None:
-    """Paragraph after paragraph, each seeing all that is written."""
-    for number in range(len(plan)):
+@dataclass
+class _Writer:
+    """One text in work."""
+
+    client: ChatClient
+    instruction: Instruction
+    outline: Sequence[Step]
+    """The plan as it was made, which the teacher sees: were it to change, no prefix cache would
+    serve the text that stands after it."""
+    plan: list[Step]
+    text: Text
+    settings: AgentWriteSettings
+    usage: Usage
+
+    async def write_in_order(self) -> None:
+        """Paragraph after paragraph, each seeing all that is written.
+
+        A step whose budget has grown past `max_step_words` is written in two, while the plan may
+        have one more: a teacher that writes short, whatever it is asked for, needs more paragraphs.
+        """
+        largest, number = self.settings.max_step_words, 0
+        while number < len(self.plan):
+            budget = next_budget(self.plan, self.text.words)
+            if budget > largest and len(self.plan) < self.settings.max_steps:
+                self.plan[number : number + 1] = in_two(
+                    self.plan[number], self.instruction.language
+                )
+                continue
+            self.text.add(await self.write_step(number, min(budget, largest), self.text))
+            number += 1
+
+    async def write_apart(self) -> None:
+        """All paragraphs at once, each seeing the plan only."""
+        done: dict[int, Paragraph] = {}
+
+        async def one(number: int) -> None:
+            done[number] = await self.write_step(number, self.plan[number].word_count, Text())
+            while (following := len(self.text.paragraphs)) in done:
+                self.text.add(done[following])
+
+        await together([one(number) for number in range(len(self.plan))])
+
+    async def write_step(self, number: int, budget: int, text: Text) -> Paragraph:
+        """Paragraph `number` (from 0) of the plan in about `budget` words, to stand after `text`.
+
+        Where half of the samples repeated the text, the rest see no more of it than its newest
+        paragraph: small teachers copy what they are shown.
+
+        Raises:
+            StepFailed: no sample was usable, or a call failed for good.
+        """
+        settings, client = self.settings, self.client
+        tokens = round(budget * settings.tokens_per_word * settings.slack) + 16
+        tokens = min(tokens, client.settings.max_tokens)
+        room = client.settings.context - tokens - 64
+        room -= prompt_bytes(self._messages(number, "", budget)) // 3
+        messages = self._messages(number, text.within(int(room / settings.tokens_per_word)), budget)
+        ask = messages[-1]["content"].rsplit("\n\n", 1)[-1]
+        asked = [self.instruction.prompt, self.plan[number].main_point, ask]
+        repeats, fault = 0, ""
         with at(f"write {number + 1}"):
-            budget = min(next_budget(plan, text.words), settings.max_step_words)
-            paragraph = await write_step(
-                client, instruction, plan, text, number, budget, settings, usage
+            for sample in range(settings.attempts):
+                if 2 * repeats >= settings.attempts:
+                    messages = self._messages(number, text.within(0), budget)
+                completion = await client.complete(
+                    messages,
+                    max_tokens=tokens,
+                    stop=settings.stop,
+                    sample=sample,
+                    usage=self.usage,
+                )
+                paragraph = Paragraph(clean(completion.text, asked))
+                cut_off = completion.finish_reason == "length"
+                fault = fault_of(paragraph, cut_off, budget, self.plan, text, settings)
+                if not fault:
+                    return paragraph
+                repeats += paragraph.repeated(text) > settings.max_step_repetition
+            raise BadCompletion(
+                f"no usable paragraph in {settings.attempts} samples; the last: {fault}"
             )
-        text.add(paragraph)
 
-
-async def write_apart(
-    client: ChatClient,
-    instruction: Instruction,
-    plan: list[Step],
-    text: Text,
-    settings: AgentWriteSettings,
-    usage: Usage,
-) -> None:
-    """All paragraphs at once, each seeing the plan only."""
-    done: dict[int, Paragraph] = {}
-
-    async def one(number: int) -> None:
-        with at(f"write {number + 1}"):
-            budget = plan[number].word_count
-            done[number] = await write_step(
-                client, instruction, plan, Text(), number, budget, settings, usage
-            )
-        while (following := len(text.paragraphs)) in done:
-            text.add(done[following])
-
-    await together([one(number) for number in range(len(plan))])
-
-
-async def write_step(
-    client: ChatClient,
-    instruction: Instruction,
-    plan: list[Step],
-    text: Text,
-    number: int,
-    budget: int,
-    settings: AgentWriteSettings,
-    usage: Usage,
-) -> Paragraph:
-    """Paragraph `number` (from 0) of the plan in about `budget` words, to stand after `text`.
-
-    Raises:
-        BadCompletion: no sample was usable.
-        CallError: a call failed for good.
-    """
-    tokens = round(budget * settings.tokens_per_word * settings.slack) + 16
-    tokens = min(tokens, client.settings.max_tokens)
-    bare = step_messages(instruction, plan, number, "", rounded(budget))
-    room = client.settings.context - tokens - prompt_bytes(bare) // 3 - 64
-    so_far = text.within(int(room / settings.tokens_per_word))
-    messages = step_messages(instruction, plan, number, so_far, rounded(budget))
-    ask = messages[-1]["content"].rsplit("\n\n", 1)[-1]
-    fault = ""
-    for sample in range(settings.attempts):
-        completion = await client.complete(
-            messages, max_tokens=tokens, stop=settings.stop, sample=sample, usage=usage
+    def _messages(self, number: int, so_far: str, budget: int) -> Messages:
+        """What asks for one paragraph."""
+        last = number == len(self.plan) - 1
+        return step_messages(
+            self.instruction, self.outline, self.plan[number], number, last, so_far, rounded(budget)
         )
-        asked = [instruction.prompt, plan[number].main_point, ask]
-        paragraph = Paragraph(clean(completion.text, asked))
-        cut_off = completion.finish_reason == "length"
-        fault = fault_of(paragraph, cut_off, budget, plan, text, settings)
-        if not fault:
-            return paragraph
-    raise BadCompletion(f"no usable paragraph in {settings.attempts} samples; the last: {fault}")
 
 
 def next_budget(plan: list[Step], written: list[int]) -> int:
@@ -305,8 +322,7 @@ def fault_of(
     total, planned = sum(text.words) + words, sum(step.word_count for step in plan)
     if len(text.words) == len(plan) - 1 and total < settings.min_text_share * planned:
         return f"{words} words at the end leave the text at {total} of {planned}"
-    repeated = share_seen(paragraph.ngrams, text.ngrams)
-    if repeated > settings.max_step_repetition:
+    if (repeated := paragraph.repeated(text)) > settings.max_step_repetition:
         return f"{repeated:.0%} of its {NGRAM}-grams stand in the text already"
     return ""
 

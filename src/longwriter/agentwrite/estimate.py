@@ -105,8 +105,9 @@ def _calls(
     plan = [Step(main_point=point, word_count=words)] * steps
     tokens, so_far, before = round(words * agentwrite.tokens_per_word), 0, 0
     for number in range(steps):
-        bare = prompt_bytes(step_messages(instruction, plan, number, "", rounded(words))) // 4
-        prompt = min(bare + so_far, teacher.context - tokens)
+        last = number == steps - 1
+        bare = step_messages(instruction, plan, plan[number], number, last, "", rounded(words))
+        prompt = min(prompt_bytes(bare) // 4 + so_far, teacher.context - tokens)
         yield Call(prompt, min(before, prompt), tokens)
         before = prompt
         if not agentwrite.parallel:

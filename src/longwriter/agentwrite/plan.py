@@ -237,6 +237,14 @@ def _split(plan: list[Step], steps: int, language: str) -> list[Step]:
     ]
 
 
+def in_two(step: Step, language: str) -> list[Step]:
+    """The step, and one that goes on with its point, each with half of its budget."""
+    point, more = step.main_point, WORDINGS[language].more
+    points = [point, point if point.endswith(more.format(point="")) else more.format(point=point)]
+    half = -(-step.word_count // 2)
+    return [step.model_copy(update={"main_point": p, "word_count": half}) for p in points]
+
+
 def rescale(budgets: list[int], total: int, lowest: int, highest: int) -> list[int]:
     """Whole numbers in the proportions of `budgets` that add up to `total`, each within
     [lowest, highest], which must be possible."""

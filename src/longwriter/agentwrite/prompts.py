@@ -6,6 +6,7 @@ follow an example, not a description.
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from longwriter.chat.client import Messages
@@ -26,6 +27,7 @@ class Wording:
     line: str
     joint: str
     part: str
+    more: str
     so_far: str
     only: str
     first: str
@@ -60,6 +62,7 @@ WORDINGS = {
         line="Paragraph {number} - Main Point: {point} - Word Count: {words} words",
         joint="{first} {second}",
         part="{point} (part {number} of {parts})",
+        more="{point} (continued)",
         outline="The plan:\n{plan}\n\n",
         so_far="The text so far:\n{text}\n\n",
         only="Write it as one paragraph of about {words} words. Its point: {point}",
@@ -87,6 +90,7 @@ WORDINGS = {
         line="段落{number} - 要点：{point} - 字数：{words}字",
         joint="{first}{second}",
         part="{point}（第{number}部分，共{parts}部分）",
+        more="{point}（续）",
         outline="写作计划：\n{plan}\n\n",
         so_far="已经写好的部分：\n{text}\n\n",
         only="请写成一个约{words}字的段落。要点：{point}",
@@ -148,24 +152,28 @@ def plan_messages(
 
 
 def step_messages(
-    instruction: Instruction, plan: list[Step], number: int, so_far: str, words: int
+    instruction: Instruction,
+    outline: Sequence[Step],
+    step: Step,
+    number: int,
+    last: bool,
+    so_far: str,
+    words: int,
 ) -> Messages:
-    """Asks for paragraph `number` (from 0) of the plan: instruction, plan, text so far, the step.
+    """Asks for the paragraph `number` (from 0) of a text: instruction, outline, text so far, the step.
 
     The step comes last, so that a server's prefix cache serves all that stands before it.
     """
     wording = WORDINGS[instruction.language]
-    outline = "\n".join(f"{i}. {step.main_point}" for i, step in enumerate(plan, start=1))
-    if len(plan) == 1:
-        ask = wording.only
-    elif number == 0:
-        ask = wording.first
+    points = "\n".join(f"{i}. {planned.main_point}" for i, planned in enumerate(outline, start=1))
+    if last:
+        ask = wording.last if number else wording.only
     else:
-        ask = wording.last if number == len(plan) - 1 else wording.following
+        ask = wording.following if number else wording.first
     content = f"{instruction.prompt}\n\n"
-    if len(plan) > 1:
-        content += wording.outline.format(plan=outline)
+    if len(outline) > 1:
+        content += wording.outline.format(plan=points)
     if so_far:
         content += wording.so_far.format(text=so_far)
-    content += ask.format(words=words, point=plan[number].main_point)
+    content += ask.format(words=words, point=step.main_point)
     return [{"role": "user", "content": content}]

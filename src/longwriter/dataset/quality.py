@@ -1,4 +1,4 @@
-"""Quality scores of rows, asked of the judge (`filter.judged`)."""
+"""Quality scores of rows, asked of the judge (`filter.judge`)."""
 
 from collections.abc import Iterable
 from itertools import islice

@@ -17,8 +17,9 @@ from longwriter.dataset.source import Source, open_source
 from longwriter.dataset.tokenizer import has_tokenizer
 from longwriter.errors import DataError, SettingsError
 from longwriter.evaluation.judge_prompt import read_prompt
+from longwriter.evaluation.settings import JudgeSettings
 from longwriter.records import TrainingRow, replacing, write_json, write_jsonl, write_text
-from longwriter.settings import Settings, Workspace
+from longwriter.settings import RuntimeSettings, Settings, Workspace
 
 DRAFTS, GENERAL, BASE = "data/agentwrite/drafts.jsonl", "data/general/rows.jsonl", "models/base"
 
@@ -38,10 +39,9 @@ def filter_rows(settings: Settings, work: Workspace, prompts: str) -> dict[str, 
         SettingsError: a rule is unknown or its settings do not go together.
     """
     chosen = settings.filter
-    if chosen.judged and chosen.min_quality is None:
-        raise SettingsError(
-            "filter.judged: is true, and filter.min_quality is null; set a threshold"
-        )
+    judge = chosen.judge
+    if judge and chosen.min_quality is None:
+        raise SettingsError("filter.judge: is set, and filter.min_quality is null; set a threshold")
     benchmarks = locate_benchmarks(work.root, chosen.benchmarks)
     tokenizer = _tokenizer(settings, work)
     with Filtering(chosen, settings.runtime.seed, work.cache) as filtering:
@@ -56,8 +56,8 @@ def filter_rows(settings: Settings, work: Workspace, prompts: str) -> dict[str, 
             else:
                 inputs[source.name] = (chosen.general if general else chosen).revision or "a folder"
         filtering.compare()
-        if chosen.judged:
-            filtering.grade(partial(_ask, settings, work))
+        if judge:
+            filtering.grade(partial(_ask, judge, settings.runtime, work))
         filtering.choose()
         tally = filtering.tally
         metrics = tally.describe()
@@ -105,14 +105,16 @@ def _relative(path: Path, work: Workspace) -> str:
     return str(path.relative_to(work.root)) if path.is_relative_to(work.root) else path.name
 
 
-def _ask(settings: Settings, work: Workspace, rows: Iterator[TrainingRow]) -> list[float | None]:
-    prompt = read_prompt(settings.judge, work.root)
+def _ask(
+    judge: JudgeSettings, runtime: RuntimeSettings, work: Workspace, rows: Iterator[TrainingRow]
+) -> list[float | None]:
+    prompt = read_prompt(judge, work.root)
     scores, _ = with_client(
-        lambda client: grade(client, rows, prompt, settings.judge.repeats),
-        settings.judge,
+        lambda client: grade(client, rows, prompt, judge.repeats),
+        judge,
         work.cache,
-        seed=settings.runtime.seed,
-        threads=settings.runtime.threads,
+        seed=runtime.seed,
+        threads=runtime.threads,
     )
     return scores
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from longwriter.bounds import bounded
+from longwriter.evaluation.settings import JudgeSettings
 
 
 @dataclass(kw_only=True)
@@ -63,8 +64,9 @@ class FilterSettings:
     """Most tokens of a row, chat template included, as SFT counts them; null: no limit."""
     min_quality: float | None = bounded(ge=0, le=100)
     """Lowest quality score S_q of a row that carries one (`quality_score`); null: no limit."""
-    judged: bool
-    """Ask the judge (conf/judge) for the quality of rows that carry none and pass all else."""
+    judge: JudgeSettings | None
+    """Grades the rows that carry no quality and pass all else; ${judge}: the run's judge; null:
+    nobody."""
     benchmarks: list[str]
     """Files of benchmark prompts that no instruction may hold. What is not there is not checked, and
     the card says so."""

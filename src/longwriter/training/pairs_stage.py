@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from longwriter.chat.calls import with_client
-from longwriter.errors import DataError
+from longwriter.errors import DataError, SettingsError
 from longwriter.evaluation.judge_prompt import read_prompt
 from longwriter.records import (
     BenchmarkPrompt,
@@ -108,12 +108,17 @@ def write_candidates(
         seed=runtime.seed,
         threads=runtime.threads,
     )
+    judge = options.judge
     if not options.weights.quality:
         return candidates, spent
-    prompt = read_prompt(settings.judge, work.root)
+    if not judge:
+        raise SettingsError(
+            "pairs.judge: null, and pairs.weights.quality is not 0; set pairs.judge=${judge}"
+        )
+    prompt = read_prompt(judge, work.root)
     candidates, judge_spent = with_client(
-        lambda client: judged(client, candidates, prompt, settings.judge.repeats),
-        settings.judge,
+        lambda client: judged(client, candidates, prompt, judge.repeats),
+        judge,
         work.cache,
         seed=runtime.seed,
         threads=runtime.threads,

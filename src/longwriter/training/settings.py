@@ -5,6 +5,7 @@ from enum import Enum
 
 from longwriter.bounds import bounded
 from longwriter.chat.settings import ServerSettings
+from longwriter.evaluation.settings import JudgeSettings
 
 
 class Dtype(Enum):
@@ -194,7 +195,7 @@ class ScoreWeights:
     length: float = bounded(ge=0)
     """Of S_l, where the instruction asks for a length."""
     quality: float = bounded(ge=0)
-    """Of S_q, by the judge."""
+    """Of S_q, by `judge`."""
     repetition: float = bounded(ge=0)
     """Points taken off for each percent of 8-grams that repeat an earlier one."""
 
@@ -229,6 +230,8 @@ class PairsSettings:
     temperature: float = bounded(ge=0, le=2)
     max_tokens: int = bounded(ge=1)
     weights: ScoreWeights
+    judge: JudgeSettings | None
+    """Grades the candidates where `weights.quality` is not 0; ${judge}: the run's judge."""
     select: Selection
     min_margin: float = bounded(ge=0)
     """Points by which the chosen must score higher; 0: by anything."""
