@@ -72,7 +72,8 @@ class Draft(Instruction):
     response: Text
     response_length: int
     unseen_words: int = 0
-    """Most words of the text so far that a step did not see, for the context was too small."""
+    """Most words of the text so far that a step did not see: the context was too small, or the teacher
+    copied what it saw."""
     usage: Usage
 
 
