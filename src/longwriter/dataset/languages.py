@@ -23,6 +23,11 @@ _SCRIPTS = {
     "Thai": r"[\u0e00-\u0e7f]+",
 }
 _UNITS = {name: re.compile(pattern) for name, pattern in _SCRIPTS.items()}
+_RUNS = {
+    name: re.compile(rf"(?:{pattern}[ \t,.;:!?，。、；：！？]*)+")
+    for name, pattern in _SCRIPTS.items()
+}
+"""Text of one script up to the end of the line."""
 _OTHER = re.compile(r"[\u0370-\u1fff\u3040-\u30ff\uac00-\ud7af]")
 
 _WORDS = {
@@ -118,7 +123,8 @@ def _foreign_latin(text: str) -> str | None:
 
 
 def mixed_script(row: Row, settings: FilterSettings) -> str | None:
-    """More than max_foreign of the response is in another script than most of it.
+    """More than max_foreign of the response is in another script than most of it, or a passage of more
+    than max_foreign_run words is.
 
     Quotations, brackets, code and addresses do not count, nor do names and abbreviations in a Chinese
     text, nor anything where the instruction speaks of another language.
@@ -133,9 +139,21 @@ def mixed_script(row: Row, settings: FilterSettings) -> str | None:
     total = sum(found.values())
     other = {name: number for name, number in found.items() if name != main}
     share = sum(other.values()) / total if total else 0.0
-    if share <= settings.max_foreign:
-        return None
-    return f"{share:.0%} in another script than {main}: {max(other, key=lambda n: other[n])}"
+    if share > settings.max_foreign:
+        return f"{share:.0%} in another script than {main}: {max(other, key=lambda n: other[n])}"
+    for name in (name for name, number in other.items() if number > settings.max_foreign_run):
+        longest = max((_prose(run, name) for run in _RUNS[name].findall(text)), default=0)
+        if longest > settings.max_foreign_run:
+            return f"{longest} words of {name} in a text in {main}"
+    return None
+
+
+def _prose(run: str, script: str) -> int:
+    """Words of a passage; none where it is Latin letters without the words that every English sentence
+    is full of, which names and titles are."""
+    words = _UNITS[script].findall(run)
+    known = sum(word.lower() in _FUNCTION_WORDS["English"] for word in words)
+    return len(words) if script != "Latin" or known >= 0.2 * len(words) else 0
 
 
 def _plain_english(text: str) -> int:
