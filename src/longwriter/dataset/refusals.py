@@ -35,12 +35,13 @@ _REASON = (
 _SPEAKS_AS_MODEL = re.compile(
     r"\bas an? (?:AI|artificial intelligence|large language|language)(?: language)? ?(?:model|assistant)\b"
     r"|\bas an AI,? I\b|\bas an AI (?:developed|created|trained|built|made) by\b"
-    r"|\bI(?:'m| am) (?:just |only )?an AI (?:language model|model|assistant)\b|\bI(?:'m| am) an AI,"
+    r"|\bI(?:'m| am) (?:an AI (?:language model|model|assistant)\b|an AI,|(?:just|only|merely) an AI\b|(?:just |only |merely )?a "
+    r"(?:large )?language model\b)|\bI(?:'ve| have) reached (?:my|the) (?:maximum|output|token|response|length|context)\b"
     r"|\bmy (?:training data|knowledge cut-?off)\b"
     r"|\b(?:due to|because of|given|within) (?:my|the) (?:output|token|response|context|character)(?: length)? "
     r"(?:limits?|limitations?|constraints?)\b|\b(?:against|violates?) (?:my|our|OpenAI's) (?:\w+ )?(?:guidelines|"
     r"policy|policies|programming)\b"
-    r"|作为(?:一个|一名|一款)?(?:大型)?(?:人工智能|AI|语言)(?:语言)?(?:模型|助手|程序)"
+    r"|(?:作为|身为)(?:一个|一名|一款)?(?:大型)?(?:人工智能|AI|语言)(?:语言)?(?:(?:模型|助手|程序)|[，,]\s*我)"
     r"|我(?:只)?是(?:一个|一款|一名)?(?:大型)?(?:AI|人工智能|语言)(?:语言)?(?:模型|助手|程序)"
     r"|违反了?我的[^。，\n]{0,6}(?:准则|政策|规定|原则)|我的(?:训练数据|知识截止)",
     re.IGNORECASE,
@@ -48,18 +49,25 @@ _SPEAKS_AS_MODEL = re.compile(
 _REFUSES = re.compile(
     rf"{_BEGIN}{_HEDGE}{_SORRY},? ?(?:that )?(?:but )?{_REASON}I ?{_NOT} {_HELP}\b"
     rf"|{_BEGIN}{_HEDGE}{_REASON}I(?: am|'m)? ?{_NOT} {_TASK}"
-    rf"|^\s*{_SORRY},? but (?:this|that|your) (?:request|content|topic)"
+    rf"|{_BEGIN}(?:unfortunately|regrettably|however|sorry),? (?:but )?{_REASON}I(?: am|'m)? ?{_NOT} {_HELP}\b"
+    rf"|{_BEGIN}I(?: do not|'m not| am not| don't) (?:feel )?comfortable (?:with )?(?:writ|creat|provid|generat|discuss|produc)ing\b"
+    rf"|^\s*(?:{_SORRY}|sorry),? but (?:this|that|your) (?:request|content|topic)"
     rf"|{_BEGIN}{_HEDGE}(?:it is|it's) (?:not possible|impossible) for me to {_HELP}\b"
     rf"|{_BEGIN}I must (?:respectfully )?decline\b|{_BEGIN}(?:this|your) request (?:violates|goes against)\b",
     re.IGNORECASE,
 )
-_ZH_SORRY = r"(?:(?:很|非常|实在|十分|真的)?(?:对不起|抱歉|遗憾|不好意思)[，,。！]?\s*)"
+_ZH_SORRY = (
+    r"(?:(?:很|非常|实在|十分|真的)?(?:对不起|抱歉|遗憾|不好意思|请原谅|请见谅)[，,。！]?\s*)"
+)
 _ZH_REASON = r"(?:(?:作为|由于|因为|受|鉴于)[^，,。]{1,20}[，,])?"
 _ZH_NOT = r"(?:暂时|目前|并|也|恐怕)?(?:无法|不能|没有?办法|不会|不便)"
+_ZH_HELP = (
+    r"(?:满足|协助|提供|生成|输出|完成|回答|继续(?:写|创作|生成|输出)|写下去|撰写|创作|帮助您|为您)"
+)
 _ZH_REFUSES = re.compile(
+    rf"(?:^|[。！？\n])\s*{_ZH_SORRY}[^。！？\n]{{0,30}}我{_ZH_NOT}(?:一次性?|直接|再|继续)?{_ZH_HELP}|"
     rf"(?:^|[。！？\n])\s*{_ZH_SORRY}(?:但是?|不过)?{_ZH_REASON}我(?:们)?{_ZH_NOT}"
-    rf"|(?:^|[。！？\n])\s*{_ZH_REASON}我{_ZH_NOT}(?:一次性?|直接|再|继续)?(?:满足|协助|提供|生成|输出|完成|回答|继续(?:写|"
-    r"创作|生成|输出)|写下去|撰写|创作|帮助您|为您)"
+    rf"|(?:^|[。！？\n])\s*{_ZH_REASON}我{_ZH_NOT}(?:一次性?|直接|再|继续)?{_ZH_HELP}"
     r"(?:您|你|这|该|此|任何|有关|相关|更多|出|下去|一篇|超过|$|[。，,！])"
     rf"|(?:^|[。！？\n])\s*{_ZH_REASON}(?:我)?(?:只能|无法)[^。，]{{0,8}}(?:一次性?|继续)(?:写|输出|生成|回[答复])",
 )

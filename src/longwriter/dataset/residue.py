@@ -24,7 +24,7 @@ _LABEL = re.compile(
     # Section 2: and the text itself on the same line
     rf"|^{_MARK}(?:section[ \t]*{_NUMERAL}{_OF}|第[ \t]*{_NUMERAL}[ \t]*部分){_AFTER}[:：](?=[^\n]*[.。][^\n]{{30}})"
     # [Paragraph 3] and the text
-    rf"|^[*_ ]*[\[【(（][ \t]*(?:paragraph|section|step)[ \t]*{_NUMERAL}{_OF}[ \t]*[\])）】]"
+    rf"|^[*_ ]*[\[【(（<][ \t]*(?:paragraph|section|step)[ \t]*{_NUMERAL}{_OF}[ \t]*[\])）】>]"
     rf"|^[*_ ]*[\[【(（][ \t]*(?:第[ \t]*{_NUMERAL}[ \t]*(?:自然)?[段步]|(?:段落|步骤)[ \t]*{_NUMERAL})[ \t]*[\])）】]",
     re.IGNORECASE | re.MULTILINE,
 )
@@ -36,7 +36,7 @@ _FIRST = ("1", "I", "i", "one", "一")
 _PLAN = re.compile(
     rf"^{_MARK}(?:main[ \t]+point{_AFTER}[:：]|(?:the )?text so far{_AFTER}[:：]|已经写好的部分{_AFTER}[:：]|"
     rf"(?:the )?next paragraph{_AFTER}[:：]|下一段{_AFTER}[:：])"
-    r"|main[ \t]+point[ \t*_]*[:：][^\n]{1,600}word[ \t]+count|要点[ \t*_]*[:：][^\n]{1,600}字数[ \t*_]*[:：]",
+    r"|main[ \t]+point[ \t*_]*[:：][^\n]{1,600}word[ \t]+count|(?:要点|主要内容|主旨)[ \t*_]*[:：][^\n]{1,600}字数[^\n:：]{0,4}[:：]",
     re.IGNORECASE | re.MULTILINE,
 )
 _ABOUT = r"(?:about|approximately|approx\.?|around|roughly|exactly|total(?:ing)?|~)?[ \t]*"
@@ -44,7 +44,7 @@ _ZH_ABOUT = r"(?:大约|约|共|总共|共计|合计|约为|为|大概)*[ \t]*"
 _STOP = r"[.!?。！？…\"”’」』)）]"
 _COUNT = re.compile(
     # Word count: 500 words, on a line of its own
-    rf"^{_MARK}(?:total |final |actual |approximate |target |remaining )*word[ \t-]*count{_AFTER}[:：=][ \t*_]*{_ABOUT}\d[\d,]*[ \t]*(?:words?)?[ \t.*_\])）】]*$"
+    rf"^{_MARK}(?:total |final |actual |approximate |target |remaining )*word[ \t-]*count{_AFTER}[:：=–-][ \t*_]*{_ABOUT}\d[\d,]*[ \t]*(?:words?)?[ \t.*_\])）】]*$"
     # (500 words) alone, or behind the text
     rf"|(?:^{_MARK}|{_STOP}[ \t*_]*)[\[(（【][ \t]*(?:(?:total |final )?word[ \t-]*count[ \t]*[:：]?[ \t]*)?{_ABOUT}\d[\d,]*[ \t]*words?(?: in total| total)?[ \t]*[.]?[ \t]*[\])）】][ \t.*_]*$"
     rf"|{_STOP}[ \t*_]*[\[(（【]?[ \t]*(?:total )?word[ \t-]*count[ \t]*[:：][ \t]*{_ABOUT}\d[\d,]*[ \t]*(?:words?)?[ \t.]*[\])）】]?[ \t.*_]*$"
@@ -52,14 +52,14 @@ _COUNT = re.compile(
     rf"|^{_MARK}(?:(?:total|final) )?(?:words|length){_AFTER}[:：=][ \t*_]*{_ABOUT}\d[\d,]*[ \t]*(?:words?)?[ \t.*_\])）】]*$"
     rf"|^{_MARK}this (?:\w+ )?(?:paragraph|section|step|text|response|piece|story|essay|article|chapter|draft) "
     rf"(?:is|has|contains|comes to|totals)[ \t]*{_ABOUT}\d[\d,]*[ \t]*words?\b[^\n]{{0,20}}$"
-    rf"|^{_MARK}(?:\(?~|(?:about|approximately|around|roughly) )\d[\d,]*[ \t]*words?[ \t.*_\])）】]*$"
+    rf"|^[ \t*_(（]*{_ABOUT}\d[\d,]*[ \t]*words[ \t.*_)）]*$"
     rf"|[\[(（【][ \t]*words[ \t]*[:：][ \t]*{_ABOUT}\d[\d,]*[ \t]*[\])）】][ \t.*_]*$"
     # 字数：500字, on a line of its own or in brackets behind the text
     rf"|(?:^{_MARK}|[。！？…”』」][ \t*_]*[\[(（【])(?:本文|全文|本段|文章|正文|总|实际|统计)*字数(?:统计)?{_AFTER}[:：为][ \t*_]*{_ZH_ABOUT}\d[\d,，]*[ \t]*字?(?:左右)?[ \t。.*_\])）】]*$"
     # （全文共2000字）, （约200字）
     rf"|(?:^{_MARK}|[。！？…”』」][ \t*_]*)[\[(（【](?:本文|全文|本段|文章|正文|以上(?:内容|文字)?)?{_ZH_ABOUT}\d[\d,，]*[ \t]*个?字(?:左右)?[ \t。]*[\])）】][ \t。*_]*$"
     # 全文约1500字。, on a line of its own
-    rf"|^{_MARK}(?:本文|全文|本段|本章|文章|正文|以上(?:内容|文字)?)(?:字数)?{_ZH_ABOUT}\d[\d,，]*[ \t]*个?字(?:左右)?[ \t。.*_\])）】]*$",
+    rf"|^{_MARK}(?:本文|全文|本段|本章|文章|正文|以上(?:内容|文字)?)(?:字数)?{_ZH_ABOUT}\d[\d,，]*[ \t]*个?字(?:左右)?(?:[，,][^\n]{{0,20}})?[ \t。.*_\])）】]*$",
     re.IGNORECASE | re.MULTILINE,
 )
 _TEXT = (
