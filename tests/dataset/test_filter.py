@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from planted import EN, FABLE, STORY
+from texts import EN, FABLE, STORY
 from training.checkpoints import default_settings
 
 from longwriter.dataset.explain import explain

@@ -6,7 +6,7 @@ letters are told apart by the words that every text of theirs is full of.
 
 import re
 
-from longwriter.dataset.measures import without_foreign_matter
+from longwriter.dataset.measures import without_code, without_foreign_matter
 from longwriter.dataset.row import Row
 from longwriter.dataset.settings import FilterSettings
 
@@ -31,7 +31,8 @@ _RUNS = {
 _OTHER = re.compile(r"[\u0370-\u1fff\u3040-\u30ff\uac00-\ud7af]")
 
 _WORDS = {
-    "English": "the and of to is that it was with for this his her are from not you be have they",
+    "English": "the and of to is that it was with for this his her are from not you be have they "
+    "my he she we had were but what who there",
     "French": "le les des est une du et dans que qui pour pas sur avec il elle ce sont ne au",
     "Spanish": "el los las del una es por con para que se su más como pero al lo y en era",
     "German": "der die das und ist nicht ein eine mit den dem von zu sich auf für im wir sie auch",
@@ -92,11 +93,12 @@ def expected_script(prompt: str) -> str | None:
 
 def wrong_language(row: Row, settings: FilterSettings) -> str | None:
     """Most of the response is not in the script that the instruction asks for, or its Latin letters
-    are another language's than English."""
+    are another language's than English. Code does not count."""
     expected = expected_script(row.prompt)
     if expected is None:
         return None
-    found = units(row.response)
+    text = without_code(row.response)
+    found = units(text)
     total = sum(found.values())
     if found["Chinese"] and found["Japanese"] > 0.3 * (found["Chinese"] + found["Japanese"]):
         found["Japanese"] += found["Chinese"]  # kanji among kana
@@ -105,7 +107,7 @@ def wrong_language(row: Row, settings: FilterSettings) -> str | None:
     if total and main != expected and found[expected] < 0.5 * total:
         return f"{found[main] / total:.0%} {main}, asked in {expected}"
     if expected == "Latin" and not _ANY.search(row.prompt):
-        return _foreign_latin(row.response)
+        return _foreign_latin(text)
     return None
 
 
