@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from operator import attrgetter
 from pathlib import Path
 
 import yaml
@@ -128,7 +129,7 @@ def _provenance(tally: Tally, settings: FilterSettings, made: Provenance) -> lis
         "Settings:",
         "",
         "```json",
-        json.dumps(values, ensure_ascii=False, indent=1),
+        json.dumps(values, ensure_ascii=False, indent=1, default=attrgetter("value")),  # an Enum's
         "```",
         "",
     ]
