@@ -15,7 +15,7 @@ from longwriter.dataset.run import filter_rows
 from longwriter.settings import Settings, Workspace
 
 ROWS = [
-    draft("en-a", "Write about a market.", TALES[0], type="story"),  # 78 words
+    draft("en-a", "Write about a market.", TALES[0], type="story"),
     draft("en-b", "Explain bridges to me, please.", TALES[3], type="essay", source="org/set"),
     draft("zh-a", "写一篇关于茶的文章。", ZH_TALES[5], type="essay"),
     draft("short", "Tell me less.", "The end."),
