@@ -3,22 +3,26 @@
     python benchmarks/filter.py             # 6,000 rows of 5,000 words
     python benchmarks/filter.py --short     # 1,000, 10,000 and 100,000 rows of 40 words
 
-Rows are random words, so that no rule ends the work early: those on language, which need real words,
-are off. Prints seconds, the processor time of all processes over the wall time (2.0: two cores full), peak
-memory, and the bytes that the index of near duplicates takes a row.
+Rows are words of the project's own instructions in data/, drawn as often as they stand there, so that all
+rules of the default are asked and none ends the work early. Prints seconds, the processor time of all
+processes over the wall time (2.0: two cores full), peak memory, and the bytes that the index of near
+duplicates takes a row; of several sizes, time and memory a row of the largest against the smallest.
 """
 
 import argparse
 import json
 import random
+import re
 import resource
 import subprocess
 import sys
 import tempfile
 import time
 import tracemalloc
+from collections.abc import Sequence
 from pathlib import Path
 from threading import Event, Thread
+from typing import NamedTuple
 
 import numpy as np
 import psutil
@@ -29,37 +33,57 @@ from longwriter.dataset.run import filter_rows
 from longwriter.settings import Settings, Workspace, compose_params, validate
 
 ROOT = Path(__file__).resolve().parent.parent
-OFF = ("wrong_language", "mixed_script", "low_variety")
+
+
+class Measured(NamedTuple):
+    """One run."""
+
+    rows: int
+    words: int
+    seconds: float
+    cores: float
+    peak_mib: float
+    workers_mib: float
+    kept: int
+
+
+def vocabulary() -> list[str]:
+    """The words of all English instructions, as often as they stand there; no numbers, for these would
+    ask for a length."""
+    prompts = [
+        json.loads(line)["prompt"]
+        for path in sorted((ROOT / "data").glob("instructions*.jsonl"))
+        for line in path.read_text().splitlines()
+    ]
+    return [word for word in re.findall("[a-z]+", " ".join(prompts).lower()) if word != "words"]
 
 
 def write_rows(path: Path, rows: int, words: int) -> None:
-    """Writes drafts of random words in sentences of twelve."""
-    source = random.Random(0)
-    letters = "abcdefghijklmnopqrstuvwxyz"
-    vocabulary = ["".join(source.choices(letters, k=source.randint(2, 9))) for _ in range(50_000)]
+    """Writes drafts of drawn words in sentences of twelve."""
+    source, known = random.Random(0), vocabulary()
     with path.open("w") as file:
         for number in range(rows):
-            drawn = source.choices(vocabulary, k=words)
-            response = " ".join(" ".join(drawn[i : i + 12]) + "." for i in range(0, words, 12))
-            prompt = " ".join(source.choices(vocabulary, k=15))
+            drawn = source.choices(known, k=words)
+            parts = (" ".join(drawn[i : i + 12]) for i in range(0, words, 12))
+            response = " ".join(f"{part.capitalize()}." for part in parts)
+            prompt = " ".join(source.choices(known, k=15))
             row = {"id": f"r{number:06}", "prompt": prompt, "response": response}
             file.write(json.dumps(row) + "\n")
 
 
 def settings(drafts: Path) -> Settings:
-    """The default's, without a limit of tokens."""
+    """The default's, without a limit of tokens, which the long rows would miss."""
     config = OmegaConf.create(compose_params(ROOT))
     assert isinstance(config, DictConfig)
     loaded = validate(config)
     loaded.filter.drafts = str(drafts)
     loaded.filter.max_length = None
     loaded.filter.min_words = 0
-    loaded.filter.rules = [rule for rule in loaded.filter.rules if rule not in OFF]
     return loaded
 
 
-def measure(rows: int, words: int) -> None:
-    """Prints one line for so many rows of so many words."""
+def measure(rows: int, words: int) -> Measured:
+    """Filters so many rows of so many words."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_rows(folder / "drafts.jsonl", rows, words)
@@ -69,12 +93,35 @@ def measure(rows: int, words: int) -> None:
         metrics = filter_rows(settings(folder / "drafts.jsonl"), work, "")
         seconds = time.perf_counter() - start
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(
-            f"{rows:7} rows of {words} words: {seconds:.1f} s, {seconds / rows * 1e3:.2f} ms a row, "
-            f"{watch.end() / seconds:.2f} cores, peak {peak:.0f} MiB here, "
-            f"{watch.workers_mib:.0f} MiB in all workers, "
-            f"kept {metrics['kept']}"
-        )
+        cores = watch.end() / seconds
+        return Measured(rows, words, seconds, cores, peak, watch.workers_mib, metrics["kept"])
+
+
+def in_a_process(rows: int, words: int) -> Measured:
+    """`measure` in a process of its own, for its peak memory."""
+    command = [sys.executable, __file__, "--one", str(rows), str(words)]
+    answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return Measured(*json.loads(answer.splitlines()[-1]))
+
+
+def line(run: Measured) -> str:
+    """One run in words."""
+    return (
+        f"{run.rows:7} rows of {run.words} words: {run.seconds:.1f} s, "
+        f"{run.seconds / run.rows * 1e3:.2f} ms a row, {run.cores:.2f} cores, peak "
+        f"{run.peak_mib:.0f} MiB here, {run.workers_mib:.0f} MiB in all workers, kept {run.kept}"
+    )
+
+
+def growth(runs: Sequence[Measured]) -> str:
+    """Time a row of the last run over that of the first, and the memory that each more row took."""
+    first, last = runs[0], runs[-1]
+    time_ratio = last.seconds / last.rows / (first.seconds / first.rows)
+    memory = (last.peak_mib - first.peak_mib) * 2**20 / (last.rows - first.rows)
+    return (
+        f"time a row, {last.rows} rows over {first.rows}: {time_ratio:.2f}; "
+        f"memory: {memory:.0f} bytes more for each row more"
+    )
 
 
 class _Watch(Thread):
@@ -121,14 +168,19 @@ def index_bytes(rows: int) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--short", action="store_true")
-    parser.add_argument("--one", nargs=2, type=int, metavar=("ROWS", "WORDS"), help="one line")
+    parser.add_argument("--rows", type=int, nargs="+", help="other numbers of rows")
+    parser.add_argument("--one", nargs=2, type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
-        measure(*arguments.one)
+        print(json.dumps(measure(*arguments.one)))
         return
-    sizes = [(1_000, 40), (10_000, 40), (100_000, 40)] if arguments.short else [(6_000, 5_000)]
-    for size in sizes:  # each in a process of its own, for its peak memory
-        subprocess.run([sys.executable, __file__, "--one", *map(str, size)], check=True)
+    numbers = arguments.rows or ([1_000, 10_000, 100_000] if arguments.short else [6_000])
+    runs = []
+    for number in numbers:
+        runs.append(in_a_process(number, 40 if arguments.short else 5_000))
+        print(line(runs[-1]), flush=True)
+    if len(runs) > 1:
+        print(growth(runs))
     print(f"index of near duplicates: {index_bytes(5_000):.0f} bytes a row")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from planted import EN, FABLE, STORY
+from texts import EN, FABLE, STORY
 from training.checkpoints import default_settings
 
 from longwriter.dataset.explain import explain
@@ -187,12 +187,15 @@ def test_explain_shows_every_verdict(tmp_path: Path) -> None:
     ]
     write(tmp_path / "data/agentwrite/drafts.jsonl", rows)
     loaded = settings(tmp_path)
-    loaded.filter.drafts = None
+    loaded.filter.drafts, loaded.filter.held_out = None, 0
     (tmp_path / "params.yaml").write_text(OmegaConf.to_yaml(OmegaConf.structured(loaded)))
     filter_rows(loaded, Workspace(tmp_path, tmp_path), "0")
     write(
         tmp_path / "data/sft/packs.jsonl",
-        [{"id": "e", "pack": 3, "position": 7, "tokens": 90, "epochs": 2.0}],
+        [
+            {"id": "e", "pack": 3, "position": 7, "tokens": 90, "epochs": 2.0},
+            {"id": "a", "pack": None, "position": None, "tokens": 900, "epochs": 0.0},
+        ],
     )
     shown = explain(tmp_path, "bad")
     assert "  step 1: All (45 of 90 words)" in shown
@@ -200,4 +203,20 @@ def test_explain_shows_every_verdict(tmp_path: Path) -> None:
     assert "  REJECT length_missed: 45 words for 500: S_l 0" in shown
     assert "  ok     residue" in shown
     assert "rejected by refusal: " in shown
-    assert "trained in pack 3, tokens 7 to 96, 2 epochs" in explain(tmp_path, "e")
+    assert "  -      duplicate: not asked" in shown
+
+    kept = explain(tmp_path, "e").splitlines()
+    rules = [line.split()[1] for line in kept if line.startswith("  ok ")]
+    assert rules == loaded.filter.rules  # those that compare rows, too
+    assert kept[-2:] == [
+        "kept: trained on (train.jsonl), source own",
+        "trained in pack 3, tokens 7 to 96, 2 epochs",
+    ]
+    skipped = explain(tmp_path, "a").splitlines()[-1]
+    assert skipped == "not trained: 900 tokens are more than sft.max_length"
+    copy = explain(tmp_path, "c").splitlines()
+    assert copy[-3:] == [
+        "  ok     duplicate",
+        "  REJECT near_duplicate: 94% of its response as in a",
+        "rejected by near_duplicate: 94% of its response as in a",
+    ]

@@ -1,21 +1,30 @@
-from pathlib import Path
+from collections import Counter
 
-from planted import ROWS, verdicts
+import pytest
+from planted import Verdict, verdicts
+from planted_rows import ROWS
+from planted_sets import COMPARED, MALFORMED
+from training.checkpoints import default_settings
+
+from longwriter.text import language
 
 
-def test_every_planted_row_gets_the_expected_verdict(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> list[Verdict]:
+    return list(verdicts(tmp_path_factory.mktemp("planted")))
+
+
+def test_every_planted_row_gets_the_expected_verdict(found: list[Verdict]) -> None:
+    assert len(found) == len(ROWS) + len(COMPARED) + len(MALFORMED)
     wrong = [
-        f"wanted {row.rule}, got {rule}: {row.response[-60:]!r}"
-        for row, rule in verdicts(tmp_path)
+        f"wanted {row.rule}, got {rule}: {row.prompt!r} {row.response[-60:]!r}"
+        for row, rule in found
         if row.rule != rule
     ]
     assert wrong == []
 
 
-def test_five_rows_a_rule_in_both_languages() -> None:
-    planted: dict[str | None, list[str]] = {}
-    for row in ROWS:
-        planted.setdefault(row.rule, []).append(row.response)
-    assert {rule for rule, texts in planted.items() if len(texts) < 5} == set()
-    chinese = {r for r, texts in planted.items() if any("的" in text for text in texts)}
-    assert set(planted) - chinese == {"too_short"}  # whose Chinese rows are too short for a 的
+def test_five_rows_a_rule_in_both_languages(found: list[Verdict]) -> None:
+    planted = Counter((row.rule, language(row.prompt)) for row, _ in found)
+    every = [(rule, name) for rule in default_settings().filter.rules for name in ("en", "zh")]
+    assert {key: planted[key] for key in every if planted[key] < 5} == {}

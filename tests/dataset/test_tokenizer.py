@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from planted import FABLE, STORY
+from texts import FABLE, STORY
 from training.checkpoints import packaged_tokenizer
 
 from longwriter.dataset.tokenizer import ChatTokenizer

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from operator import attrgetter
 from pathlib import Path
 
 import yaml
@@ -128,7 +129,7 @@ def _provenance(tally: Tally, settings: FilterSettings, made: Provenance) -> lis
         "Settings:",
         "",
         "```json",
-        json.dumps(values, ensure_ascii=False, indent=1),
+        json.dumps(values, ensure_ascii=False, indent=1, default=attrgetter("value")),  # an Enum's
         "```",
         "",
     ]
@@ -165,8 +166,12 @@ def _limits(tally: Tally, settings: FilterSettings, made: Provenance) -> list[st
 
 
 def license_of(source: str, settings: FilterSettings) -> str:
-    """The licence of a source, by conf/filter."""
-    return settings.licenses.get(source, settings.licenses.get("default", "unknown"))
+    """The licence of a source, by conf/filter; of a data set of the hub at any revision."""
+    return settings.licenses.get(_hub_id(source), settings.licenses.get("default", "unknown"))
+
+
+def _hub_id(source: str) -> str:
+    return source.partition(" at ")[0]
 
 
 def header(tally: Tally, settings: FilterSettings, held_out: bool) -> str:
@@ -184,7 +189,8 @@ def header(tally: Tally, settings: FilterSettings, held_out: bool) -> str:
         "license": licenses.pop() if len(licenses) == 1 else "other",
         "size_categories": [_size(tally.train.rows)],
         "task_categories": ["text-generation"],
-        "source_datasets": [name for name in sources if "/" in name] or ["original"],
+        "source_datasets": sorted({_hub_id(name) for name in sources if "/" in name})
+        or ["original"],
         "tags": ["long-form-generation", "longwriter", "synthetic"],
         "pretty_name": "longwriter training set",
         "configs": [{"config_name": "default", "data_files": files}],

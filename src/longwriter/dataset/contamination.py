@@ -8,12 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from longwriter.dataset.duplicates import NearIndex, signature
+from longwriter.dataset.lengths import plain_lengths
 from longwriter.dataset.measures import Hashes, hashes, jaccard, sequences, shingles, tokens
 from longwriter.dataset.row import Row
 from longwriter.dataset.settings import FilterSettings
 from longwriter.records import Instruction, read_jsonl
+from longwriter.text import lengths_in
 
-N = 5
+N = 3
 """Words of the sequences that are compared."""
 FEWEST_WORDS = 8
 """A shorter prompt ("Write a story") stands in many others; only the whole of it is compared."""
@@ -63,19 +65,25 @@ class Benchmarks:
         return None
 
     def rule(self, row: Row, settings: FilterSettings) -> str | None:
-        """An instruction that holds a benchmark's prompt, or nearly is one; numbers do not count, so
-        another length is no other prompt.
+        """An instruction that holds a benchmark's prompt, or nearly is one; numbers do not count, nor
+        the length that is asked for, so that another length is no other prompt.
 
-        Source: n-gram overlap as in GPT-3 (arXiv 2005.14165), appendix C, on 5-word sequences.
+        Source: n-gram overlap as in GPT-3 (arXiv 2005.14165), appendix C, here on 3-word sequences: a prompt
+        is short, and one word of it that is changed takes n of them away.
         """
         return self.find(row.prompt, settings.max_overlap, settings.min_similarity)
 
 
 def normalised(text: str) -> Hashes:
-    """Words without case and punctuation, with one sign for every number."""
-    text = re.sub(r"\d[\d,，.]*(?:k\b)?", " 0 ", text.lower())
-    text = re.sub(r"[零一二三四五六七八九十百千万两]{2,}(?=\s*[字个词])", " 0 ", text)
-    return hashes(tokens(text))
+    """Words without case and punctuation, without the length that is asked for and with one sign for
+    every other number."""
+    text = plain_lengths(text)
+    kept, end = [], 0
+    for length in lengths_in(text):
+        kept.append(text[end : length.start])
+        end = length.end
+    text = " ".join([*kept, text[end:]]).lower()
+    return hashes(tokens(re.sub(r"\d[\d,，.]*(?:k\b)?", " 0 ", text)))
 
 
 @dataclass(frozen=True)

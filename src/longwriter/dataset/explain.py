@@ -103,9 +103,26 @@ def _draft(work: Workspace, settings: Settings, name: str) -> Iterator[str]:
                 yield f"  {'REJECT' if detail else 'ok':6} {rule}" + (
                     f": {detail}" if detail else ""
                 )
-            asked = [rule for rule in rules if rule in BETWEEN_ROWS]
-            if asked:
-                yield f"  (the stage asks {' and '.join(asked)}, which compare rows)"
+            yield from _between_rows(work, rules, name)
+
+
+def _between_rows(work: Workspace, rules: list[str], name: str) -> Iterator[str]:
+    """What the stage said of the row where it compared rows: it asks only those that pass all else."""
+    folder = work.root / "data/sft"
+    rejected = next(_rows(folder / "rejected.jsonl", name), None)
+    if not (folder / "train.jsonl").is_file():
+        return
+    for rule in (rule for rule in rules if rule in BETWEEN_ROWS):
+        if rejected and rejected["rule"] == rule:
+            yield f"  REJECT {rule}: {rejected['detail']}"
+            return
+        compared = not rejected or rejected["rule"] in BETWEEN_ROWS or _by_judge(rejected)
+        yield f"  {'ok' if compared else '-':6} {rule}" + ("" if compared else ": not asked")
+
+
+def _by_judge(rejected: dict[str, Any]) -> bool:
+    """Whether the judge rejected it, who is asked after all rules."""
+    return rejected["rule"] == "low_quality" and "quality_score" not in rejected
 
 
 def _judge(work: Workspace, settings: Settings, rules: list[str]) -> Judge:
@@ -132,11 +149,14 @@ def _fate(work: Workspace, name: str) -> Iterator[str]:
         yield f"rejected by {row['rule']}: {row['detail']}"
     for file, what in (("train", "trained on"), ("heldout", "held out, to measure the loss on")):
         for row in _rows(folder / f"{file}.jsonl", name):
-            yield f"kept: {what} ({file}.jsonl), source {row['source']}"
+            yield f"kept: {what} ({file}.jsonl), source {row['source'] or '(none)'}"
 
 
 def _packs(work: Workspace, name: str) -> Iterator[str]:
     for row in _rows(work.root / "data/sft/packs.jsonl", name):
+        if row["pack"] is None:
+            yield f"not trained: {row['tokens']} tokens are more than sft.max_length"
+            continue
         yield (
             f"trained in pack {row['pack']}, tokens {row['position']} to "
             f"{row['position'] + row['tokens'] - 1}, {row['epochs']:g} epochs"

@@ -6,7 +6,7 @@ letters are told apart by the words that every text of theirs is full of.
 
 import re
 
-from longwriter.dataset.measures import without_foreign_matter
+from longwriter.dataset.measures import without_code, without_foreign_matter
 from longwriter.dataset.row import Row
 from longwriter.dataset.settings import FilterSettings
 
@@ -23,10 +23,16 @@ _SCRIPTS = {
     "Thai": r"[\u0e00-\u0e7f]+",
 }
 _UNITS = {name: re.compile(pattern) for name, pattern in _SCRIPTS.items()}
+_RUNS = {
+    name: re.compile(rf"(?:{pattern}[ \t,.;:!?，。、；：！？]*)+")
+    for name, pattern in _SCRIPTS.items()
+}
+"""Text of one script up to the end of the line."""
 _OTHER = re.compile(r"[\u0370-\u1fff\u3040-\u30ff\uac00-\ud7af]")
 
 _WORDS = {
-    "English": "the and of to is that it was with for this his her are from not you be have they",
+    "English": "the and of to is that it was with for this his her are from not you be have they "
+    "my he she we had were but what who there",
     "French": "le les des est une du et dans que qui pour pas sur avec il elle ce sont ne au",
     "Spanish": "el los las del una es por con para que se su más como pero al lo y en era",
     "German": "der die das und ist nicht ein eine mit den dem von zu sich auf für im wir sie auch",
@@ -87,11 +93,12 @@ def expected_script(prompt: str) -> str | None:
 
 def wrong_language(row: Row, settings: FilterSettings) -> str | None:
     """Most of the response is not in the script that the instruction asks for, or its Latin letters
-    are another language's than English."""
+    are another language's than English. Code does not count."""
     expected = expected_script(row.prompt)
     if expected is None:
         return None
-    found = units(row.response)
+    text = without_code(row.response)
+    found = units(text)
     total = sum(found.values())
     if found["Chinese"] and found["Japanese"] > 0.3 * (found["Chinese"] + found["Japanese"]):
         found["Japanese"] += found["Chinese"]  # kanji among kana
@@ -100,7 +107,7 @@ def wrong_language(row: Row, settings: FilterSettings) -> str | None:
     if total and main != expected and found[expected] < 0.5 * total:
         return f"{found[main] / total:.0%} {main}, asked in {expected}"
     if expected == "Latin" and not _ANY.search(row.prompt):
-        return _foreign_latin(row.response)
+        return _foreign_latin(text)
     return None
 
 
@@ -118,7 +125,8 @@ def _foreign_latin(text: str) -> str | None:
 
 
 def mixed_script(row: Row, settings: FilterSettings) -> str | None:
-    """More than max_foreign of the response is in another script than most of it.
+    """More than max_foreign of the response is in another script than most of it, or a passage of more
+    than max_foreign_run words is.
 
     Quotations, brackets, code and addresses do not count, nor do names and abbreviations in a Chinese
     text, nor anything where the instruction speaks of another language.
@@ -133,9 +141,21 @@ def mixed_script(row: Row, settings: FilterSettings) -> str | None:
     total = sum(found.values())
     other = {name: number for name, number in found.items() if name != main}
     share = sum(other.values()) / total if total else 0.0
-    if share <= settings.max_foreign:
-        return None
-    return f"{share:.0%} in another script than {main}: {max(other, key=lambda n: other[n])}"
+    if share > settings.max_foreign:
+        return f"{share:.0%} in another script than {main}: {max(other, key=lambda n: other[n])}"
+    for name in (name for name, number in other.items() if number > settings.max_foreign_run):
+        longest = max((_prose(run, name) for run in _RUNS[name].findall(text)), default=0)
+        if longest > settings.max_foreign_run:
+            return f"{longest} words of {name} in a text in {main}"
+    return None
+
+
+def _prose(run: str, script: str) -> int:
+    """Words of a passage; none where it is Latin letters without the words that every English sentence
+    is full of, which names and titles are."""
+    words = _UNITS[script].findall(run)
+    known = sum(word.lower() in _FUNCTION_WORDS["English"] for word in words)
+    return len(words) if script != "Latin" or known >= 0.2 * len(words) else 0
 
 
 def _plain_english(text: str) -> int:

@@ -135,6 +135,9 @@ def without_quotations(text: str) -> str:
 
 def without_foreign_matter(text: str) -> str:
     """Without quotations, brackets, code and addresses, in which other scripts are at home."""
-    text = _CODE.sub(" ", text)
-    text = re.sub(r"https?://\S+|\S+@\S+\.\w+", " ", text)
-    return _BRACKETS.sub(" ", without_quotations(text))
+    return _BRACKETS.sub(" ", without_quotations(without_code(text)))
+
+
+def without_code(text: str) -> str:
+    """Without code and addresses."""
+    return re.sub(r"https?://\S+|\S+@\S+\.\w+", " ", _CODE.sub(" ", text))

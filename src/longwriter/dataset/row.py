@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from pydantic import ValidationError
 
+from longwriter.dataset.lengths import plain_lengths
 from longwriter.errors import DataError
 from longwriter.records import Instruction, Message, TrainingRow, parse_line
 from longwriter.text import count_words, language, length_in
@@ -68,7 +69,7 @@ class Row:
         return cls(
             id=checked.id if given["id"] else _digest(messages),
             messages=messages,
-            length=checked.length or length_in(messages[-2]["content"]),
+            length=checked.length or length_in(plain_lengths(messages[-2]["content"])),
             language=record.get("language") or language(prompt),
             source=checked.source or source,
             type=checked.type,

@@ -1,13 +1,14 @@
 """The rules that a row must pass: each one function, row in, reason to reject it or nothing out.
 
-Which are asked, in which order and with which thresholds stands in conf/filter. Those on how a text
-ends and what a teacher left in it are in `residue`, on its language in `languages`, on benchmark
-prompts in `contamination`; `duplicates` compares the rows that pass all of them with each other.
+Which are asked, in which order and with which thresholds stands in conf/filter. Those on
+how a text ends are in `endings`, on what a teacher left in it in `residue`, on refusals in `refusals`, on
+its language in `languages`, on benchmark prompts in `contamination`; `duplicates` compares the rows that
+pass all of them with each other.
 """
 
-import re
 from collections.abc import Callable, Sequence
 
+from longwriter.dataset.endings import unfinished
 from longwriter.dataset.languages import mixed_script, wrong_language
 from longwriter.dataset.measures import (
     compression,
@@ -16,9 +17,9 @@ from longwriter.dataset.measures import (
     lines_of,
     longest_repeat,
     tokens,
-    without_quotations,
 )
-from longwriter.dataset.residue import residue, unfinished
+from longwriter.dataset.refusals import refusal
+from longwriter.dataset.residue import residue
 from longwriter.dataset.row import Row
 from longwriter.dataset.settings import FilterSettings
 from longwriter.errors import SettingsError
@@ -65,77 +66,6 @@ def length_missed(row: Row, settings: FilterSettings) -> str | None:
     if score >= settings.min_length_score:
         return None
     return f"{row.words} words for {row.length}: S_l {score:.0f}"
-
-
-_NOT = r"(?:can't|cannot|can not|won't|(?:am|'m) (?:unable|not able) to|could not|couldn't|(?:must|have to) decline to)"
-_HELP = (
-    r"(?:assist|comply|fulfil+|provide|generate|create|produce|continue|complete|engage|answer|"
-    r"help (?:you )?with|help you|write|do (?:this|that)|discuss|support|accommodate|proceed)"
-)
-_AS_MODEL = (
-    r"\bas an? (?:AI|artificial intelligence|large language|language)(?: language)? ?(?:model|assistant)\b"
-    r"|作为(?:一个|一名|一款)?(?:大型)?(?:人工智能|AI|语言)(?:语言)?(?:模型|助手)"
-)
-_SPEAKS_AS_MODEL = re.compile(
-    rf"(?:{_AS_MODEL})|\bas an AI,|\bI(?:'m| am) (?:just |only )?an AI (?:language model|assistant)\b"
-    r"|我(?:只)?是一个(?:AI|人工智能)(?:语言)?(?:模型|助手|程序)",
-    re.IGNORECASE,
-)
-_BEGIN = r"(?:^|(?<=[.!?。！？\n])|(?<=[.!?] ))\s*"
-_REFUSES = re.compile(
-    rf"{_BEGIN}(?:(?:unfortunately|regrettably|no|sorry)[,.]? (?:but )?)?(?:I(?:'m| am) (?:very |so |really )?sorry,? ?|I apologi[sz]e,? ?|my apologies[,.] ?)"
-    rf"(?:but )?(?:(?:unfortunately|as [^,.\n]{{1,40}}),? ?)?I {_NOT} {_HELP}\b"
-    rf"|{_BEGIN}(?:(?:unfortunately|regrettably|sorry|but)[,.]? (?:but )?)?I(?: am|'m)? ?{_NOT} "
-    r"(?:assist|comply|fulfil+|help (?:you )?with (?:this|that|your)|(?:provide|generate|create|produce|write|"
-    r"complete|continue)(?: with)?(?: (?:a|an|any|the|such|this|that|your|it|content|more|explicit|sexual|violent|"
-    r"harmful|stor(?:y|ies)|essays?|texts?|requests?)\b|[.!,]))"
-    r"|^\s*(?:I(?:'m| am) sorry,? but (?:this|that|your) (?:request|content|topic))"
-    rf"|{_BEGIN}I must (?:respectfully )?decline\b|{_BEGIN}(?:this|your) request (?:violates|goes against)\b",
-    re.IGNORECASE,
-)
-_ZH_REFUSES = re.compile(
-    r"(?:^|[。！？\n])\s*(?:(?:很|非常|实在|十分)?(?:对不起|抱歉|遗憾)[，,。]?\s*)(?:但是?|不过)?(?:作为[^，,。]{1,20}[，,])?"
-    r"我(?:们)?(?:暂时|目前|并)?(?:无法|不能|没有?办法|不会)"
-    r"|(?:^|[。！？\n])\s*我(?:暂时|目前)?(?:无法|不能)(?:满足|协助|提供|生成|完成|回答|继续(?:写|创作|生成)|撰写|帮助您|为您)"
-    r"(?:您|你|这|该|此|任何|有关|相关|更多|$|[。，,！])"
-)
-_APOLOGY = re.compile(
-    r"^\s*(?:I(?:'m| am) sorry|I apologi[sz]e|my apologies|sorry|apologies) for (?:the|any|my) (?:previous |earlier )?"
-    r"(?:confusion|misunderstanding|mistake|error|oversight|inconvenience|delay|incomplete|short)"
-    r"|^\s*(?:很|非常)?(?:对不起|抱歉)[，,]?(?:我)?(?:之前|刚才|上面|前面|理解错|误解|给您带来|造成了?(?:混淆|误解))",
-    re.IGNORECASE,
-)
-_SALUTATION = re.compile(
-    r"^\s*(?:subject:[^\n]*\n+\s*)?(?:dear|hi|hello|to)\b[^\n]{0,60}[,:：，]?\s*\n|^\s*dear\b|^\s*(?:尊敬的|亲爱的|致)|^[^\n]{1,20}[：:]\s*\n",
-    re.IGNORECASE,
-)
-_ASKED_APOLOGY = re.compile(
-    r"apolog|sorry|refus|declin|regret|道歉|致歉|抱歉|对不起|拒绝|婉拒|检讨", re.IGNORECASE
-)
-_ASKED_AI = re.compile(
-    r"\b(?:as|from|you are|voice|perspective|point of view|role|play|monologue|narrat\w+)\b[^.\n]{0,50}\b(?:AI|robot|language model|artificial)"
-    r"|(?:以|用|扮演|站在|你是)[^。，\n]{0,12}(?:人工智能|AI|机器人|语言模型)",
-    re.IGNORECASE,
-)
-_REACH = 300
-"""Characters at the beginning and at the end in which a text refuses; in between people speak."""
-
-
-def refusal(row: Row, settings: FilterSettings) -> str | None:
-    """A refusal or an apology to who asks, or the writer speaks of itself as a model; not what people
-    in quotation marks say, nor a letter, nor what the instruction asks for.
-
-    Source: LongWriter, section 3.2, which drops crashed outputs; the patterns are our own.
-    """
-    text = without_quotations(row.response.replace("’", "'")).strip()
-    prompt = row.prompt
-    found = None if _ASKED_AI.search(prompt) else _SPEAKS_AS_MODEL.search(text)
-    if not found and not _SALUTATION.search(text) and not _ASKED_APOLOGY.search(prompt):
-        ends = [text[:_REACH]] + ([text[-_REACH:]] if len(text) > _REACH else [])
-        patterns = (_REFUSES, _ZH_REFUSES)
-        found = next((m for end in ends for p in patterns if (m := p.search(end))), None)
-        found = found or _APOLOGY.search(text[:_REACH])
-    return f"says {found.group(0).strip()!r}" if found else None
 
 
 def repetition(row: Row, settings: FilterSettings) -> str | None:

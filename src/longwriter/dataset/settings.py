@@ -55,8 +55,11 @@ class FilterSettings:
     """Lowest compressed size of a response over its size (zlib, level 6)."""
     max_foreign: float = bounded(ge=0, le=1)
     """Largest share of a response, quotations and code apart, in another script than it is asked in."""
+    max_foreign_run: int = bounded(ge=0)
+    """Most words in a row, to the end of the line, in another script than the rest of the response;
+    quotations and code apart."""
     max_overlap: float = bounded(gt=0, le=1)
-    """Share of a benchmark prompt's 5-word sequences in an instruction from which on it is the
+    """Share of a benchmark prompt's 3-word sequences in an instruction from which on it is the
     benchmark's."""
     min_similarity: float = bounded(gt=0, le=1)
     """Jaccard similarity of 3-word sequences from which on two texts are near duplicates."""
