@@ -19,10 +19,10 @@ from longwriter.tracking import (
     git_state,
     log_metrics,
     log_pipeline_run,
-    log_table,
+    log_report,
     parameters,
     stage_run,
-    stage_seconds,
+    stage_runs,
     tracking_uri,
 )
 
@@ -176,9 +176,9 @@ def test_a_stage_took_what_its_last_finished_run_took(settings: Settings, tmp_pa
     with pytest.raises(KeyboardInterrupt), stage_run("filter", settings, work, []):
         time.sleep(0.3)
         raise KeyboardInterrupt
-    found = stage_seconds(tmp_path)
+    found = stage_runs(tmp_path)
     assert list(found) == ["filter"]
-    assert 0 <= found["filter"] < 0.3  # neither the first nor the one that was stopped
+    assert 0 <= found["filter"].seconds < 0.3  # neither the first nor the one that was stopped
 
 
 def test_a_table_of_rows_is_found_by_mlflow_and_replaced(database: Path, tmp_path: Path) -> None:
@@ -186,7 +186,7 @@ def test_a_table_of_rows_is_found_by_mlflow_and_replaced(database: Path, tmp_pat
     table = tmp_path / "rows.json"
     for value in (1, 2):
         table.write_text(json.dumps({"columns": ["x"], "data": [[value]]}))
-        log_table(database, run_id, table)
+        log_report(database, run_id, table)
     client = MlflowClient(tracking_uri(database))
     experiment = client.get_run(run_id).info.experiment_id
     rows = client.load_table(experiment, "rows.json", run_ids=[run_id])
