@@ -1,8 +1,9 @@
 """Sum up what the stages found: figures, one page, one MLflow run (stage `report`)."""
 
+from longwriter.lineage import chain
 from longwriter.records import write_json, write_text
 from longwriter.report.figures import draw
-from longwriter.report.page import render, render_markdown, results_table
+from longwriter.report.page import Origin, render, render_markdown, results_table
 from longwriter.report.results import (
     as_json,
     compare_models,
@@ -11,7 +12,7 @@ from longwriter.report.results import (
     row_table,
 )
 from longwriter.settings import Settings, Workspace, run_stage
-from longwriter.tracking import log_pipeline_run, log_table, stage_seconds
+from longwriter.tracking import log_pipeline_run, log_report, run_address, stage_runs
 
 
 def report(settings: Settings, work: Workspace) -> None:
@@ -21,23 +22,26 @@ def report(settings: Settings, work: Workspace) -> None:
     figures = draw(
         work.output("reports/figures"), results.evals, results.judgements, results.metrics
     )
-    seconds = stage_seconds(work.root)
+    runs = stage_runs(work.root)
+    seconds = {stage: run.seconds for stage, run in runs.items()}
     page, text, rows = (
         work.output(f"reports/{name}") for name in ("index.html", "report.md", "rows.json")
     )
     write_json(work.output("metrics/comparison.json"), as_json(comparisons))
     write_text(work.output("reports/results.md"), table)
-    write_text(page, render(settings, results, comparisons, figures, seconds))
-    write_text(text, render_markdown(settings, results, comparisons, figures, seconds))
     write_json(rows, row_table(results.judgements))
     run = log_pipeline_run(
         work.root,
         params=compared_settings(settings),
         metrics={**results.numbers, "comparison": as_json(comparisons)},
-        figures=[page, text, *(figure.path for figure in figures)],
+        figures=[figure.path for figure in figures],
         pointers=results.pointers,
     )
-    log_table(work.root, run, rows)
+    origin = Origin(run, run_address(work.root, run), chain(work.root, runs))
+    said = (settings, results, comparisons, figures, seconds, origin)
+    write_text(page, render(*said))
+    write_text(text, render_markdown(*said))
+    log_report(work.root, run, rows, [page, text])
     print(table)
     print(f"report: {page}")
     print("make ui opens MLflow")

@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 import pytest
 from dvc.repo import Repo
+from mlflow import MlflowClient
 from omegaconf import OmegaConf
 
 from longwriter.settings import compose_params
@@ -183,6 +184,16 @@ def changed_stages(root: Path) -> set[str]:
     return changed - {"params"}
 
 
+def logged() -> str:
+    """The value of `filter.min_words` in MLflow's newest run of the stage `filter`."""
+    client = MlflowClient(os.environ["MLFLOW_TRACKING_URI"])
+    experiment = client.get_experiment_by_name("longwriter")
+    assert experiment is not None
+    ours = "tags.`longwriter.stage` = 'filter'"
+    runs = client.search_runs([experiment.experiment_id], ours, order_by=["start_time DESC"])
+    return str(runs[0].data.params["filter.min_words"])
+
+
 # One value in conf/
 
 
@@ -243,6 +254,7 @@ def test_repro_takes_up_an_edit_and_reruns_only_what_uses_it(root: Path) -> None
     assert OmegaConf.load(root / "params.yaml").filter.min_words == 3
     assert kept(root) == ["good", "short"]
     assert rejected(root) == {"refused": "refusal"}
+    assert logged() == "3"
     assert changed_stages(root) == {"sft", "pairs"}  # which would now read another training set
     assert "Running stage 'filter'" not in succeed(root, "dvc", "repro", "filter")
 
@@ -254,7 +266,11 @@ def test_override_of_an_experiment_reaches_the_stage(root: Path) -> None:
     succeed(root, "dvc", "exp", "run", "-S", "filter.min_words=3", "filter")
     assert OmegaConf.load(root / "params.yaml").filter.min_words == 3
     assert kept(root) == ["good", "short"]
+    assert logged() == "3"
     assert git(root, "status", "--porcelain", "conf") == ""
+    succeed(root, "dvc", "repro", "filter")  # conf/ is in force again
+    assert OmegaConf.load(root / "params.yaml").filter.min_words == 10
+    assert kept(root) == ["good"]
 
 
 def test_a_named_experiment_reaches_params(root: Path) -> None:
@@ -325,8 +341,10 @@ def test_stage_by_hand_writes_below_its_run_folder(root: Path, tmp_path: Path) -
     assert rejected(out) == {"refused": "refusal"}
     metrics = json.loads((out / "metrics/filter.json").read_text())
     assert (metrics["drafts"], metrics["kept"]) == (3, 2)
+    assert logged() == "1"
     assert files_of(root, "data", "models", "metrics", "params.yaml", "dvc.lock") == before
     assert git(root, "status", "--porcelain") == ""
+    assert changed_stages(root) == set()  # the next `dvc repro` knows nothing of it
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs PR_SET_PDEATHSIG")

@@ -10,6 +10,8 @@ from pathlib import Path
 import hydra
 import pytest
 from dvc.cli import parse_args
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import IntervalSweep, Override
 from mlflow.cli import cli as mlflow_cli
 from omegaconf import OmegaConf
 
@@ -59,15 +61,18 @@ def test_command_is_understood(command: str) -> None:
 
 
 def jobs(overrides: list[str]) -> list[list[str]]:
-    """The first and the last job of a sweep."""
-    parts = [word.partition("=") for word in overrides]
-    return [
-        [
-            key + equals + (text if "[" in text else text.split(",")[which])
-            for key, equals, text in parts
-        ]
-        for which in (0, -1)
-    ]
+    """The first and the last job of a sweep; of a search, at the ends of what it searches."""
+    parsed = OverridesParser.create().parse_overrides(overrides)
+    return [[f"{o.get_key_element()}={ends(o)[which]}" for o in parsed] for which in (0, -1)]
+
+
+def ends(override: Override) -> list[str]:
+    value = override.value()
+    if isinstance(value, IntervalSweep):
+        return [str(value.start), str(value.end)]
+    if override.is_sweep_override():
+        return list(override.sweep_string_iterator())
+    return [override.get_value_element_as_str()]
 
 
 def compose(name: str, overrides: list[str]) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ import pytest
 from filelock import FileLock, Timeout
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from omegaconf import OmegaConf
 from sweeping import call, environment, git, make_repository, stages_run, start
 
 from longwriter.errors import SettingsError
@@ -23,7 +25,7 @@ from longwriter.sweep.turns import Turns
 SWEEP = ("-m", "longwriter.sweep", "-m")
 TWO_AT_ONCE = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
 WRITING = ("sweep.targets=[agentwrite]", "sweep.score=agentwrite.cost_usd")
-FOUR = (*SWEEP, "sft.learning_rate=1e-5,5e-5", "filter.min_words=20,100", *TWO_AT_ONCE)
+FOUR = (*SWEEP, "sft.learning_rate=1e-5,5e-5", "filter.min_words=20,100")
 
 
 def runs(root: Path, filter_string: str) -> list[Run]:
@@ -44,11 +46,14 @@ def files_of(root: Path) -> dict[str, bytes]:
 
 
 class Swept(NamedTuple):
-    """A repository with an edit that is not committed, in which four jobs have run, two at once."""
+    """A repository with an edit that is not committed, in which four jobs have run, two at once,
+    after a start that was killed in the first job's first stage."""
 
     root: Path
     before: dict[str, bytes]
     """The workspace's files before the sweep."""
+    left_running: int
+    """Runs that MLflow took for running after the kill."""
     printed: str
 
 
@@ -59,9 +64,35 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Swept:
     limit.write_text(re.sub(r"^limit: \d+$", "limit: 7", limit.read_text(), flags=re.MULTILINE))
     (root / "data/mine.jsonl").write_text("{}\n")  # which git does not know
     before = files_of(root)
-    status, printed = call(root, *FOUR)
+    if os.name == "posix":  # PR_SET_PDEATHSIG
+        kill_in_agentwrite(root, FOUR)
+    left_running = len(runs(root, "attributes.status = 'RUNNING'"))
+    status, printed = call(root, *FOUR, *TWO_AT_ONCE)
     assert status == 0, printed
-    return Swept(root, before, printed)
+    return Swept(root, before, left_running, printed)
+
+
+def kill_in_agentwrite(root: Path, command: Sequence[str]) -> None:
+    """Kills the sweep and its stage with -9 while the stage works, and forgets that it ran."""
+    ran = Path(environment(root)["RAN"])
+    wait = Path(f"{ran}.7.wait")
+    wait.touch()
+    sweep = start(root, *command)
+    try:
+        deadline = time.monotonic() + 120
+        while stages_run(root) != ["agentwrite"]:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        below = psutil.Process(sweep.pid).children(recursive=True)
+        [stage] = [process for process in below if "stages/stage.py" in process.cmdline()]
+        stage.kill()
+        sweep.kill()
+        assert psutil.wait_procs(below, timeout=20)[1] == []  # DVC goes along
+    finally:
+        sweep.kill()
+        sweep.communicate()
+        wait.unlink()
+        ran.unlink()
 
 
 def test_four_jobs_leave_four_comparable_runs(swept: Swept) -> None:
@@ -125,10 +156,37 @@ def test_the_table_is_printed_and_saved(swept: Swept) -> None:
     ]
 
 
+def test_killed_it_goes_on_and_no_run_stays_running(swept: Swept) -> None:
+    assert swept.left_running == 1
+    assert runs(swept.root, "attributes.status = 'RUNNING'") == []
+    stages = runs(swept.root, "tags.`longwriter.stage` = 'agentwrite'")
+    assert sorted((run.info.status, run.data.params["agentwrite.limit"]) for run in stages) == [
+        ("FINISHED", "7"),
+        ("KILLED", "7"),
+    ]
+
+
+def test_a_search_takes_the_scores_of_jobs_that_are_there(swept: Swept) -> None:
+    root, before = swept.root, stages_run(swept.root)
+    [folder] = root.glob("multirun/sweep/*/")
+    optuna = ("hydra/sweeper=optuna", "hydra.sweeper.n_trials=6", f"sweep.id={folder.name}")
+    status, printed = call(root, *FOUR, *optuna)
+    assert status == 0, printed
+    assert stages_run(root) == before
+    reached = {float(score) for score in re.findall(r"eval\.dpo\.S_l ([\d.]+)$", printed, re.M)}
+    assert reached <= {21.0, 25.0, 101.0, 105.0}
+    best = OmegaConf.load(folder / "optimization_results.yaml")
+    assert best.best_value == max(reached)
+    assert f"best of 6: eval.dpo.S_l {max(reached):g} with sft.learning_rate=" in printed
+    assert (folder / "table.md").read_text() in printed
+
+
 def test_a_job_that_fails_is_reported_and_stops_no_other(swept: Swept) -> None:
+    """The jobs run through submitit, as on SLURM, with its executor for one machine."""
+    pytest.importorskip("submitit", reason="needs the extra slurm")
     root = swept.root
     jobs = ("agentwrite.limit=13,-1,7", *WRITING, "sweep.id=faulty")
-    status, printed = call(root, *SWEEP, *jobs)
+    status, printed = call(root, *SWEEP, *jobs, "hydra/launcher=submitit_local")
     assert status == 1
     rows = (root / "multirun/sweep/faulty/table.md").read_text()
     assert "failed: drafts.jsonl: thirteen is too many\n" in rows
@@ -142,38 +200,27 @@ def test_a_job_that_fails_is_reported_and_stops_no_other(swept: Swept) -> None:
         if "limit=13" in path.read_text()
     ]
     assert record["score"] is None
+    assert len(list(root.glob("multirun/sweep/faulty/.submitit/*/*_submission.sh"))) in (0, 3)
 
 
-@pytest.mark.skipif(os.name != "posix", reason="PR_SET_PDEATHSIG")
-def test_killed_in_a_job_it_goes_on_there(swept: Swept) -> None:
+def test_after_a_sweep_the_pipeline_is_that_of_conf(swept: Swept) -> None:
     root = swept.root
-    before = len(stages_run(root))
-    wait = Path(environment(root)["RAN"] + ".4.wait")
-    wait.touch()
-    command = (*SWEEP, "agentwrite.limit=3,4", *WRITING)
-    sweep = start(root, *command)
-    try:
-        deadline = time.monotonic() + 120
-        while len(stages_run(root)) < before + 2:
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
-        below = psutil.Process(sweep.pid).children(recursive=True)
-        [stage] = [process for process in below if "stages/stage.py" in process.cmdline()]
-        stage.kill()
-        sweep.kill()
-        assert psutil.wait_procs(below, timeout=20)[1] == []  # DVC goes along
-    finally:
-        sweep.kill()
-        sweep.communicate()
-        wait.unlink()
-    assert len(runs(root, "attributes.status = 'RUNNING'")) == 1
-    status, printed = call(root, *command)
+    status, printed = call(root, "-m", "dvc", "repro")
     assert status == 0, printed
-    assert len(stages_run(root)) == before + 3  # the killed one once more
-    assert runs(root, "attributes.status = 'RUNNING'") == []
-    ours = "tags.`longwriter.stage` = 'agentwrite' AND attributes.status = 'FINISHED'"
-    done = [run.data.params["agentwrite.limit"] for run in runs(root, ours)]
-    assert (done.count("3"), done.count("4")) == (1, 1)
+    params = OmegaConf.load(root / "params.yaml")
+    rate, words = params.sft.learning_rate, params.filter.min_words
+    assert (rate, words) == (
+        OmegaConf.load(root / "conf/sft/default.yaml").learning_rate,
+        OmegaConf.load(root / "conf/filter/default.yaml").min_words,
+    )
+    assert json.loads((root / "metrics/eval/dpo.json").read_bytes())["S_l"] == words + rate * 1e5
+    [run] = [
+        run
+        for run in runs(root, "tags.`longwriter.kind` = 'pipeline'")
+        if "longwriter.sweep" not in run.data.tags
+    ]
+    assert run.data.params == {"sft.learning_rate": str(rate)}
+    assert run.data.metrics["eval/dpo/S_l"] == words + rate * 1e5
 
 
 def test_new_code_that_git_does_not_know_is_named(tmp_path: Path) -> None:

@@ -19,10 +19,10 @@ from longwriter.tracking import (
     git_state,
     log_metrics,
     log_pipeline_run,
-    log_table,
+    log_report,
     parameters,
     stage_run,
-    stage_seconds,
+    stage_runs,
     tracking_uri,
 )
 
@@ -176,9 +176,9 @@ def test_a_stage_took_what_its_last_finished_run_took(settings: Settings, tmp_pa
     with pytest.raises(KeyboardInterrupt), stage_run("filter", settings, work, []):
         time.sleep(0.3)
         raise KeyboardInterrupt
-    found = stage_seconds(tmp_path)
+    found = stage_runs(tmp_path)
     assert list(found) == ["filter"]
-    assert 0 <= found["filter"] < 0.3  # neither the first nor the one that was stopped
+    assert 0 <= found["filter"].seconds < 0.3  # neither the first nor the one that was stopped
 
 
 def test_a_table_of_rows_is_found_by_mlflow_and_replaced(database: Path, tmp_path: Path) -> None:
@@ -186,28 +186,48 @@ def test_a_table_of_rows_is_found_by_mlflow_and_replaced(database: Path, tmp_pat
     table = tmp_path / "rows.json"
     for value in (1, 2):
         table.write_text(json.dumps({"columns": ["x"], "data": [[value]]}))
-        log_table(database, run_id, table)
+        log_report(database, run_id, table)
     client = MlflowClient(tracking_uri(database))
     experiment = client.get_run(run_id).info.experiment_id
     rows = client.load_table(experiment, "rows.json", run_ids=[run_id])
     assert rows.to_dict("list") == {"x": [2]}
 
 
-def test_two_processes_may_open_a_fresh_database_at_once(tmp_path: Path) -> None:
-    code = (
-        "import sys\nfrom pathlib import Path\nfrom longwriter.tracking import log_pipeline_run\n"
-        "log_pipeline_run(Path(sys.argv[1]), {'who': sys.argv[2]}, {}, [], {})\n"
-    )
-    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT / "src")}
-    processes = [
-        subprocess.Popen([sys.executable, "-c", code, tmp_path, who], env=environment)
-        for who in ("one", "two")
-    ]
-    assert [process.wait(timeout=120) for process in processes] == [0, 0]
-    assert sorted(run.data.params["who"] for run in runs(tmp_path, "")) == ["one", "two"]
+FIFTY = """
+import os, sys, traceback
+from pathlib import Path
+import mlflow.store.tracking.sqlalchemy_store
+from longwriter.tracking import log_pipeline_run
+
+def log(who):
+    try:
+        log_pipeline_run(Path(sys.argv[1]), {"who": who}, {"n": who}, [], {"models/sft": "a" * 32})
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    return 0
+
+children = []
+for who in range(50):
+    child = os.fork()  # MLflow, which takes seconds to import, is there already
+    if child == 0:
+        os._exit(log(who))
+    children.append(child)
+sys.exit(max(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_fifty_runs_at_once_open_a_fresh_database(tmp_path: Path) -> None:
+    run_python(FIFTY, os.environ, str(tmp_path))
+    found = runs(tmp_path, "attributes.status = 'FINISHED'")
+    assert sorted(int(run.data.params["who"]) for run in found) == list(range(50))
+    assert all(run.data.metrics["n"] == float(run.data.params["who"]) for run in found)
     with sqlite3.connect(tmp_path / "mlruns/mlflow.db") as connection:
-        names = connection.execute("SELECT name FROM experiments ORDER BY name").fetchall()
+        names = connection.execute("SELECT name FROM experiments").fetchall()
+        [models] = connection.execute("SELECT COUNT(*) FROM logged_models").fetchall()
     assert names.count(("longwriter",)) == 1
+    assert models == (50,)
 
 
 def test_flatten_gives_names_that_mlflow_takes() -> None:
@@ -293,10 +313,10 @@ print(is_telemetry_disabled(), seen)
     assert run_python(code, environment) == "True []\n"
 
 
-def run_python(code: str, environment: Mapping[str, str]) -> str:
+def run_python(code: str, environment: Mapping[str, str], *arguments: str) -> str:
     """What a fresh interpreter that runs `code` prints."""
     done = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-c", code, *arguments],
         env={**environment, "PYTHONPATH": str(CHECKOUT / "src")},
         capture_output=True,
         text=True,

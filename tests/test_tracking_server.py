@@ -1,4 +1,4 @@
-"""A team's MLflow server: a real `mlflow server` process, away and there."""
+"""A team's MLflow server: a real `mlflow server` process, away and there, on sqlite and PostgreSQL."""
 
 import os
 import socket
@@ -9,6 +9,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import postgres
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
@@ -178,3 +179,36 @@ def test_the_server_shows_a_run_while_it_goes_on(
             time.sleep(0.1)
         assert run.info.status == "RUNNING"
     assert runs_on(server)["dpo"].info.status == "FINISHED"
+
+
+@pytest.mark.skipif(
+    postgres.find_programs() is None, reason="no PostgreSQL here (apt-get install postgresql)"
+)
+def test_a_server_on_postgresql_holds_what_was_sent(
+    settings: Settings, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    psycopg = pytest.importorskip("psycopg", reason="needs the extra postgresql")
+    programs, port = postgres.find_programs(), free_port()
+    assert programs is not None
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+    with postgres.running(programs, free_port()) as database:
+        server = serve(tmp_path, database, port)
+        try:
+            with stage_run("sft", settings, Workspace(root, root), ["sft"]):
+                log_metrics({"on_postgresql": 37})
+            pointers = {"models/sft": "b" * 32 + ".dir"}
+            log_pipeline_run(root, {"sft.max_length": 1024}, {"on_postgresql": 60.7}, [], pointers)
+            found = runs_on(MlflowClient(f"http://127.0.0.1:{port}"))
+        finally:
+            server.terminate()
+            server.wait(20)
+        with psycopg.connect(database) as connection:
+            kept = connection.execute(
+                "SELECT name, status, value FROM runs JOIN metrics USING (run_uuid)"
+                " WHERE key = 'on_postgresql'"
+            ).fetchall()
+    assert sorted(kept) == [
+        ("pipeline", "FINISHED", 60.7),
+        ("sft", "FINISHED", 37.0),
+    ]
+    assert found["sft"].data.params["sft.learning_rate"] == str(settings.sft.learning_rate)

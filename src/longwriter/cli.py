@@ -130,17 +130,23 @@ def _add_fetch(commands: Any) -> None:
 def _add_explain(commands: Any) -> None:
     explain = commands.add_parser(
         "explain",
-        help="one training row's whole life",
+        help="one row's or one answer's whole life",
         description="Shows the instruction, the plan and its steps, what every rule says, and whether "
-        "and in which pack the row was trained on, by the files of the last `dvc repro`.",
+        "and in which pack the row was trained on, by the files of the last `dvc repro`. Of an answer: "
+        "the checkpoint, what it was trained on, back to the instructions, with md5, commit and MLflow "
+        "run of each.",
     )
-    explain.add_argument("id", help="of an instruction, a draft or a rejected row")
+    explain.add_argument(
+        "id",
+        help="of an instruction, a draft or a rejected row; or an answer of the benchmark, such as "
+        "data/predictions/sft.jsonl:3",
+    )
     explain.add_argument(
         "--root", type=Path, default=Path(), help="the checkout; default: the folder you are in"
     )
 
     def load() -> Work:
-        from longwriter.dataset.explain import explain as explain_row
+        from longwriter.lineage import explain as explain_row
 
         return lambda given: print(explain_row(given.root.absolute(), given.id))
 

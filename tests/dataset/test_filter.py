@@ -171,6 +171,25 @@ def test_many_rows_in_processes_of_their_own_are_judged_alike(tmp_path: Path) ->
     assert kept[0] == kept[1]
 
 
+def test_a_plan_is_trained_on_where_it_is_asked_for_and_judged_never(tmp_path: Path) -> None:
+    plan = [{"main_point": "The sea", "word_count": 95}]
+    rows = [row | ({"plan": plan} if row["id"] == "a" else {}) for row in DRAFTS]
+    drafts = write(tmp_path / "drafts.jsonl", rows)
+    found, kept = {}, {}
+    for asked in (False, True):
+        out = tmp_path / str(asked)
+        filter_rows(settings(drafts, plan=asked), Workspace(tmp_path, out), "0")
+        rows = [
+            row for name in ("train", "heldout") for row in read(out / f"data/sft/{name}.jsonl")
+        ]
+        kept[asked] = {row["id"] for row in rows}
+        [found[asked]] = [row for row in rows if row["id"] == "a"]
+    answers = {asked: row["messages"][-1]["content"] for asked, row in found.items()}
+    assert answers == {False: STORY, True: f"<plan>\n1. The sea (95 words)\n</plan>\n\n{STORY}"}
+    assert found[True]["response_length"] == found[False]["response_length"]
+    assert kept[True] == kept[False]
+
+
 def test_explain_shows_every_verdict(tmp_path: Path) -> None:
     from omegaconf import OmegaConf
 

@@ -93,6 +93,19 @@ def test_an_empty_answer_is_an_answer(chat_server: Any, predicted: Any) -> None:
     assert (row.response, row.response_length) == ("", 0)
 
 
+def test_a_plan_before_the_text_is_no_part_of_it(chat_server: Any, predicted: Any) -> None:
+    answers = {
+        "1": "<plan>\n1. Two words (2 words)\n</plan>\n\nTwo words",
+        "2": "<plan>\n1. Cut of",
+    }
+    server = chat_server(lambda request: answers[asked_for(request)[-2]])
+    rows = [row.model_dump() for row in predicted(server, PROMPTS[:2])]
+    assert [(row["plan"], row["response"], row["response_length"]) for row in rows] == [
+        ("1. Two words (2 words)", "Two words", 2),
+        ("1. Cut of", "", 0),
+    ]
+
+
 def test_a_missing_answer_fails_the_run_and_keeps_the_others(
     chat_server: Any, predicted: Any
 ) -> None:

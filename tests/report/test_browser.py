@@ -13,7 +13,7 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 
 from longwriter.report.figures import draw
-from longwriter.report.page import render
+from longwriter.report.page import Origin, render
 from longwriter.report.results import compare_models, read_results
 from longwriter.settings import compose_params, validate
 
@@ -37,7 +37,10 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     figures = draw(root / "reports/figures", results.evals, results.judgements, results.metrics)
     comparisons = compare_models(results, settings.bench, 0)
     path = root / "reports/index.html"
-    path.write_text(render(settings, results, comparisons, figures, {}), encoding="utf-8")
+    path.write_text(
+        render(settings, results, comparisons, figures, {}, Origin("abc", "http://x", [])),
+        encoding="utf-8",
+    )
     return path
 
 

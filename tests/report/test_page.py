@@ -8,9 +8,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from longwriter.errors import DataError
 from longwriter.evaluation.statistics import Interval
+from longwriter.lineage import Link
 from longwriter.records import Judgement
 from longwriter.report.figures import draw
 from longwriter.report.page import (
+    Origin,
     costs,
     headline,
     is_toy,
@@ -29,6 +31,7 @@ from longwriter.report.results import (
 from longwriter.report.samples import pick_samples
 from longwriter.report.table import Table, markdown
 from longwriter.settings import Settings, compose_params, validate
+from longwriter.tracking import StageRun
 
 EVALS = {model: METRICS[f"eval/{model}"] for model in ("base", "sft", "dpo")}
 COMPARISONS = {
@@ -39,6 +42,15 @@ ALL_COMPARISONS = {
     "sft-base": {"S_l": COMPARISONS["sft-base"]},
     "dpo-sft": {"S_l": COMPARISONS["dpo-sft"], "S_l_shortest": Interval(-4.0, -6.0, -2.0)},
 }
+ADDRESS = "http://127.0.0.1:5000/#/experiments/1/runs/abc"
+ORIGIN = Origin(
+    "abc",
+    ADDRESS,
+    [
+        Link("checkpoint", "models/sft", "fedc.dir", "sft", StageRun("run9", "c0ffee", 61.2)),
+        Link("instructions", "data/instructions.jsonl", "0a1b", "", None),
+    ],
+)
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 
 
@@ -58,7 +70,7 @@ def settings() -> Settings:
 def page(finished: Path, settings: Settings) -> str:
     results = read_results(finished)
     figures = draw(finished / "reports/figures", results.evals, results.judgements, results.metrics)
-    return render(settings, results, ALL_COMPARISONS, figures, {"eval dpo": 61.2})
+    return render(settings, results, ALL_COMPARISONS, figures, {"eval dpo": 61.2}, ORIGIN)
 
 
 class Reader(HTMLParser):
@@ -122,11 +134,15 @@ def test_page_is_whole_and_needs_no_other_file(page: str) -> None:
     reader = Reader(page)
     assert reader.open == []
     references = [
-        value for _, name, value in reader.attributes if name in ("src", "href", "data", "srcset")
+        value
+        for _, name, value in reader.attributes
+        if name in ("src", "href", "data", "srcset") and value != ADDRESS
     ]
     assert len(references) == 8  # the figures
     assert all(value.startswith("data:image/svg+xml;base64,") for value in references)
-    assert not re.search(r"https?://|url\(|@import", page)
+    assert not re.search(
+        r"https?://|url\(|@import", page.replace(ADDRESS, "", 1)
+    )  # a link, no file
     assert {tag for tag, _, _ in reader.attributes}.isdisjoint({"script", "link", "iframe"})
 
 
@@ -203,18 +219,20 @@ def test_ten_samples_are_spread_from_the_shortest_to_the_longest() -> None:
 def test_markdown_says_the_same(finished: Path, settings: Settings) -> None:
     results = read_results(finished)
     figures = draw(finished / "reports/figures", results.evals, results.judgements, results.metrics)
-    text = render_markdown(settings, results, ALL_COMPARISONS, figures, {})
+    text = render_markdown(settings, results, ALL_COMPARISONS, figures, {}, ORIGIN)
     for expected in (
         headline(EVALS, COMPARISONS),
         "| base | 43.2 | 46.0 [38.0, 53.0] |",
         "| S_l of the shortest bin | – | −4.0 [−6.0, −2.0] |",
         "](figures/scores.svg)",
         "| data/sft/train.jsonl | 0123456789abcdef0123456789abcdef | 1,234,567 |",
+        "| checkpoint | models/sft | fedc.dir | sft | run9 | c0ffee |",
+        "| instructions | data/instructions.jsonl | 0a1b | – | – | – |",
         "| padding: text twice − text | 4 | −1.5 [−4.0, +1.0] |",
     ):
         assert expected in text, expected
     links = re.findall(r"\]\((.*?)\)", text)
-    assert all((finished / "reports" / link).is_file() for link in links)
+    assert all((finished / "reports" / link).is_file() for link in links if link != ADDRESS)
 
 
 def test_a_cell_cannot_break_a_markdown_table() -> None:

@@ -161,6 +161,7 @@ def test_a_score(given: Candidate, weights: ScoreWeights, score: float) -> None:
         (candidate(EIGHT, 16), PAPER, "not judged"),
         (candidate(EIGHT), ScoreWeights(length=1, quality=0, repetition=1), "asks for no length"),
         (candidate(" \n", 16), ScoreWeights(length=1, quality=0, repetition=0), "empty answer"),
+        (candidate("<plan>\n1. All", 16), PAPER, "empty answer"),
     ],
 )
 def test_unscored(given: Candidate, weights: ScoreWeights, reason: str) -> None:

@@ -20,6 +20,7 @@ from longwriter.dataset.rules import MALFORMED, chosen
 from longwriter.dataset.settings import FilterSettings
 from longwriter.dataset.tokenizer import ChatTokenizer
 from longwriter.errors import DataError
+from longwriter.planned import plan_before
 from longwriter.records import parse_line
 
 CHUNK_BYTES, CHUNK_ROWS = 500_000, 200
@@ -78,8 +79,10 @@ class Judge:
             DataError: it is malformed.
         """
         row = Row.read(line, where, self._job.source)
+        if self._job.settings.plan:
+            row.plan = plan_before(row.record.get("plan") or [])
         if self._tokenizer:
-            row.tokens = self._tokenizer.count(row.messages)
+            row.tokens = self._tokenizer.count(row.trained)
         return row
 
     def verdicts(self, row: Row) -> dict[str, str | None]:

@@ -35,6 +35,8 @@ class Row:
     """The row as it was read."""
     tokens: int | None = None
     """Of the whole chat by the student's tokenizer; None: there is none."""
+    plan: str = ""
+    """What SFT reads before the response; rules read the response alone."""
 
     @classmethod
     def read(cls, line: bytes, where: str, source: str) -> Self:
@@ -90,10 +92,15 @@ class Row:
         """Of the response, as the paper counts them."""
         return count_words(self.response)
 
+    @property
+    def trained(self) -> list[dict[str, str]]:
+        """The messages as SFT reads them."""
+        return [*self.messages[:-1], {"role": "assistant", "content": self.plan + self.response}]
+
     def training_row(self) -> TrainingRow:
         """The row as SFT reads it."""
         return TrainingRow(
-            messages=[Message.model_validate(message) for message in self.messages],
+            messages=[Message.model_validate(message) for message in self.trained],
             id=self.id,
             source=self.source,
             length=self.length,

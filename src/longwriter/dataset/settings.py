@@ -70,6 +70,9 @@ class FilterSettings:
     judge: JudgeSettings | None
     """Grades the rows that carry no quality and pass all else; ${judge}: the run's judge; null:
     nobody."""
+    plan: bool
+    """A draft's plan stands before its text in the training row, between <plan> and </plan>. Rules,
+    `pairs` and the benchmark count the text alone."""
     benchmarks: list[str]
     """Files of benchmark prompts that no instruction may hold. What is not there is not checked, and
     the card says so."""

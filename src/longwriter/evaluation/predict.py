@@ -11,6 +11,7 @@ from longwriter.chat.settings import ServerKind
 from longwriter.errors import DataError
 from longwriter.evaluation.languages import benchmark_language
 from longwriter.evaluation.settings import BenchSettings, PredictSettings
+from longwriter.planned import take_apart
 from longwriter.records import BenchmarkPrompt, Prediction, read_jsonl
 from longwriter.text import count_words
 from longwriter.training.settings import StudentSettings
@@ -64,7 +65,8 @@ async def predict(
     once. Where a prompt has several, the field `sample` counts them from 0.
 
     Each prompt is one user message, sampled as the client's settings say. An empty answer is an
-    answer, a missing one is an error: a benchmark with holes is no benchmark.
+    answer, a missing one is an error: a benchmark with holes is no benchmark. A plan before the
+    text (`filter.plan`) is kept as the field `plan`: it is no part of what was asked for.
 
     Raises:
         CallError, ServerError: as `all_or_none`.
@@ -80,10 +82,12 @@ async def predict(
 async def _answer(client: ChatClient, prompt: BenchmarkPrompt) -> Prediction:
     messages = [{"role": "user", "content": prompt.prompt}]
     completion = await client.complete(messages, sample=prompt.model_dump().get("sample", 0))
+    plan, text = take_apart(completion.text)
     answer = {
-        "response": completion.text,
-        "response_length": count_words(completion.text),
+        "response": text,
+        "response_length": count_words(text),
         "finish_reason": completion.finish_reason,
+        **({"plan": plan} if plan else {}),
     }
     return Prediction.model_validate(prompt.model_dump() | answer)
 

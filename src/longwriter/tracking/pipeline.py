@@ -63,18 +63,24 @@ def log_pipeline_run(
     return str(run.info.run_id)
 
 
-def log_table(root: Path, run_id: str, path: Path) -> None:
-    """Keeps the table in `path` (JSON of `columns` and `data`) with a run, where MLflow's evaluation
-    view finds it. It takes the place of an earlier one of the same name."""
+def log_report(root: Path, run_id: str, table: Path, pages: Sequence[Path] = ()) -> None:
+    """Keeps `pages` with a run, and the table in `table` (JSON of `columns` and `data`) where MLflow's
+    evaluation view finds it. They take the place of earlier ones of the same names."""
     from mlflow import MlflowClient
 
     connect(root)
     client = MlflowClient()
-    client.log_artifact(run_id, str(path))
-    tables = json.dumps([{"path": path.name, "type": "table"}])
+    for path in (table, *pages):
+        client.log_artifact(run_id, str(path))
+    tables = json.dumps([{"path": table.name, "type": "table"}])
     client.set_tag(run_id, "mlflow.loggedArtifacts", tables)
     _send_again(client, client.get_run(run_id))
     send_finished(root)
+
+
+def run_address(root: Path, run_id: str) -> str:
+    """Where `make ui` shows a run."""
+    return f"http://127.0.0.1:5000/#/experiments/{connect(root)}/runs/{run_id}"
 
 
 def _pipeline_run(client: "MlflowClient", experiment: str, identity: str) -> "Run":

@@ -5,8 +5,9 @@ import os
 import shutil
 import socket
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import psutil
 
@@ -23,6 +24,12 @@ class GitState(NamedTuple):
     commit: str
     dirty: bool
     """Code or settings differ from `commit`; outputs of the pipeline do not count."""
+
+    @classmethod
+    def of(cls, tags: Mapping[str, str]) -> Self:
+        """That of a run, by its tags."""
+        dirty = tags.get("longwriter.git_dirty") == "true"
+        return cls(tags.get("longwriter.git_commit", ""), dirty)
 
     def __str__(self) -> str:
         return f"{self.commit or 'no commit'}{' + uncommitted changes' if self.dirty else ''}"

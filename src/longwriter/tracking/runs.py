@@ -4,11 +4,12 @@ import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 
 from longwriter.settings import Settings, Workspace
-from longwriter.tracking.provenance import HOST, PID, STARTED, owner, provenance
+from longwriter.tracking.provenance import HOST, PID, STARTED, GitState, owner, provenance
 from longwriter.tracking.server import mirrored, send_finished
 from longwriter.tracking.store import connect
 from longwriter.tracking.values import flatten, parameters
@@ -68,16 +69,29 @@ def log_metrics(metrics: Mapping[str, object]) -> None:
     mlflow.log_metrics(flatten(metrics))
 
 
-def stage_seconds(root: Path) -> dict[str, float]:
-    """Returns stage → seconds of its last run that ended well. Calls and steps that were kept from
-    before took none of them."""
+class StageRun(NamedTuple):
+    """What MLflow knows of a stage's last run that ended well."""
+
+    run_id: str
+    code: str
+    """The commit, and whether anything was not committed."""
+    seconds: float
+    """What it took. Calls and steps that were kept from before took none of them."""
+
+
+def stage_runs(root: Path) -> dict[str, StageRun]:
+    """Returns stage, such as `sft` or `eval sft`, → its last run that ended well."""
     from mlflow import MlflowClient
 
     experiment = connect(root)
     finished = "tags.`longwriter.kind` = 'stage' AND attributes.status = 'FINISHED'"
     runs = MlflowClient().search_runs([experiment], finished, order_by=["start_time DESC"])
     return {
-        run.data.tags["longwriter.stage"]: (run.info.end_time - run.info.start_time) / 1000
+        run.data.tags["longwriter.stage"]: StageRun(
+            run.info.run_id,
+            str(GitState.of(run.data.tags)),
+            (run.info.end_time - run.info.start_time) / 1000,
+        )
         for run in reversed(runs)
     }
 

@@ -7,6 +7,7 @@ from longwriter.evaluation.judge_prompt import JudgePrompt
 from longwriter.evaluation.length import length_score
 from longwriter.evaluation.quality import judge, quality_score
 from longwriter.evaluation.repetition import repeated_ngrams
+from longwriter.planned import take_apart
 from longwriter.records import Candidate, Instruction, Prediction, check_ids
 from longwriter.text import count_words
 from longwriter.training.settings import PairsSettings, ScoreWeights
@@ -39,7 +40,7 @@ async def sample_candidates(
             sample=sample,
             seed=seed * SEEDS_APART + sample,
             response=completion.text,
-            response_length=count_words(completion.text),
+            response_length=count_words(take_apart(completion.text).text),
             finish_reason=completion.finish_reason,
         )
 
@@ -67,7 +68,7 @@ async def judged(
         grade = None if found.scores is None else quality_score(found.scores)
         return candidate.model_copy(update={"quality_score": grade, "unscored": found.unscored})
 
-    asked = [candidate for candidate in candidates if candidate.response.strip()]
+    asked = [c for c in candidates if take_apart(c.response).text.strip()]
     graded = {(c.id, c.sample): c for c in await all_or_none(list(map(one, asked)), "judge")}
     return [graded.get((c.id, c.sample), c) for c in candidates]
 
@@ -78,7 +79,7 @@ def _as_prediction(candidate: Candidate) -> Prediction:
         prompt=candidate.prompt,
         type="",
         length=candidate.length or max(candidate.response_length, 1),
-        response=candidate.response,
+        response=take_apart(candidate.response).text,
         response_length=candidate.response_length,
         finish_reason=candidate.finish_reason,
     )
@@ -105,7 +106,7 @@ def scored(candidates: list[Candidate], weights: ScoreWeights) -> list[Candidate
 
 
 def _scored(candidate: Candidate, weights: ScoreWeights) -> Candidate:
-    if not candidate.response.strip():
+    if not take_apart(candidate.response).text.strip():
         return candidate.model_copy(update={"unscored": "empty answer"})
     parts: list[tuple[float, float]] = []
     found: dict[str, float | str | None] = {}
@@ -121,7 +122,7 @@ def _scored(candidate: Candidate, weights: ScoreWeights) -> Candidate:
         return candidate.model_copy(update={"unscored": "asks for no length"})
     penalty = 0.0
     if weights.repetition:
-        share = repeated_ngrams(candidate.response)
+        share = repeated_ngrams(take_apart(candidate.response).text)
         found["repetition"] = share
         penalty = weights.repetition * 100 * share
     mean = sum(weight * part for weight, part in parts) / sum(weight for weight, _ in parts)
