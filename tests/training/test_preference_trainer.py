@@ -267,3 +267,31 @@ def test_rewards_are_zero_before_training_and_beta_times_log_ratios_after(build:
     assert sides == pytest.approx(expected, abs=1e-4)
     assert found[0].margin == found[0].chosen - found[0].rejected != 0
     assert built._metrics["eval"] == {}  # nothing of it is logged as an evaluation
+
+
+def test_held_out_rewards_are_not_rounded_to_bfloat16(
+    build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exact = references(build(beta=0.2))
+    monkeypatch.setattr(trainer, "bf16_here", lambda: True)
+    built = build(apart=True, beta=0.2, learning_rate=0.01, logging_steps=1)
+    columns = ("ref_chosen_logps", "ref_rejected_logps")
+    assert [value for name in columns for value in built.eval_dataset[name]] == exact
+    assert references(built) != exact  # what is trained on is
+    built.args.report_to = []
+    built.train()
+    found = built.held_out_rewards()
+    plain = built.model.merge_and_unload()  # whose own forward nothing wraps
+    batch = batch_of(built)
+    labels = batch["input_ids"].masked_fill(batch["completion_mask"] == 0, -100)
+    with torch.no_grad():
+        logs = plain(
+            input_ids=batch["input_ids"],
+            attention_mask=batch["attention_mask"],
+            labels=labels,
+            fused_lm_head=True,
+        ).log_probs.sum(dim=1)
+    expected = [0.2 * (log - ref) for log, ref in zip(logs.tolist(), exact, strict=True)]
+    sides = [*(reward.chosen for reward in found), *(reward.rejected for reward in found)]
+    assert sides == pytest.approx(expected, abs=1e-4)
+    assert max(map(abs, sides)) > 0.01

@@ -238,8 +238,8 @@ class _Writer:
     async def write_step(self, number: int, budget: int, text: Text) -> Paragraph:
         """Paragraph `number` (from 0) of the plan in about `budget` words, to stand after `text`.
 
-        Where half of the samples repeated the text, the rest do not see it, as where all paragraphs
-        are written at once: small teachers copy what they are shown.
+        Where half of the samples repeated the text, the rest see no more of it than its newest
+        paragraph: small teachers copy what they are shown.
 
         Raises:
             StepFailed: no sample was usable, or a call failed for good.
@@ -256,7 +256,7 @@ class _Writer:
         with at(f"write {number + 1}"):
             for sample in range(settings.attempts):
                 if 2 * repeats >= settings.attempts:
-                    messages, text.unseen = self._messages(number, "", budget), sum(text.words)
+                    messages = self._messages(number, text.within(0), budget)
                 completion = await client.complete(
                     messages,
                     max_tokens=tokens,

@@ -5,6 +5,8 @@ Imports torch and TRL: import it where training begins.
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -89,11 +91,13 @@ class PreferenceTrainer(DPOTrainer):  # type: ignore[misc]
 
         TRL's own cache of them does not know of `ld_alpha` (seen with 1.16).
         """
-        path = self._reference / f"{self._reference_key(dataset)}.json"
+        held_out = name == "eval"
+        path = self._reference / f"{self._reference_key(dataset, held_out)}.json"
         if path.exists():
             kept = json.loads(path.read_bytes())
         else:
-            computed = super()._precompute_ref_logps(dataset, name, batch_size)
+            with self._without_autocast() if held_out else nullcontext():
+                computed = super()._precompute_ref_logps(dataset, name, batch_size)
             kept = {column: computed[column][:] for column in REFERENCE}
             if self.accelerator.is_main_process:
                 write_json(path, kept)
@@ -101,14 +105,26 @@ class PreferenceTrainer(DPOTrainer):  # type: ignore[misc]
             dataset = dataset.add_column(column, kept[column])
         return dataset
 
-    def _reference_key(self, dataset: Any) -> str:
+    @contextmanager
+    def _without_autocast(self) -> Iterator[None]:
+        """In the type of the weights. Rounding to bfloat16 moves the log-ratio of an answer of some
+        hundred tokens by more than a short training does (docs/experiments.md)."""
+        native_amp = self.accelerator.native_amp
+        self.accelerator.native_amp = False
+        self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)  # training wrapped it
+        try:
+            yield
+        finally:
+            self.accelerator.native_amp = native_amp
+
+    def _reference_key(self, dataset: Any, held_out: bool) -> str:
         """A hash of everything that shapes the reference's log-probabilities."""
         shape = {
             **self._identity,
             "rows": [dataset[column][:] for column in ("prompt_ids", "chosen_ids", "rejected_ids")],
             "ld_alpha": self.ld_alpha,
             "max_length": self.args.max_length,
-            "bf16": self.args.bf16,
+            "bf16": self.args.bf16 and not held_out,
             "attention": self.model.config._attn_implementation,
             "device": self.accelerator.device.type,
             "versions": [module.__version__ for module in (torch, transformers, trl)],
@@ -132,7 +148,8 @@ class PreferenceTrainer(DPOTrainer):  # type: ignore[misc]
         return loss
 
     def held_out_rewards(self) -> list[Reward]:
-        """The rewards of every pair of `eval_dataset`, in its order, by the policy as it is now.
+        """The rewards of every pair of `eval_dataset`, in its order, by the policy as it is now,
+        without autocast. Training does not go on after it.
 
         Every process goes through all pairs: what TRL gathers is then the same from each.
         """
@@ -140,7 +157,7 @@ class PreferenceTrainer(DPOTrainer):  # type: ignore[misc]
         self.model.eval()
         found.clear()
         loader = DataLoader(self.eval_dataset, batch_size=1, collate_fn=self.data_collator)
-        with self.accelerator.autocast():
+        with self._without_autocast():
             for batch in loader:
                 self.prediction_step(self.model, batch, prediction_loss_only=True)
         pairs = zip(found["rewards/chosen"], found["rewards/rejected"], strict=True)
