@@ -208,7 +208,7 @@ def logged() -> str:
         ("general/default", "limit", "3", {"general"}),
         ("filter/default", "min_words", "3", {"filter"}),
         ("sft/default", "learning_rate", "1.0e-6", {"sft"}),
-        ("pairs/default", "samples", "3", {"pairs"}),
+        ("pairs/default", "samples", "5", {"pairs"}),
         ("dpo/default", "r", "2", {"dpo"}),
         ("bench/own", "limit", "3", PREDICT),
         ("bench/own", "samples", "2", PREDICT),

@@ -255,7 +255,9 @@ def test_it_dies_in_the_middle_of_a_run(stand_in: StandIn, tmp_path: Path) -> No
             await client.complete([{"role": "user", "content": "Die."}])
         await hello(client)
 
-    with pytest.raises(ServerError, match="cannot be reached") as raised:
+    # The call after it meets a closed port, or is in the backlog of one that closes.
+    gone = "cannot be reached|the connection broke"
+    with pytest.raises((ServerError, ServerFault), match=gone) as raised:
         with_client(work, stand_in.settings(), tmp_path, seed=0, threads=None)
     assert str(raised.value).splitlines()[1:] == [
         f"The end of vLLM's log, {log_of(tmp_path)}:",
