@@ -1,6 +1,6 @@
 """Precision and recall of every rule on planted rows, English and Chinese.
 
-python tests/dataset/planted.py      # a line for each rule, and what was judged wrong
+PYTHONPATH=tests python tests/dataset/planted.py   # a line for each rule, and what was judged wrong
 """
 
 import json
