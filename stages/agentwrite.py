@@ -11,7 +11,7 @@ from longwriter.chat.client import ChatClient
 from longwriter.errors import DataError, SettingsError
 from longwriter.records import replacing, write_json, write_jsonl
 from longwriter.settings import Settings, Workspace, run_stage
-from longwriter.tracking import log_metrics, stage_run
+from longwriter.tracking import stage_run
 
 
 def agentwrite(settings: Settings, work: Workspace) -> None:
@@ -40,7 +40,7 @@ def agentwrite(settings: Settings, work: Workspace) -> None:
         outcome = await write_drafts(client, selection.instructions, settings.agentwrite)
         return selection, Outcome(outcome.drafts, selection.failures + outcome.failures)
 
-    with stage_run("agentwrite", settings, work, ["teacher", "agentwrite"]):
+    with stage_run("agentwrite", settings, work, ["teacher", "agentwrite"]) as run:
         (selection, outcome), spent = with_client(
             select_and_write,
             settings.teacher,
@@ -61,7 +61,7 @@ def agentwrite(settings: Settings, work: Workspace) -> None:
             write_jsonl(good, outcome.drafts)
             write_jsonl(bad, outcome.failures)
             write_json(numbers, metrics)
-        log_metrics(metrics)
+        run.log(metrics)
     print(f"{len(selection.instructions)} of {selection.read} instructions")
     print(f"{metrics['drafts']} drafts, {metrics['words']} words: {drafts}")
     print(f"{metrics['failures']} failures: {failures}")

@@ -5,7 +5,7 @@ from longwriter.evaluation.calibration import calibrate, described, labels_of
 from longwriter.evaluation.judge_prompt import read_prompt
 from longwriter.records import Prediction, read_jsonl, write_json
 from longwriter.settings import Settings, Workspace, run_stage
-from longwriter.tracking import log_metrics, stage_run
+from longwriter.tracking import stage_run
 
 
 def calibrate_stage(settings: Settings, work: Workspace) -> None:
@@ -16,7 +16,7 @@ def calibrate_stage(settings: Settings, work: Workspace) -> None:
     seed = settings.runtime.seed
     path = work.output("metrics/calibrate.json")
 
-    with stage_run("calibrate", settings, work, ["judge", "calibrate"]):
+    with stage_run("calibrate", settings, work, ["judge", "calibrate"]) as run:
         found, spent = with_client(
             lambda client: calibrate(
                 client,
@@ -34,7 +34,7 @@ def calibrate_stage(settings: Settings, work: Workspace) -> None:
             threads=settings.runtime.threads,
         )
         write_json(path, found | spent)
-        log_metrics(found | spent)
+        run.log(found | spent)
     print(f"{described(found)}: {path}")
 
 

@@ -4,7 +4,7 @@ import shutil
 
 from longwriter.records import replacing, write_json
 from longwriter.settings import Settings, Workspace, run_stage
-from longwriter.tracking import log_metrics, stage_run
+from longwriter.tracking import stage_run
 from longwriter.training.dpo import read_pairs, train
 
 
@@ -13,13 +13,14 @@ def dpo(settings: Settings, work: Workspace) -> None:
     path = work.output("models/dpo")
     outputs = path, work.output("metrics/dpo.json"), work.output("metrics/dpo_curve.json")
     with (
-        stage_run("dpo", settings, work, ["student", "dpo"]),
+        stage_run("dpo", settings, work, ["student", "dpo"]) as run,
         replacing(*outputs) as (model, numbers, curve),
     ):
+        run.activate()
         trained, metrics = train(work.root / "models/sft", pairs, apart, model, settings, work)
         write_json(numbers, metrics)
         write_json(curve, trained.curve)
-        log_metrics(metrics)
+        run.log(metrics)
     shutil.rmtree(trained.checkpoints, ignore_errors=True)
     print(f"{metrics['pairs']} pairs, reward margin {metrics['final_reward_margin']}")
     print(f"the aligned model: {path}")

@@ -14,7 +14,7 @@ from longwriter.records import (
     write_jsonl,
 )
 from longwriter.settings import Settings, Workspace, run_stage
-from longwriter.tracking import log_metrics, stage_run
+from longwriter.tracking import stage_run
 
 
 def eval_stage(settings: Settings, work: Workspace) -> None:
@@ -36,7 +36,7 @@ def eval_stage(settings: Settings, work: Workspace) -> None:
         check_unscored(judgements, judge.max_unscored)
         return judgements, spent
 
-    with stage_run(f"eval {source.stem}", settings, work, ["judge", "bench", "eval"]):
+    with stage_run(f"eval {source.stem}", settings, work, ["judge", "bench", "eval"]) as run:
         judgements, spent = graded_by(settings.judge)
         if settings.second_judge:
             others, more = graded_by(settings.second_judge)
@@ -46,7 +46,7 @@ def eval_stage(settings: Settings, work: Workspace) -> None:
         with replacing(rows, metrics) as (graded, numbers):
             write_jsonl(graded, judgements)
             write_json(numbers, summary)
-        log_metrics(summary)
+        run.log(summary)
     print(headline(summary))
     print(f"{metrics}, row by row: {rows}")
 

@@ -3,13 +3,13 @@
 from longwriter.agentwrite.prompts import fingerprint
 from longwriter.dataset.run import filter_rows
 from longwriter.settings import Settings, Workspace, run_stage
-from longwriter.tracking import log_metrics, stage_run
+from longwriter.tracking import stage_run
 
 
 def filter_stage(settings: Settings, work: Workspace) -> None:
-    with stage_run("filter", settings, work, ["filter"]):
+    with stage_run("filter", settings, work, ["filter"]) as run:
         metrics = filter_rows(settings, work, fingerprint())
-        log_metrics(metrics)
+        run.log(metrics)
     train = work.output("data/sft/train.jsonl")
     print(f"{metrics['kept']} of {metrics['drafts']} drafts kept, {metrics['words']} words")
     print(

@@ -11,7 +11,7 @@ from longwriter.records import (
     write_jsonl,
 )
 from longwriter.settings import Settings, Workspace, run_stage
-from longwriter.tracking import log_metrics, stage_run
+from longwriter.tracking import stage_run
 
 
 def general(settings: Settings, work: Workspace) -> None:
@@ -21,7 +21,7 @@ def general(settings: Settings, work: Workspace) -> None:
     target = work.output("data/general/rows.jsonl")
     outputs = target, target.with_name("failures.jsonl"), work.output("metrics/general.json")
 
-    with stage_run("general", settings, work, ["teacher", "general"]):
+    with stage_run("general", settings, work, ["teacher", "general"]) as run:
         answers, spent = with_client(
             lambda client: answer(client, requests, settings.general),
             settings.teacher,
@@ -34,7 +34,7 @@ def general(settings: Settings, work: Workspace) -> None:
             write_jsonl(good, answers.rows)
             write_jsonl(bad, answers.failures)
             write_json(numbers, metrics)
-        log_metrics(metrics)
+        run.log(metrics)
     print(f"{metrics['answered']} of {metrics['requests']} requests answered: {target}")
 
 

@@ -10,7 +10,7 @@ from longwriter.evaluation.predict import (
 )
 from longwriter.records import replacing, write_json, write_jsonl
 from longwriter.settings import Settings, Workspace, run_stage
-from longwriter.tracking import log_metrics, stage_run
+from longwriter.tracking import stage_run
 from longwriter.training.gguf import with_student
 
 
@@ -31,7 +31,7 @@ def predict_stage(settings: Settings, work: Workspace) -> None:
     path = work.output(f"data/predictions/{name}.jsonl")
     outputs = path, work.output(f"metrics/predict/{name}.json")
 
-    with stage_run(f"predict {name}", settings, work, ["student", "bench", "predict"]):
+    with stage_run(f"predict {name}", settings, work, ["student", "bench", "predict"]) as run:
         predictions, spent = with_student(
             lambda client: predict(client, prompts, settings.bench.samples),
             checkpoint,
@@ -44,7 +44,7 @@ def predict_stage(settings: Settings, work: Workspace) -> None:
         with replacing(*outputs) as (answers, numbers):
             write_jsonl(answers, predictions)
             write_json(numbers, metrics)
-        log_metrics(metrics)
+        run.log(metrics)
     print(f"{metrics['n']} predictions, {metrics['cut_off']} cut off by max_tokens: {path}")
 
 

@@ -1,28 +1,40 @@
 """Sum up what the stages found: figures, one page, one MLflow run (stage `report`)."""
 
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
 from longwriter.lineage import chain
 from longwriter.records import write_json, write_text
-from longwriter.report.figures import draw
 from longwriter.report.page import Origin, render, render_markdown, results_table
 from longwriter.report.results import (
+    Results,
     as_json,
     compare_models,
     compared_settings,
     read_results,
     row_table,
 )
+from longwriter.report.table import Drawn
 from longwriter.settings import Settings, Workspace, run_stage
 from longwriter.tracking import log_pipeline_run, log_report, run_address, stage_runs
 
 
+def drawn(folder: Path, results: Results) -> list[Drawn]:
+    from longwriter.report.figures import draw
+
+    return draw(folder, results.evals, results.judgements, results.metrics)
+
+
 def report(settings: Settings, work: Workspace) -> None:
     results = read_results(work.root)
-    comparisons = compare_models(results, settings.bench, settings.runtime.seed)
+    # Two halves that take seconds each: matplotlib, and MLflow with the statistics.
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as other:
+        drawing = other.submit(drawn, work.output("reports/figures"), results)
+        comparisons = compare_models(results, settings.bench, settings.runtime.seed)
+        runs = stage_runs(work.root)
+        figures = drawing.result()
     table = results_table(results.evals, {step: c["S_l"] for step, c in comparisons.items()})
-    figures = draw(
-        work.output("reports/figures"), results.evals, results.judgements, results.metrics
-    )
-    runs = stage_runs(work.root)
     seconds = {stage: run.seconds for stage, run in runs.items()}
     page, text, rows = (
         work.output(f"reports/{name}") for name in ("index.html", "report.md", "rows.json")

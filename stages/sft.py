@@ -4,7 +4,7 @@ import shutil
 
 from longwriter.records import TrainingRow, read_jsonl, replacing, write_json, write_jsonl
 from longwriter.settings import Settings, Workspace, run_stage
-from longwriter.tracking import log_metrics, stage_run
+from longwriter.tracking import stage_run
 from longwriter.training.card import write_card
 from longwriter.training.position import loss_by_position
 from longwriter.training.sft import train
@@ -18,9 +18,10 @@ def sft(settings: Settings, work: Workspace) -> None:
         *(f"metrics/{n}.json" for n in ("sft", "sft_curve", "sft_position")),
     )
     with (
-        stage_run("sft", settings, work, ["student", "sft"]),
+        stage_run("sft", settings, work, ["student", "sft"]) as run,
         replacing(path, *map(work.output, files)) as (model, packs, numbers, curve, position),
     ):
+        run.activate()
         tuned = train(base, rows, model, settings, work)
         found = loss_by_position({"base": base, "sft": model}, settings, work)
         write_card(model, tuned.metrics, found, settings)
@@ -28,7 +29,7 @@ def sft(settings: Settings, work: Workspace) -> None:
         write_json(numbers, tuned.metrics)
         write_json(curve, tuned.trained.curve)
         write_json(position, found)
-        log_metrics(tuned.metrics)
+        run.log(tuned.metrics)
     shutil.rmtree(tuned.trained.checkpoints, ignore_errors=True)
     metrics = tuned.metrics
     print(

@@ -41,14 +41,14 @@ def write():
         path.write_text(json.dumps(found))
 
 def agentwrite(settings, work):
-    with stage_run(NAME, settings, work, ["agentwrite"]):
+    with stage_run(NAME, settings, work, ["agentwrite"]) as run:
         ran()
         wait = Path(os.environ["RAN"] + f".{settings.agentwrite.limit}.wait")
         while wait.exists():
             time.sleep(0.05)
         if settings.agentwrite.limit == 13:
             sys.exit("error: drafts.jsonl: thirteen is too many")
-        log_metrics(found)
+        run.log(found)
     write()
 
 def report(settings, work):
@@ -58,7 +58,7 @@ def report(settings, work):
 
 if NAME in ("agentwrite", "report"):
     from longwriter.settings import run_stage
-    from longwriter.tracking import log_metrics, log_pipeline_run, stage_run
+    from longwriter.tracking import log_pipeline_run, stage_run
 
     sys.argv[1:] = []
     run_stage({"agentwrite": agentwrite, "report": report}[NAME])

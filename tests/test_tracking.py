@@ -3,10 +3,12 @@ import os
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
+import mlflow
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
@@ -17,7 +19,6 @@ from longwriter.settings import Settings, Workspace, compose_params, validate
 from longwriter.tracking import (
     flatten,
     git_state,
-    log_metrics,
     log_pipeline_run,
     log_report,
     parameters,
@@ -25,6 +26,7 @@ from longwriter.tracking import (
     stage_runs,
     tracking_uri,
 )
+from longwriter.tracking.store import connect
 
 CHECKOUT = Path(__file__).parent.parent
 
@@ -68,9 +70,9 @@ def test_stage_run_is_read_back(
     settings: Settings, database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DVC_STAGE", "filter")
-    with stage_run("filter", settings, Workspace(database, database), ["filter"]) as run_id:
-        log_metrics({"kept": 25, "rejected": {"too_short": 4}})
-    [run] = runs(database, f"attributes.run_id = '{run_id}'")
+    with stage_run("filter", settings, Workspace(database, database), ["filter"]) as log:
+        log.log({"kept": 25, "rejected": {"too_short": 4}})
+    [run] = runs(database, f"attributes.run_id = '{log.id}'")
     assert run.info.run_name == "filter"
     assert run.info.status == "FINISHED"
     assert run.data.params == parameters(settings, ["filter"])
@@ -88,50 +90,81 @@ def test_stage_run_ends_as_the_stage_does(
     settings: Settings, database: Path, error: type[BaseException], status: str
 ) -> None:
     work = Workspace(database, database)
-    with pytest.raises(error), stage_run("sft", settings, work, []) as run_id:
+    with pytest.raises(error), stage_run("sft", settings, work, []) as log:
         raise error
-    [run] = runs(database, f"attributes.run_id = '{run_id}'")
+    [run] = runs(database, f"attributes.run_id = '{log.id}'")
     assert run.info.status == status
-    with pytest.raises(RuntimeError, match="inside stage_run"):  # nothing is left open
-        log_metrics({"loss": 1.0})
+    assert mlflow.active_run() is None
+
+
+def test_a_stage_begins_while_its_run_opens(
+    settings: Settings, database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = threading.Event()
+
+    def connect_late(root: Path) -> str:
+        assert begun.wait(60)
+        return connect(root)
+
+    monkeypatch.setattr("longwriter.tracking.runs.connect", connect_late)
+    with stage_run("filter", settings, Workspace(database, database), []) as log:
+        begun.set()
+    [run] = runs(database, f"attributes.run_id = '{log.id}'")
+    assert run.info.status == "FINISHED"
+
+
+def test_a_run_that_cannot_open_is_told_at_once_and_fails_the_stage(
+    settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mlruns").touch()  # where the database's folder belongs
+    worked = False
+    with (
+        pytest.raises(FileExistsError, match="mlruns"),
+        stage_run("filter", settings, Workspace(tmp_path, tmp_path), []) as log,
+    ):
+        with pytest.raises(FileExistsError):
+            assert log.id
+        assert "MLflow: " in capsys.readouterr().err
+        worked = True
+    assert worked
 
 
 def test_a_run_that_was_killed_does_not_go_on_for_ever(settings: Settings, database: Path) -> None:
     work = Workspace(database, database)
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    with stage_run("sft", settings, work, []) as run_id:
+    with stage_run("sft", settings, work, []) as log:
         pass
-    [run] = runs(database, f"attributes.run_id = '{run_id}'")
+    [run] = runs(database, f"attributes.run_id = '{log.id}'")
     assert run.data.tags["longwriter.pid"] == str(os.getpid())
     here = run.data.tags["longwriter.host"]
     client, left = MlflowClient(tracking_uri(database)), {}
     for pid, host in ((str(gone.pid), here), ("1", here), (str(gone.pid), "elsewhere")):
         tags = {"longwriter.host": host, "longwriter.pid": pid}
         left[pid, host] = client.create_run(run.info.experiment_id, tags=tags).info.run_id
-    with stage_run("sft", settings, work, []):
+    with stage_run("sft", settings, work, []) as log:
+        log.activate()
         found = [client.get_run(name).info.status for name in left.values()]
     assert found == ["KILLED", "RUNNING", "RUNNING"]
 
 
 def test_what_the_trainer_logs_late_is_kept(settings: Settings, database: Path) -> None:
-    import mlflow
-
-    with stage_run("dpo", settings, Workspace(database, database), []) as run_id:
+    with stage_run("dpo", settings, Workspace(database, database), []) as log:
+        log.activate()
         for step in range(50):
             mlflow.log_metrics({"loss": float(step)}, step=step, synchronous=False)
-    history = MlflowClient(tracking_uri(database)).get_metric_history(run_id, "loss")
+    history = MlflowClient(tracking_uri(database)).get_metric_history(log.id, "loss")
     assert [(point.step, point.value) for point in history] == [(n, float(n)) for n in range(50)]
 
 
 def test_system_metrics_are_logged_every_second(settings: Settings, database: Path) -> None:
     settings.runtime.system_metrics = True
     try:
-        with stage_run("sft", settings, Workspace(database, database), []) as run_id:
+        with stage_run("sft", settings, Workspace(database, database), []) as log:
             time.sleep(2.5)
     finally:
         settings.runtime.system_metrics = False
-    [run] = runs(database, f"attributes.run_id = '{run_id}'")
+    [run] = runs(database, f"attributes.run_id = '{log.id}'")
     assert "system/cpu_utilization_percentage" in run.data.metrics
 
 

@@ -16,7 +16,7 @@ from mlflow.entities import Run
 from omegaconf import DictConfig, OmegaConf
 
 from longwriter.settings import Settings, Workspace, compose_params, validate
-from longwriter.tracking import log_metrics, log_pipeline_run, stage_run
+from longwriter.tracking import log_pipeline_run, stage_run
 from longwriter.tracking.server import mirrored, send_finished
 
 CHECKOUT = Path(__file__).parent.parent
@@ -112,12 +112,13 @@ def test_a_server_that_is_away_stops_nothing_and_gets_all_later(
 ) -> None:
     figure = tmp_path / "scores.svg"
     figure.write_text("<svg/>")
-    with stage_run("sft", settings, Workspace(root, root), ["sft"]):
+    with stage_run("sft", settings, Workspace(root, root), ["sft"]) as log:
         import mlflow
 
+        log.activate()
         for step in range(1200):  # more than one request takes
             mlflow.log_metric("loss", 2.0 - step / 1000, step=step, synchronous=False)
-        log_metrics({"rows": 37})
+        log.log({"rows": 37})
     pointers = {"data/sft/train.jsonl": "a" * 32, "models/sft": "b" * 32 + ".dir"}
     log_pipeline_run(root, {"sft.max_length": 1024}, {"S_l": 60.7}, [figure], pointers)
     warned = capsys.readouterr().err
@@ -169,10 +170,10 @@ def test_the_server_shows_a_run_while_it_goes_on(
 ) -> None:
     server = start_server()
     with (
-        stage_run("dpo", settings, Workspace(root, root), ["dpo"]) as run_id,
-        mirrored(root, run_id, every_s=0.1),
+        stage_run("dpo", settings, Workspace(root, root), ["dpo"]) as log,
+        mirrored(root, log.id, every_s=0.1),
     ):
-        log_metrics({"loss": 0.69})
+        log.log({"loss": 0.69})
         deadline = time.monotonic() + 60
         while not (run := runs_on(server).get("dpo")) or "loss" not in run.data.metrics:
             assert time.monotonic() < deadline
@@ -194,8 +195,8 @@ def test_a_server_on_postgresql_holds_what_was_sent(
     with postgres.running(programs, free_port()) as database:
         server = serve(tmp_path, database, port)
         try:
-            with stage_run("sft", settings, Workspace(root, root), ["sft"]):
-                log_metrics({"on_postgresql": 37})
+            with stage_run("sft", settings, Workspace(root, root), ["sft"]) as log:
+                log.log({"on_postgresql": 37})
             pointers = {"models/sft": "b" * 32 + ".dir"}
             log_pipeline_run(root, {"sft.max_length": 1024}, {"on_postgresql": 60.7}, [], pointers)
             found = runs_on(MlflowClient(f"http://127.0.0.1:{port}"))

@@ -7,12 +7,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from ruamel.yaml import YAML
-
-from longwriter.dataset.explain import explain as explain_row
 from longwriter.errors import DataError
 from longwriter.records import Judgement, Prediction, TrainingRow, read_jsonl
-from longwriter.tracking import StageRun, stage_runs
+from longwriter.tracking import StageRun, locked_stages, stage_runs
 
 CHAIN = {
     "data/predictions/base.jsonl": "answers of base",
@@ -57,8 +54,7 @@ def chain(root: Path, runs: Mapping[str, StageRun]) -> list[Link]:
     Args:
         runs: as of `stage_runs`.
     """
-    lock = root / "dvc.lock"
-    stages = YAML(typ="safe").load(lock)["stages"] if lock.exists() else {}
+    stages = locked_stages(root)
     made = {
         out["path"]: (out["md5"], name)
         for name, stage in stages.items()
@@ -85,6 +81,8 @@ def explain(root: Path, name: str) -> str:
     answer = ANSWER.fullmatch(name)
     if answer:
         return "\n".join(_answer(root, answer[1], int(answer[2])))
+    from longwriter.dataset.explain import explain as explain_row  # the filter, for this only
+
     found = _back_from(root, "models/sft")
     return "\n".join([explain_row(root, name), "where it went and came from:", *map(str, found)])
 

@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from longwriter.records import Judgement
 from longwriter.report import figures, figures_eval
 from longwriter.report.figures import draw
-from longwriter.report.style import COLOURS, STYLE, Drawn
+from longwriter.report.style import COLOURS, STYLE
+from longwriter.report.table import Drawn
 
 EVALS = {model: METRICS[f"eval/{model}"] for model in WRITTEN}
 JUDGEMENTS = {

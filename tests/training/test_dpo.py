@@ -103,8 +103,9 @@ def train(start: Path, path: Path, settings: Settings, root: Path) -> Done:
     """Trains on both pairs and measures on the first, the cache beside `path`."""
     work = Workspace(root, path.parent)
     with stage_run("dpo", settings, work, []) as run:
+        run.activate()
         trained, metrics = dpo.train(start, PAIRS, PAIRS[:1], path, settings, work)
-    logged = MlflowClient(tracking_uri(root)).get_run(run).data.metrics
+    logged = MlflowClient(tracking_uri(root)).get_run(run.id).data.metrics
     return Done(path, trained, metrics, logged)
 
 

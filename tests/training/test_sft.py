@@ -123,7 +123,8 @@ def tune(
     base: Path, path: Path, settings: Settings, root: Path, rows: list[TrainingRow] = ROWS
 ) -> sft.Tuned:
     work = Workspace(root, path.parent)
-    with stage_run("sft", settings, work, []):
+    with stage_run("sft", settings, work, []) as run:
+        run.activate()
         return sft.train(base, rows, path, settings, work)
 
 

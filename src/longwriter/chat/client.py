@@ -1,4 +1,7 @@
-"""The one way to generate text: an async chat client over `openai`, with cache and counts."""
+"""The one way to generate text: an async chat client over `openai`, with cache and counts.
+
+`openai` takes half a second to import, so it is imported where a call is made.
+"""
 
 import asyncio
 import ipaddress
@@ -8,10 +11,9 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from itertools import cycle
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import httpx2
-import openai
 from pydantic import BaseModel, Field, ValidationError
 
 from longwriter.chat.cache import Cache, call_key
@@ -28,6 +30,9 @@ from longwriter.errors import (
     TimedOut,
 )
 from longwriter.records import Usage
+
+if TYPE_CHECKING:
+    import openai
 
 Messages = list[dict[str, str]]
 
@@ -201,6 +206,8 @@ class ChatClient:
     async def _ask(self, request: dict[str, Any]) -> Completion:
         """The server's answer. `openai` retries faults of transport and status; a body that is
         no completion is a success to it, so that one is retried here."""
+        import openai
+
         for attempt in range(self.settings.max_retries + 1):
             if attempt:
                 await asyncio.sleep(min(0.5 * 2**attempt, 8))
@@ -217,7 +224,9 @@ class ChatClient:
                 return completion
         raise ServerFault(f"{self.address.base_url}: the answer's body is no chat completion")
 
-    def _typed(self, error: openai.OpenAIError) -> LongwriterError:
+    def _typed(self, error: "openai.OpenAIError") -> LongwriterError:
+        import openai
+
         where, what = self.address.base_url, str(error)
         if self.settings.api_key_env:  # some servers send the key back
             what = what.replace(self.address.api_key, f"<{self.settings.api_key_env}>")
@@ -259,8 +268,10 @@ def prompt_bytes(messages: Messages) -> int:
     return sum(len(message["content"].encode()) + 16 for message in messages)
 
 
-def _pools(settings: ServerSettings, address: Address, hooks: Hooks) -> list[openai.AsyncOpenAI]:
+def _pools(settings: ServerSettings, address: Address, hooks: Hooks) -> list["openai.AsyncOpenAI"]:
     """Clients with a pool of connections each, for CONNECTIONS calls in flight or so."""
+    import openai
+
     tls = httpx2.create_ssl_context()
     return [
         openai.AsyncOpenAI(

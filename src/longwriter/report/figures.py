@@ -23,12 +23,12 @@ from longwriter.report.style import (
     MARKERS,
     NEUTRAL,
     STYLE,
-    Drawn,
     Metrics,
     legend,
     mark,
     save,
 )
+from longwriter.report.table import Drawn
 
 
 def draw(

@@ -14,17 +14,9 @@ from matplotlib.ticker import (
     StrMethodFormatter,
 )
 
-from longwriter.report.style import COLOURS, MARKERS, NEUTRAL, Drawn, Metrics, legend, save
-
-HEALTH = {
-    "repetition": "8-grams again",
-    "copied": "copied sentences",
-    "looping": "texts that loop",
-    "unfinished": "unfinished texts",
-    "other_language": "other language",
-    "distinct_2": "distinct pairs",
-}
-"""Key of `health` in metrics/eval/X.json → what the figure and the page call it."""
+from longwriter.report.sections import HEALTH
+from longwriter.report.style import COLOURS, MARKERS, NEUTRAL, Metrics, legend, save
+from longwriter.report.table import Drawn
 
 
 def draw_eval(folder: Path, evals: Mapping[str, Metrics]) -> list[Drawn]:

@@ -12,13 +12,12 @@ from longwriter.chat.settings import ServerSettings
 from longwriter.evaluation.statistics import Interval
 from longwriter.report.samples import pick_samples
 from longwriter.report.sections import Comparisons, sections
-from longwriter.report.table import Table, count, markdown, number, signed, signed_interval
+from longwriter.report.table import Drawn, Table, count, markdown, number, signed, signed_interval
 from longwriter.settings import Settings
 
 if TYPE_CHECKING:
     from longwriter.lineage import Link
     from longwriter.report.results import Results
-    from longwriter.report.style import Drawn
 
 MODELS = ("base", "sft", "dpo")
 STEPS = {"sft-base": ("base", "sft"), "dpo-sft": ("sft", "dpo")}
@@ -140,7 +139,7 @@ def render(
     settings: Settings,
     results: "Results",
     comparisons: Comparisons,
-    figures: Sequence["Drawn"],
+    figures: Sequence[Drawn],
     seconds: Mapping[str, float],
     origin: Origin,
 ) -> str:
@@ -163,7 +162,7 @@ def render_markdown(
     settings: Settings,
     results: "Results",
     comparisons: Comparisons,
-    figures: Sequence["Drawn"],
+    figures: Sequence[Drawn],
     seconds: Mapping[str, float],
     origin: Origin,
 ) -> str:

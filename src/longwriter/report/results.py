@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ruamel.yaml import YAML
-
 from longwriter.errors import DataError
 from longwriter.evaluation.health import health, marks
 from longwriter.evaluation.languages import benchmark_language
@@ -18,7 +16,7 @@ from longwriter.evaluation.statistics import Interval
 from longwriter.records import Judgement, read_jsonl
 from longwriter.report.page import MODELS, STEPS
 from longwriter.settings import Settings
-from longwriter.tracking import GitState, git_state, parameters
+from longwriter.tracking import GitState, git_state, locked_stages, parameters
 
 STAGES = ("agentwrite", "filter", "sft", "pairs", "dpo", "calibrate")
 MOST_CHARACTERS = 300
@@ -89,7 +87,7 @@ def read_results(root: Path) -> Results:
         judgements={
             model: read_jsonl(root / f"data/judgements/{model}.jsonl", Judgement) for model in evals
         },
-        outputs=_outputs(root / "dvc.lock"),
+        outputs=_outputs(root),
         git=git_state(root),
     )
 
@@ -171,15 +169,12 @@ def _read_json(path: Path) -> Any:
         raise DataError(f"{path}: not JSON ({error}); run the stage that writes it again") from None
 
 
-def _outputs(lock: Path) -> list[Output]:
+def _outputs(root: Path) -> list[Output]:
     """Reads dvc.lock but for this stage's own outputs: a page that held the md5 of the page before
     it would never come out the same twice."""
-    if not lock.exists():
-        return []
-    stages = YAML(typ="safe").load(lock)["stages"]
     return [
         Output(out["path"], out["md5"], out["size"])
-        for name, stage in stages.items()
+        for name, stage in locked_stages(root).items()
         if name != "report"
         for out in stage.get("outs", [])
     ]

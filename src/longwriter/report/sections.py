@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from longwriter.evaluation.statistics import Interval
-from longwriter.report.figures_eval import HEALTH
 from longwriter.report.table import (
     Table,
     count,
@@ -17,6 +16,16 @@ from longwriter.report.table import (
 
 Metrics = Mapping[str, Any]
 Comparisons = Mapping[str, Mapping[str, Interval]]
+
+HEALTH = {
+    "repetition": "8-grams again",
+    "copied": "copied sentences",
+    "looping": "texts that loop",
+    "unfinished": "unfinished texts",
+    "other_language": "other language",
+    "distinct_2": "distinct pairs",
+}
+"""Key of `health` in metrics/eval/X.json → what the figure and the page call it."""
 
 
 class Section(NamedTuple):

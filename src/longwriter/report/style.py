@@ -6,13 +6,14 @@ Colours are Okabe and Ito's, which people with any kind of colour vision can tel
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from longwriter.records import replacing
+from longwriter.report.table import Drawn
 
 Metrics = Mapping[str, Any]
 
@@ -29,13 +30,6 @@ STYLE: Any = {
     "legend.frameon": False,
     "svg.hashsalt": "longwriter",
 }
-
-
-class Drawn(NamedTuple):
-    """A figure's file and what it shows, in words."""
-
-    path: Path
-    caption: str
 
 
 def mark(

@@ -1,6 +1,7 @@
-"""Tables of the report: cells as text, and how numbers are written in them."""
+"""What the report is made of: tables, with how numbers are written in them, and figures."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from longwriter.evaluation.statistics import Interval
@@ -11,6 +12,13 @@ class Table(NamedTuple):
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
+
+
+class Drawn(NamedTuple):
+    """A figure's file and what it shows, in words."""
+
+    path: Path
+    caption: str
 
 
 def number(value: float | None) -> str:

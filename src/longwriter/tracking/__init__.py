@@ -24,11 +24,12 @@ from longwriter.tracking.provenance import (  # noqa: E402
     SWEEP_JOB,
     GitState,
     git_state,
+    locked_stages,
 )
 from longwriter.tracking.runs import (  # noqa: E402
+    StageLog,
     StageRun,
     end_runs_of_sweep,
-    log_metrics,
     stage_run,
     stage_runs,
 )
@@ -39,11 +40,12 @@ __all__ = [
     "SWEEP",
     "SWEEP_JOB",
     "GitState",
+    "StageLog",
     "StageRun",
     "end_runs_of_sweep",
     "flatten",
     "git_state",
-    "log_metrics",
+    "locked_stages",
     "log_pipeline_run",
     "log_report",
     "parameters",

@@ -1,8 +1,10 @@
 """One MLflow run a stage."""
 
 import socket
+import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,14 +17,42 @@ from longwriter.tracking.store import connect
 from longwriter.tracking.values import flatten, parameters
 
 
+class StageLog:
+    """The MLflow run of a stage at work."""
+
+    def __init__(self, opening: Future[str]) -> None:
+        self._opening = opening
+
+    @property
+    def id(self) -> str:
+        """The run's id, as soon as it is open."""
+        return self._opening.result()
+
+    def activate(self) -> None:
+        """Makes it this thread's active run, which TRL's `report_to=["mlflow"]` logs into."""
+        run_id = self.id
+        import mlflow
+
+        if mlflow.active_run() is None:
+            mlflow.start_run(run_id=run_id, log_system_metrics=False)  # `_open` has begun them
+
+    def log(self, metrics: Mapping[str, object]) -> None:
+        """Logs the numbers of `metrics`, nested as they may be."""
+        self.activate()
+        import mlflow
+
+        mlflow.log_metrics(flatten(metrics))
+
+
 @contextmanager
 def stage_run(
     name: str, settings: Settings, work: Workspace, groups: Sequence[str]
-) -> Iterator[str]:
-    """Opens the MLflow run of a stage and yields its id.
+) -> Iterator[StageLog]:
+    """Opens the MLflow run of a stage.
 
-    It is this thread's active run, so TRL's `report_to=["mlflow"]` logs into it. It ends as
-    FINISHED, KILLED on Ctrl-C or SIGTERM, and FAILED on any other error.
+    It opens in a thread: MLflow takes seconds to import and to look at its database, in which the
+    stage loads its model and asks it. The run ends as FINISHED, KILLED on Ctrl-C or SIGTERM, and
+    FAILED on any other error.
 
     Args:
         name: the stage, e.g. `sft`.
@@ -30,43 +60,49 @@ def stage_run(
         work: the stage's workspace.
         groups: names of the groups of settings to log, as parameters like `sft.learning_rate`.
     """
-    import mlflow
-
-    experiment = connect(work.root)
-    end_killed_runs(experiment)
-    run = mlflow.start_run(
-        experiment_id=experiment,
-        run_name=name,
-        tags={
-            "longwriter.kind": "stage",
-            "longwriter.stage": name,
-            **owner(),
-            **provenance(work.root),
-        },
-        log_system_metrics=settings.runtime.system_metrics,
-    )
-    status = "FAILED"
-    with mirrored(work.root, run.info.run_id):
+    with ExitStack() as open_while_it_runs, ThreadPoolExecutor(1) as thread:
+        run = StageLog(thread.submit(_open, name, settings, work, groups, open_while_it_runs))
+        status = "FAILED"
         try:
-            mlflow.log_params(parameters(settings, groups))
-            yield run.info.run_id
+            yield run
             status = "FINISHED"
         except KeyboardInterrupt:
             status = "KILLED"
             raise
         finally:
+            run.activate()
+            import mlflow
+
             mlflow.flush_async_logging()
             mlflow.end_run(status)
     send_finished(work.root)
 
 
-def log_metrics(metrics: Mapping[str, object]) -> None:
-    """Logs the numbers of `metrics`, nested as they may be, to the run that `stage_run` opened."""
-    import mlflow
+def _open(
+    name: str, settings: Settings, work: Workspace, groups: Sequence[str], stack: ExitStack
+) -> str:
+    try:
+        import mlflow
 
-    if mlflow.active_run() is None:
-        raise RuntimeError("log_metrics belongs inside stage_run, in the thread that opened it")
-    mlflow.log_metrics(flatten(metrics))
+        experiment = connect(work.root)
+        end_killed_runs(experiment)
+        run = mlflow.start_run(
+            experiment_id=experiment,
+            run_name=name,
+            tags={
+                "longwriter.kind": "stage",
+                "longwriter.stage": name,
+                **owner(),
+                **provenance(work.root),
+            },
+            log_system_metrics=settings.runtime.system_metrics,
+        )
+        mlflow.log_params(parameters(settings, groups))
+        stack.enter_context(mirrored(work.root, run.info.run_id))
+    except Exception as error:
+        print(f"MLflow: {error}. The stage goes on, and fails with this.", file=sys.stderr)
+        raise
+    return str(run.info.run_id)
 
 
 class StageRun(NamedTuple):
