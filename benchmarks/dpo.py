@@ -86,7 +86,7 @@ def measure(settings: Settings, options: Any, folder: Path) -> dict[str, float]:
     import trl.trainer.dpo_trainer  # noqa: F401
 
     from longwriter.training.dpo import build_trainer
-    from longwriter.training.trainer import _peak_memory_mb, bf16_here
+    from longwriter.training.trainer import bf16_here, peak_memory_mb
 
     warnings.filterwarnings("ignore")
     settings.runtime.threads = options.threads
@@ -94,7 +94,7 @@ def measure(settings: Settings, options: Any, folder: Path) -> dict[str, float]:
     options.bf16 = bf16_here()
     model, tokenizer = load(options.checkpoint, settings.student)
     pairs = make_pairs(tokenizer, options.tokens, options.pairs)
-    loaded, start = _peak_memory_mb(), time.perf_counter()
+    loaded, start = peak_memory_mb(), time.perf_counter()
     if options.way.startswith("TRL"):
         trainer = trl_defaults(model, tokenizer, pairs, folder, options)
     else:
@@ -119,8 +119,8 @@ def measure(settings: Settings, options: Any, folder: Path) -> dict[str, float]:
     trainer.train()
     return {
         "seconds": time.perf_counter() - start,
-        "peak_mb": _peak_memory_mb(),
-        "above_model_mb": _peak_memory_mb() - loaded,
+        "peak_mb": peak_memory_mb(),
+        "above_model_mb": peak_memory_mb() - loaded,
     }
 
 

@@ -88,6 +88,14 @@ def test_all_prompts_are_asked_for_at_once(chat_server: Any, predicted: Any) -> 
     assert len(predicted(chat_server(answer), PROMPTS, concurrency=5)) == 5
 
 
+def test_the_longest_is_asked_for_first(chat_server: Any, predicted: Any) -> None:
+    server = chat_server(lambda request: completion("word"))
+    rows = predicted(server, [PROMPTS[place] for place in (1, 4, 2)], concurrency=1)
+    asked = [int(asked_for(request)[-2]) for request in server.requests]
+    assert asked == [5, 3, 2]
+    assert [row.length for row in rows] == [20, 50, 30]
+
+
 def test_an_empty_answer_is_an_answer(chat_server: Any, predicted: Any) -> None:
     (row,) = predicted(chat_server(lambda request: ""), PROMPTS[:1])
     assert (row.response, row.response_length) == ("", 0)

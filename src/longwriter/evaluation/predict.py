@@ -1,6 +1,7 @@
 """Writes a benchmark's answers with the model under test."""
 
 import re
+from operator import itemgetter
 from pathlib import Path
 from statistics import fmean
 
@@ -62,7 +63,8 @@ async def predict(
     client: ChatClient, prompts: list[BenchmarkPrompt], samples: int = 1
 ) -> list[Prediction]:
     """`samples` answers a prompt, in the prompts' order and with their fields, all asked for at
-    once. Where a prompt has several, the field `sample` counts them from 0.
+    once, the longest first: at the end none is written alone. Where a prompt has several, the field
+    `sample` counts them from 0.
 
     Each prompt is one user message, sampled as the client's settings say. An empty answer is an
     answer, a missing one is an error: a benchmark with holes is no benchmark. A plan before the
@@ -76,7 +78,9 @@ async def predict(
         for prompt in prompts
         for sample in range(samples)
     ]
-    return await all_or_none([_answer(client, prompt) for prompt in numbered], "predict")
+    order = sorted(range(len(numbered)), key=lambda place: -numbered[place].length)
+    answers = await all_or_none([_answer(client, numbered[place]) for place in order], "predict")
+    return [answer for _, answer in sorted(zip(order, answers, strict=True), key=itemgetter(0))]
 
 
 async def _answer(client: ChatClient, prompt: BenchmarkPrompt) -> Prediction:

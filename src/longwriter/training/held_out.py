@@ -52,4 +52,4 @@ def summarise(
 
 
 def _rounded(numbers: dict[str, float]) -> dict[str, float]:
-    return {name: round(number, 4) for name, number in numbers.items()}
+    return {name: round(number, 4) + 0.0 for name, number in numbers.items()}  # no -0.0
