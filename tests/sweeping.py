@@ -42,6 +42,7 @@ def write():
 
 def agentwrite(settings, work):
     with stage_run(NAME, settings, work, ["agentwrite"]) as run:
+        run.activate()  # killed before, it would leave no run
         ran()
         wait = Path(os.environ["RAN"] + f".{settings.agentwrite.limit}.wait")
         while wait.exists():

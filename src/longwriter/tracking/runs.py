@@ -100,7 +100,11 @@ def _open(
         mlflow.log_params(parameters(settings, groups))
         stack.enter_context(mirrored(work.root, run.info.run_id))
     except Exception as error:
-        print(f"MLflow: {error}. The stage goes on, and fails with this.", file=sys.stderr)
+        print(
+            f"MLflow: {error}. The stage goes on and fails with this at its end; finished calls are "
+            "kept. Mend mlruns/ or MLFLOW_TRACKING_URI, then run the same command.",
+            file=sys.stderr,
+        )
         raise
     return str(run.info.run_id)
 
