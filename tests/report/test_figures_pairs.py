@@ -18,8 +18,10 @@ DPO = {
     "held_out": {
         "pairs": 2,
         "instructions": 2,
-        "before": {"margin": 0.0, "low": 0.0, "high": 0.0},
-        "after": {"margin": 0.5, "low": 0.25, "high": 0.75, "accuracy": 1.0},
+        "margin": 0.5,
+        "low": 0.25,
+        "high": 0.75,
+        "accuracy": 1.0,
         "margins": [0.25, 0.75],
     }
 }
@@ -31,7 +33,7 @@ def test_captions_say_the_numbers() -> None:
     assert list(captions) == ["pairs", "without_pair", "held_out"]
     assert "-0.25 (95 % interval -0.50 to +0.12, 3 instructions)" in captions["pairs"]
     assert "40% gave no pair" in captions["without_pair"]
-    assert "0.000 before, 0.500 after (95 % interval 0.250 to 0.750)" in captions["held_out"]
+    assert "0.500 after (95 % interval 0.250 to 0.750)" in captions["held_out"]
     assert "2 held-out pairs of 2 instructions" in captions["held_out"]
 
 

@@ -41,12 +41,11 @@ def pair_figures(metrics: Metrics) -> list[Panel]:
         )
         found.append(Panel("without_pair", outcomes(pairs), caption))
     if held_out:
-        after = held_out["after"]
         caption = (
             f"Reward margin on {held_out['pairs']} held-out pairs of {held_out['instructions']} "
-            f"instructions, which DPO never saw: {held_out['before']['margin']:.3f} before, "
-            f"{after['margin']:.3f} after (95 % interval {after['low']:.3f} to {after['high']:.3f}). "
-            "Grey marks are pairs."
+            f"instructions, which DPO never saw: it starts at 0, where the policy is the reference, "
+            f"and is {held_out['margin']:.3f} after (95 % interval {held_out['low']:.3f} to "
+            f"{held_out['high']:.3f}). Grey marks are pairs."
         )
         found.append(Panel("held_out", margins(held_out), caption))
     return found
@@ -96,25 +95,24 @@ def outcomes(pairs: Metrics) -> Figure:
 
 
 def margins(held_out: Metrics) -> Figure:
-    """The mean reward margin on held-out pairs before and after, with intervals, over the pairs."""
-    figure = Figure(figsize=(6.4, 1.9))
+    """The mean reward margin on held-out pairs, with its interval, over the pairs; 0 is the start."""
+    figure = Figure(figsize=(6.4, 1.5))
     axes = figure.subplots()
     pairs: Sequence[float] = held_out["margins"]
-    axes.plot(pairs, [1.25] * len(pairs), "|", color=NEUTRAL, markersize=8)
-    for place, key in enumerate(("before", "after")):
-        found = held_out[key]
-        axes.errorbar(
-            found["margin"],
-            place,
-            xerr=[[found["margin"] - found["low"]], [found["high"] - found["margin"]]],
-            capsize=3,
-            marker="D",
-            markersize=5,
-            color=CHOSEN if place else "black",
-        )
+    margin = held_out["margin"]
+    axes.plot(pairs, [1] * len(pairs), "|", color=NEUTRAL, markersize=8)
+    axes.errorbar(
+        margin,
+        0,
+        xerr=[[margin - held_out["low"]], [held_out["high"] - margin]],
+        capsize=3,
+        marker="D",
+        markersize=5,
+        color=CHOSEN,
+    )
     axes.axvline(0, color=NEUTRAL, linewidth=1, zorder=0)
-    axes.set_yticks((0, 1), ("before DPO", "after DPO"))
-    axes.set_ylim(1.6, -0.5)
+    axes.set_yticks((0, 1), ("mean", "pairs"))
+    axes.set_ylim(1.5, -0.5)
     axes.set_xlabel("reward margin, chosen over rejected")
     return figure
 

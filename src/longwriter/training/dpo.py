@@ -54,7 +54,7 @@ def train(
     .cache/reference.
 
     Args:
-        apart: pairs that are measured before and after, never trained on; may be empty.
+        apart: pairs that are measured after training, never trained on; may be empty.
 
     Returns:
         What the run reports, and counts for metrics/dpo.json.
@@ -71,7 +71,6 @@ def train(
     for pair in apart:
         count_tokens(pair, tokenizer, dpo.max_length)
     trainer = build_trainer(model, tokenizer, start, pairs, apart, folder, settings, work)
-    before = trainer.held_out_rewards() if apart else []
     trained = run(without_prints(trainer), folder)
     last = trained.curve[-1]
     metrics = {
@@ -88,7 +87,6 @@ def train(
     if apart:
         metrics["held_out"] = held_out.summarise(
             apart,
-            before,
             trainer.held_out_rewards(),
             settings.bench.resamples,
             settings.runtime.seed,

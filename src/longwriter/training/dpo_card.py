@@ -56,10 +56,9 @@ def _held_out(metrics: dict[str, Any]) -> str:
     found = metrics.get("held_out")
     if not found:
         return "No pairs were held out, so what it learned was not measured on others."
-    before, after = found["before"], found["after"]
     return (
         f"On {found['pairs']} held-out pairs of {found['instructions']} instructions the mean reward "
-        f"margin went from {before['margin']:.3f} to {after['margin']:.3f} (95 % interval "
-        f"{after['low']:.3f} to {after['high']:.3f}); the chosen answer has the higher reward in "
-        f"{after['accuracy']:.0%} of them."
+        f"margin went from 0 to {found['margin']:.3f} (95 % interval {found['low']:.3f} to "
+        f"{found['high']:.3f}); the chosen answer has the higher reward in {found['accuracy']:.0%} "
+        "of them."
     )

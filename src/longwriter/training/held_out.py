@@ -13,43 +13,33 @@ if TYPE_CHECKING:
 
 def summarise(
     pairs: Sequence[Pair],
-    before: Sequence["Reward"],
-    after: Sequence["Reward"],
+    rewards: Sequence["Reward"],
     resamples: int,
     seed: int,
 ) -> dict[str, Any]:
-    """Margins before and after training, each with its 95 % interval over instructions, and the
-    share of pairs whose chosen answer has the higher reward.
-
-    Before training the policy is the reference, so that margin is 0 unless something is wrong.
+    """The mean margin with its 95 % interval over instructions, and the share of pairs whose chosen
+    answer has the higher reward. Training starts at 0: the policy is the reference there.
 
     Args:
         pairs: the held-out pairs, in the order of the rewards.
     """
 
-    def margins(rewards: Sequence["Reward"]) -> dict[str, float]:
-        by_instruction: dict[str, list[float]] = {}
-        for pair, reward in zip(pairs, rewards, strict=True):
-            by_instruction.setdefault(pair.id, []).append(reward.margin)
-        found = interval([fmean(group) for group in by_instruction.values()], resamples, seed)
-        assert found is not None
-        return {"margin": found.mean, "low": found.low, "high": found.high}
-
+    by_instruction: dict[str, list[float]] = {}
+    for pair, reward in zip(pairs, rewards, strict=True):
+        by_instruction.setdefault(pair.id, []).append(reward.margin)
+    found = interval([fmean(group) for group in by_instruction.values()], resamples, seed)
+    assert found is not None
+    numbers = {
+        "margin": found.mean,
+        "low": found.low,
+        "high": found.high,
+        "chosen_reward": fmean(reward.chosen for reward in rewards),
+        "rejected_reward": fmean(reward.rejected for reward in rewards),
+        "accuracy": fmean(reward.margin > 0 for reward in rewards),
+    }
     return {
         "pairs": len(pairs),
-        "instructions": len({pair.id for pair in pairs}),
-        "before": _rounded(margins(before)),
-        "after": _rounded(
-            margins(after)
-            | {
-                "chosen_reward": fmean(reward.chosen for reward in after),
-                "rejected_reward": fmean(reward.rejected for reward in after),
-                "accuracy": fmean(reward.margin > 0 for reward in after),
-            }
-        ),
-        "margins": [round(reward.margin, 4) for reward in after],
+        "instructions": len(by_instruction),
+        **{name: round(number, 4) + 0.0 for name, number in numbers.items()},  # no -0.0
+        "margins": [round(reward.margin, 4) for reward in rewards],
     }
-
-
-def _rounded(numbers: dict[str, float]) -> dict[str, float]:
-    return {name: round(number, 4) + 0.0 for name, number in numbers.items()}  # no -0.0
