@@ -3,8 +3,8 @@ from matplotlib.colors import to_hex
 from longwriter.report.figures_length_bound import length_bound
 
 POINTS = [
-    {"longest_trained": 50, "rows": 12, "mean": 40.0, "low": 30.0, "high": 45.0, "longest": 60},
-    {"longest_trained": 400, "rows": 80, "mean": 300.0, "low": 250, "high": 360, "longest": 500},
+    {"longest_trained": 50, "rows": 12, "median": 40.0, "low": 30.0, "high": 45.0, "longest": 60},
+    {"longest_trained": 400, "rows": 80, "median": 300.0, "low": 250, "high": 360, "longest": 500},
 ]
 
 

@@ -9,7 +9,7 @@ from longwriter.report.style import COLOURS, MARKERS, NEUTRAL, Metrics
 
 CAPTION = (
     "Words that the fine-tuned model reaches on the longest requests of the ruler, by the longest "
-    "output it was trained on: mean with 95 % interval, and the longest. On the line both are equal."
+    "output it was trained on: median with 95 % interval, and the longest. On the line both are equal."
 )
 
 
@@ -22,14 +22,14 @@ def length_bound(points: Sequence[Metrics]) -> Figure:
     figure = Figure(figsize=(6.4, 3.6))
     axes = figure.subplots()
     trained = [point["longest_trained"] for point in points]
-    means = [point["mean"] for point in points]
+    medians = [point["median"] for point in points]
     spread = [
-        [point["mean"] - point["low"] for point in points],
-        [point["high"] - point["mean"] for point in points],
+        [point["median"] - point["low"] for point in points],
+        [point["high"] - point["median"] for point in points],
     ]
     style: Any = {"color": COLOURS["sft"], "linestyle": "", "markersize": 5}
     axes.errorbar(
-        trained, means, yerr=spread, capsize=3, marker=MARKERS["sft"], label="mean", **style
+        trained, medians, yerr=spread, capsize=3, marker=MARKERS["sft"], label="median", **style
     )
     longest = [point["longest"] for point in points]
     axes.plot(trained, longest, marker="^", markerfacecolor="none", label="longest", **style)

@@ -11,10 +11,10 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from longwriter.errors import DataError
-from longwriter.evaluation.statistics import interval
 from longwriter.records import Prediction, TrainingRow, checked, write_json
 from longwriter.settings import guarded
 from longwriter.sweep.app import CHECKOUT, FOLDER
@@ -24,6 +24,7 @@ from longwriter.sweep.table import read_records
 
 CAP = "filter.max_words"
 RESAMPLES = 10_000
+LINE = "| {longest_trained} | {rows} | {median} [{low}, {high}] | {n} | {longest} | {cut_off} |"
 
 
 def point(
@@ -31,14 +32,14 @@ def point(
 ) -> dict[str, Any]:
     """What one cap on the training outputs led to, lengths in words.
 
-    `mean`, `low` and `high` are of the prompts that ask for the longest outputs: what these reach is
-    what the model can write. `cut_off` of them ended at the token limit, so that the bound does not
-    show there.
+    `median`, with its bootstrap interval from `low` to `high`, is of the prompts that ask for the
+    longest outputs: what these reach is what the model can write. `cut_off` of them ended at the
+    token limit: a small model repeats itself up to there, which moves a mean far and a median little.
     """
     asked = max(row.length for row in predictions)
     longest = [row for row in predictions if row.length == asked]
-    found = interval([row.response_length for row in longest], RESAMPLES, 0)
-    assert found is not None
+    words = [row.response_length for row in longest]
+    low, high = _interval_of_median(words)
     return {
         "cap": cap,
         "rows": len(rows),
@@ -46,9 +47,24 @@ def point(
         "asked": asked,
         "n": len(longest),
         "cut_off": sum(row.finish_reason == "length" for row in longest),
-        **{key: round(number, 1) for key, number in found._asdict().items()},
-        "longest": max(row.response_length for row in longest),
+        "median": median(words),
+        "low": low,
+        "high": high,
+        "longest": max(words),
     }
+
+
+def _interval_of_median(words: Sequence[int]) -> tuple[float, float]:
+    """95 %, by the percentile bootstrap; where all are equal, there."""
+    if min(words) == max(words):
+        return words[0], words[0]
+    import numpy as np
+    from scipy.stats import bootstrap
+
+    found = bootstrap(
+        (words,), np.median, n_resamples=RESAMPLES, method="percentile", rng=0
+    ).confidence_interval
+    return round(float(found.low), 1), round(float(found.high), 1)
 
 
 def points(root: Path, records: Sequence[JobRecord]) -> list[dict[str, Any]]:
@@ -82,12 +98,10 @@ def _write(sweep: str) -> None:
     found = points(CHECKOUT, read_records(CHECKOUT / FOLDER / sweep))
     path = CHECKOUT / "metrics/length_bound.json"
     write_json(path, found)
-    print("| longest trained | rows | mean reached [95 %] | longest reached | cut off |")
-    print("|---:|---:|---:|---:|---:|")
+    print("| longest trained | rows | median reached [95 %] | n | longest reached | cut off |")
+    print("|---:|---:|---:|---:|---:|---:|")
     for row in found:
-        reached = f"{row['mean']} [{row['low']}, {row['high']}]"
-        cells = [row["longest_trained"], row["rows"], reached, row["longest"], row["cut_off"]]
-        print(f"| {' | '.join(map(str, cells))} |")
+        print(LINE.format(**row))
     print(f"\nsaved: {path}; `dvc repro report` draws it")
 
 
