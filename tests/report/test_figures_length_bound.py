@@ -10,7 +10,8 @@ POINTS = [
 
 def test_every_cap_is_a_mark_with_its_interval_and_a_note() -> None:
     points = [POINTS[0] | {"cut_off": 0}, POINTS[1] | {"cut_off": 2}]
-    [axes] = length_bound(points).axes
+    figure = length_bound(points)
+    [axes] = figure.axes
     assert [text.get_text() for text in axes.texts] == ["12 rows", "80 rows, 2 cut off"]
     lines = {line.get_label(): line for line in axes.lines}
     assert list(lines["longest"].get_ydata()) == [60, 500]
@@ -18,4 +19,6 @@ def test_every_cap_is_a_mark_with_its_interval_and_a_note() -> None:
     [bars] = axes.collections
     assert [segment[:, 1].tolist() for segment in bars.get_segments()] == [[30, 45], [250, 360]]
     assert to_hex(bars.get_color()[0]) == "#0072b2"
+    figure.draw_without_rendering()
+    assert {"50", "100", "200", "500"} <= {label.get_text() for label in axes.get_yticklabels()}
     assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, StrMethodFormatter
 
 from longwriter.report.style import COLOURS, MARKERS, NEUTRAL, Metrics
 
@@ -43,6 +44,8 @@ def length_bound(points: Sequence[Metrics]) -> Figure:
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xticks(trained, [f"{number:,}" for number in trained])
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     axes.minorticks_off()
     axes.set_xlabel("longest training output (words)")
     axes.set_ylabel("reached length (words)")
