@@ -1,17 +1,19 @@
 """DPO's peak memory and pairs/s against TRL's defaults on the same pairs, as ratios.
 
     python benchmarks/dpo.py [--checkpoint FOLDER] [--tokens 512 64] [--pairs 4] [--epochs 1]
-    python benchmarks/dpo.py --lengths 256 512 1024
+    python benchmarks/dpo.py --lengths 1024 4096 6144
 
 Each way runs in a process of its own, so that peak memory is its own. The pairs are random tokens:
 a chosen answer of the first number of tokens, a rejected one of the second, and the other way
 around in every other pair. The second form measures memory over length, both answers alike, with
-activation checkpointing as in conf/dpo/paper.yaml. Without --checkpoint the student's starting
+activation checkpointing as in conf/dpo/paper.yaml; freed memory goes back to the system at once
+there, or the peak would be mostly what malloc keeps. Without --checkpoint the student's starting
 checkpoint is made first.
 """
 
 import argparse
 import json
+import os
 import random
 import subprocess
 import sys
@@ -29,6 +31,8 @@ from longwriter.settings import Settings, Workspace, compose_params, validate
 from longwriter.training.model import load, materialise
 
 WAYS = ("TRL", "TRL, no checkpointing", "longwriter, checkpointing", "longwriter")
+GIVE_BACK = {"MALLOC_MMAP_THRESHOLD_": "1000000"}
+"""Bytes from which glibc gives a freed block back; it raises its own threshold up to 32 MiB."""
 
 
 def make_pairs(tokenizer: Any, tokens: tuple[int, int], number: int) -> list[Pair]:
@@ -85,6 +89,7 @@ def measure(settings: Settings, options: Any, folder: Path) -> dict[str, float]:
     import torch
     import trl.trainer.dpo_trainer  # noqa: F401
 
+    from longwriter.training import trainer as training
     from longwriter.training.dpo import build_trainer
     from longwriter.training.trainer import bf16_here, peak_memory_mb
 
@@ -95,6 +100,8 @@ def measure(settings: Settings, options: Any, folder: Path) -> dict[str, float]:
     model, tokenizer = load(options.checkpoint, settings.student)
     pairs = make_pairs(tokenizer, options.tokens, options.pairs)
     loaded, start = peak_memory_mb(), time.perf_counter()
+    if GIVE_BACK.items() <= os.environ.items():
+        training.keep_freed_memory = lambda: None
     if options.way.startswith("TRL"):
         trainer = trl_defaults(model, tokenizer, pairs, folder, options)
     else:
@@ -128,7 +135,8 @@ def in_its_own_process(way: str, tokens: tuple[int, int], options: Any) -> dict[
     command = [sys.executable, __file__, "--way", way, "--checkpoint", str(options.checkpoint)]
     command += ["--tokens", *map(str, tokens), "--pairs", str(options.pairs)]
     command += ["--epochs", str(options.epochs), "--threads", str(options.threads)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    environment = os.environ | (GIVE_BACK if options.lengths else {})
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
         sys.exit(f"{way}: {done.stderr[-2000:]}")
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
@@ -179,8 +187,6 @@ def main() -> None:
             options.checkpoint = Path(folder) / "base"
             materialise(settings.student, options.checkpoint)
         if options.way:
-            import os
-
             os.environ["LONGWRITER_CACHE"] = folder
             print(json.dumps(measure(settings, options, Path(folder))))
         elif options.lengths:
