@@ -30,13 +30,13 @@ import httpx2
 import hydra
 import openai
 
-from longwriter.agentwrite.agent import write_drafts
 from longwriter.agentwrite.settings import AgentWriteSettings
-from longwriter.chat.client import ChatClient
-from longwriter.chat.servers import serve
-from longwriter.chat.settings import ServerKind, ServerSettings, Structured
-from longwriter.records import Instruction
-from longwriter.settings import validate
+from longwriter.agentwrite.writer import write_drafts
+from longwriter.config.load import validate
+from longwriter.core.rows import Instruction
+from longwriter.llm.client import ChatClient
+from longwriter.llm.servers import serve
+from longwriter.llm.settings import ServerKind, ServerSettings, Structured
 
 ROOT = Path(__file__).resolve().parent.parent
 SHORTEST, LONGEST = 2_000, 12_000

@@ -26,9 +26,11 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from longwriter.records import Message, Pair
-from longwriter.settings import Settings, Workspace, compose_params, validate
-from longwriter.training.model import load, materialise
+from longwriter.config.load import compose_params, validate
+from longwriter.config.schema import Settings
+from longwriter.core.rows import Message, Pair
+from longwriter.core.workspace import Workspace
+from longwriter.models.checkpoint import load, materialise
 
 WAYS = ("TRL", "TRL, no checkpointing", "longwriter, checkpointing", "longwriter")
 GIVE_BACK = {"MALLOC_MMAP_THRESHOLD_": "1000000"}
@@ -89,9 +91,9 @@ def measure(settings: Settings, options: Any, folder: Path) -> dict[str, float]:
     import torch
     import trl.trainer.dpo_trainer  # noqa: F401
 
-    from longwriter.training import trainer as training
-    from longwriter.training.dpo import build_trainer
-    from longwriter.training.trainer import bf16_here, peak_memory_mb
+    from longwriter.models import training_run as training
+    from longwriter.models.training_run import bf16_here, peak_memory_mb
+    from longwriter.preference.dpo import build_trainer
 
     warnings.filterwarnings("ignore")
     settings.runtime.threads = options.threads

@@ -28,9 +28,11 @@ import numpy as np
 import psutil
 from omegaconf import DictConfig, OmegaConf
 
-from longwriter.dataset.duplicates import PERMUTATIONS, NearIndex
-from longwriter.dataset.run import filter_rows
-from longwriter.settings import Settings, Workspace, compose_params, validate
+from longwriter.config.load import compose_params, validate
+from longwriter.config.schema import Settings
+from longwriter.core.workspace import Workspace
+from longwriter.dataset.stage import filter_rows
+from longwriter.text.minhash import PERMUTATIONS, NearIndex
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -27,8 +27,9 @@ import importlib, runpy, sys
 from pathlib import Path
 root, stage, late = Path(sys.argv[1]), sys.argv[2], sys.argv[4]
 runpy.run_path(str(root / "stages" / f"{stage}.py"), run_name="imported")
-from longwriter.settings import Workspace, read_params
-from longwriter.tracking import stage_run
+from longwriter.core.workspace import Workspace
+from longwriter.config.load import read_params
+from longwriter.tracking.runs import stage_run
 settings = read_params(root)
 with stage_run(stage, settings, Workspace(root, Path(sys.argv[3])), []) as run:
     if stage in ("sft", "dpo"):

@@ -17,10 +17,12 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from longwriter.evaluation.predict import chosen_benchmark, predict
-from longwriter.records import BenchmarkPrompt
-from longwriter.settings import Settings, compose_params, validate
-from longwriter.training.gguf import with_student
+from longwriter.config.load import compose_params, validate
+from longwriter.config.schema import Settings
+from longwriter.core.rows import BenchmarkPrompt
+from longwriter.evaluation.benchmark import chosen_benchmark
+from longwriter.evaluation.predict import predict
+from longwriter.models.serving import with_student
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from longwriter.chat.calls import all_at_once, with_client
-from longwriter.chat.client import ChatClient
-from longwriter.settings import compose_params, validate
+from longwriter.config.load import compose_params, validate
+from longwriter.llm.client import ChatClient
+from longwriter.llm.fanout import all_at_once, with_client
 
 REQUESTS = 16
 

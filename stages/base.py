@@ -1,8 +1,10 @@
 """Put the student's starting checkpoint into models/base (stage `base`)."""
 
-from longwriter.records import replacing
-from longwriter.settings import Settings, Workspace, run_stage
-from longwriter.training.model import materialise
+from longwriter.config.run import run_stage
+from longwriter.config.schema import Settings
+from longwriter.core.files import replacing
+from longwriter.core.workspace import Workspace
+from longwriter.models.checkpoint import materialise
 
 
 def base(settings: Settings, work: Workspace) -> None:

@@ -2,25 +2,34 @@
 
 import shutil
 
-from longwriter.records import replacing, write_json
-from longwriter.settings import Settings, Workspace, run_stage
-from longwriter.tracking import stage_run
-from longwriter.training.dpo import read_pairs, train
+from longwriter.config.run import run_stage
+from longwriter.config.schema import Settings
+from longwriter.core.files import replacing, write_json
+from longwriter.core.workspace import Workspace
+from longwriter.preference.dpo import DpoJob, read_pairs, train
+from longwriter.tracking.runs import stage_run
 
 
 def dpo(settings: Settings, work: Workspace) -> None:
-    pairs, apart = read_pairs(settings.dpo, work)
+    pairs, validation = read_pairs(settings.dpo, work)
     path = work.output("models/dpo")
     outputs = path, work.output("metrics/dpo.json"), work.output("metrics/dpo_curve.json")
-    with (
-        stage_run("dpo", settings, work, ["student", "dpo"]) as run,
-        replacing(*outputs) as (model, numbers, curve),
-    ):
+    with stage_run("dpo", settings.groups("student", "dpo"), work, settings.runtime) as run:
         run.activate()
-        trained, metrics = train(work.root / "models/sft", pairs, apart, model, settings, work)
-        write_json(numbers, metrics)
-        write_json(curve, trained.curve)
-        run.log(metrics)
+        with replacing(*outputs) as (model, numbers, curve):
+            job = DpoJob(
+                start=work.root / "models/sft",
+                path=model,
+                cache=work.cache,
+                dpo=settings.dpo,
+                student=settings.student,
+                runtime=settings.runtime,
+            )
+            trained, metrics = train(job, pairs, validation)
+            write_json(numbers, metrics)
+            write_json(curve, trained.curve)
+            run.log(metrics)
+        run.wrote(work, *outputs)
     shutil.rmtree(trained.checkpoints, ignore_errors=True)
     print(f"{metrics['pairs']} pairs, reward margin {metrics['final_reward_margin']}")
     print(f"the aligned model: {path}")

@@ -1,52 +1,51 @@
 """Score one model's predictions for length and quality (stage `eval`)."""
 
-from longwriter.chat.calls import with_client
-from longwriter.evaluation.judge_prompt import read_prompt
-from longwriter.evaluation.score import check_unscored, evaluate, with_second
+from longwriter.config.run import run_stage
+from longwriter.config.schema import Settings
+from longwriter.core.files import replacing, write_json, write_jsonl
+from longwriter.core.rows import Judgement, Prediction
+from longwriter.core.sources import read_jsonl
+from longwriter.core.workspace import Workspace
+from longwriter.evaluation.judge import read_prompt
+from longwriter.evaluation.scoring import check_unscored, evaluate, with_second
 from longwriter.evaluation.settings import JudgeSettings
 from longwriter.evaluation.summary import headline, summarise
-from longwriter.records import (
-    Judgement,
-    Prediction,
-    read_jsonl,
-    replacing,
-    write_json,
-    write_jsonl,
-)
-from longwriter.settings import Settings, Workspace, run_stage
-from longwriter.tracking import stage_run
+from longwriter.llm.fanout import CallContext, with_client
+from longwriter.models.lineup import MODELS
+from longwriter.tracking.runs import stage_run
 
 
 def eval_stage(settings: Settings, work: Workspace) -> None:
-    source = work.input(settings.eval.predictions, "data/predictions/dpo.jsonl")
+    source = work.input(settings.eval.predictions, f"data/predictions/{MODELS[-1].name}.jsonl")
     predictions = read_jsonl(source, Prediction)
     rows = work.output(f"data/judgements/{source.stem}.jsonl")
     metrics = work.output(f"metrics/eval/{source.stem}.json")
-    seed, bench = settings.runtime.seed, settings.bench
+    bench = settings.bench
+    calls = CallContext(work.cache, bench.seed, settings.runtime.threads)
 
     def graded_by(judge: JudgeSettings) -> tuple[list[Judgement], dict[str, float]]:
         prompt = read_prompt(judge, work.root)
         judgements, spent = with_client(
             lambda client: evaluate(client, predictions, bench.judged, prompt, judge.repeats),
             judge,
-            work.cache,
-            seed=seed,
-            threads=settings.runtime.threads,
+            calls,
         )
         check_unscored(judgements, judge.max_unscored)
         return judgements, spent
 
-    with stage_run(f"eval {source.stem}", settings, work, ["judge", "bench", "eval"]) as run:
+    groups = settings.groups("judge", "bench", "eval")
+    with stage_run(f"eval {source.stem}", groups, work, settings.runtime) as run:
         judgements, spent = graded_by(settings.judge)
         if settings.second_judge:
             others, more = graded_by(settings.second_judge)
             judgements = with_second(judgements, others)
             spent = {name: value + more[name] for name, value in spent.items()}
-        summary = summarise(judgements, bench.length_bins, bench.resamples, seed) | spent
+        summary = summarise(judgements, bench.length_bins, settings.statistics) | spent
         with replacing(rows, metrics) as (graded, numbers):
             write_jsonl(graded, judgements)
             write_json(numbers, summary)
         run.log(summary)
+        run.wrote(work, rows, metrics)
     print(headline(summary))
     print(f"{metrics}, row by row: {rows}")
 

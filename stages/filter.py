@@ -1,20 +1,31 @@
-"""Keep or reject rows by rule, mix general chat in, describe the result (stage `filter`)."""
+"""Keep or reject rows by rule, mix chat rows in, describe the result (stage `filter`)."""
 
-from longwriter.agentwrite.prompts import fingerprint
-from longwriter.dataset.run import filter_rows
-from longwriter.settings import Settings, Workspace, run_stage
-from longwriter.tracking import stage_run
+from longwriter.config.run import run_stage
+from longwriter.config.schema import Settings
+from longwriter.core.files import files_digest
+from longwriter.core.workspace import Workspace
+from longwriter.dataset.card import Writer
+from longwriter.dataset.stage import OUTPUTS, filter_rows
+from longwriter.tracking.runs import stage_run
 
 
 def filter_stage(settings: Settings, work: Workspace) -> None:
-    with stage_run("filter", settings, work, ["filter"]) as run:
-        metrics = filter_rows(settings, work, fingerprint())
+    writer = Writer(
+        model=settings.teacher.model or "",
+        prompts=files_digest(work.root / file for file in settings.agentwrite.prompts.values()),
+    )
+    groups = settings.groups("filter", "contamination")
+    with stage_run("filter", groups, work, settings.runtime) as run:
+        metrics = filter_rows(
+            settings.filter, settings.contamination, settings.runtime, work, writer
+        )
         run.log(metrics)
+        run.wrote(work, *map(work.output, OUTPUTS))
     train = work.output("data/sft/train.jsonl")
     print(f"{metrics['kept']} of {metrics['drafts']} drafts kept, {metrics['words']} words")
     print(
-        f"{metrics['rows']} rows with {metrics['general']['mixed_in']} of general chat, "
-        f"{metrics['held_out']} held out: {train}"
+        f"{metrics['rows']} rows with {metrics['chat_mix']['mixed_in']} of chat, "
+        f"{metrics['validation']} set aside for validation: {train}"
     )
     print(f"rejected by rule {metrics['rejected']}: {train.with_name('rejected.jsonl')}")
 

@@ -1,29 +1,35 @@
 """Sample answers of models/sft, score them, pair them (stage `pairs`)."""
 
-from longwriter.records import replacing, write_json, write_jsonl
-from longwriter.settings import Settings, Workspace, run_stage
-from longwriter.tracking import stage_run
-from longwriter.training.pairs_stage import make_pairs
+from longwriter.config.run import run_stage
+from longwriter.config.schema import Settings
+from longwriter.core.files import replacing, write_json, write_jsonl
+from longwriter.core.workspace import Workspace
+from longwriter.llm.fanout import CallContext
+from longwriter.preference.stage import make_pairs
+from longwriter.tracking.runs import stage_run
 
-OUTPUTS = ("pairs", "heldout", "candidates")
+OUTPUTS = (
+    *(f"data/dpo/{n}.jsonl" for n in ("pairs", "validation", "candidates")),
+    "metrics/pairs.json",
+)
 
 
 def pairs(settings: Settings, work: Workspace) -> None:
-    outputs = [work.output(f"data/dpo/{name}.jsonl") for name in OUTPUTS]
-    with stage_run("pairs", settings, work, ["student", "pairs"]) as run:
-        made = make_pairs(settings, work)
-        with replacing(*outputs, work.output("metrics/pairs.json")) as (
-            good,
-            apart,
-            every,
-            numbers,
-        ):
-            write_jsonl(good, made.train)
-            write_jsonl(apart, made.held_out)
-            write_jsonl(every, made.candidates)
+    outputs = [*map(work.output, OUTPUTS)]
+    calls = CallContext(work.cache, settings.pairs.seed, settings.runtime.threads)
+    groups = settings.groups("student", "pairs", "contamination")
+    with stage_run("pairs", groups, work, settings.runtime) as run:
+        made = make_pairs(settings.pairs, settings.student, settings.contamination, work, calls)
+        with replacing(*outputs) as (train, validation, candidates, numbers):
+            write_jsonl(train, made.train)
+            write_jsonl(validation, made.validation)
+            write_jsonl(candidates, made.candidates)
             write_json(numbers, made.metrics)
         run.log(made.metrics)
-    print(f"{len(made.train)} pairs to train on, {len(made.held_out)} held out: {outputs[0]}")
+        run.wrote(work, *outputs)
+    print(
+        f"{len(made.train)} pairs to train on, {len(made.validation)} for validation: {outputs[0]}"
+    )
 
 
 if __name__ == "__main__":

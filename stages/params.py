@@ -1,8 +1,9 @@
-"""Compose conf/ into params.yaml (stage `params`)."""
+"""Compose conf/ into params.yaml, and digest the files that settings name (stage `params`)."""
 
 from pathlib import Path
 
-from longwriter.settings import guarded, write_params
+from longwriter.config.load import write_params
+from longwriter.config.run import guarded
 
 if __name__ == "__main__":
     guarded(lambda: write_params(Path(__file__).resolve().parent.parent))

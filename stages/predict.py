@@ -1,50 +1,47 @@
 """Write the benchmark's answers with one model (stage `predict`)."""
 
-from longwriter.chat.settings import ServerKind
-from longwriter.errors import SettingsError
-from longwriter.evaluation.predict import (
-    chosen_benchmark,
-    describe,
-    predict,
-    predictions_name,
-)
-from longwriter.records import replacing, write_json, write_jsonl
-from longwriter.settings import Settings, Workspace, run_stage
-from longwriter.tracking import stage_run
-from longwriter.training.gguf import with_student
+from longwriter.config.run import run_stage
+from longwriter.config.schema import Settings
+from longwriter.core.errors import SettingsError
+from longwriter.core.files import replacing, write_json, write_jsonl
+from longwriter.core.workspace import Workspace
+from longwriter.evaluation.benchmark import chosen_benchmark
+from longwriter.evaluation.predict import describe, predict, predictions_name
+from longwriter.llm.fanout import CallContext
+from longwriter.llm.settings import ServerKind
+from longwriter.models.lineup import MODELS
+from longwriter.models.serving import with_student
+from longwriter.tracking.runs import stage_run
 
 
 def predict_stage(settings: Settings, work: Workspace) -> None:
-    if (
-        settings.predict.model
-        and settings.student.model
-        and settings.student.server is ServerKind.endpoint
-    ):
+    server, bench, last = settings.student.server, settings.bench, MODELS[-1].name
+    if settings.predict.model and server.model and server.kind is ServerKind.endpoint:
         raise SettingsError(
-            f"student.model: {settings.student.model} would answer for every checkpoint; leave it "
+            f"student.server.model: {server.model} would answer for every checkpoint; leave it "
             f"null and serve {settings.predict.model} under that name. To predict with one model "
             "served elsewhere, leave predict.model null"
         )
-    checkpoint = work.input(settings.predict.model, "models/dpo")
-    prompts = chosen_benchmark(settings.predict, settings.bench, work.root)
-    name = predictions_name(settings.predict, settings.student)
+    checkpoint = work.input(settings.predict.model, f"models/{last}")
+    prompts = chosen_benchmark(settings.predict, bench, work.root)
+    name = predictions_name(settings.predict, server, last)
     path = work.output(f"data/predictions/{name}.jsonl")
     outputs = path, work.output(f"metrics/predict/{name}.json")
 
-    with stage_run(f"predict {name}", settings, work, ["student", "bench", "predict"]) as run:
+    groups = settings.groups("student", "bench", "predict")
+    with stage_run(f"predict {name}", groups, work, settings.runtime) as run:
         predictions, spent = with_student(
-            lambda client: predict(client, prompts, settings.bench.samples),
+            lambda client: predict(client, prompts, bench.samples),
             checkpoint,
             settings.student,
-            work.cache,
-            seed=settings.runtime.seed,
-            threads=settings.runtime.threads,
+            CallContext(work.cache, bench.seed, settings.runtime.threads),
         )
         metrics = describe(predictions) | spent
         with replacing(*outputs) as (answers, numbers):
             write_jsonl(answers, predictions)
             write_json(numbers, metrics)
         run.log(metrics)
+        run.wrote(work, *outputs)
     print(f"{metrics['n']} predictions, {metrics['cut_off']} cut off by max_tokens: {path}")
 
 

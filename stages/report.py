@@ -5,10 +5,17 @@ import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from longwriter.lineage import chain
-from longwriter.records import write_json, write_text
-from longwriter.report.page import Origin, render, render_markdown, results_table
-from longwriter.report.results import (
+from omegaconf import OmegaConf
+
+from longwriter.config.run import run_stage
+from longwriter.config.schema import Settings
+from longwriter.core.files import write_json, write_text
+from longwriter.core.settings import flatten_settings
+from longwriter.core.tables import ReportFigure
+from longwriter.core.workspace import Workspace
+from longwriter.models.lineup import MODELS
+from longwriter.report.intervals import with_intervals
+from longwriter.report.load import (
     Results,
     as_json,
     compare_models,
@@ -16,29 +23,35 @@ from longwriter.report.results import (
     read_results,
     row_table,
 )
-from longwriter.report.table import Drawn
-from longwriter.settings import Settings, Workspace, run_stage
-from longwriter.tracking import log_pipeline_run, log_report, run_address, stage_runs
+from longwriter.report.render import (
+    ReportProvenance,
+    is_toy,
+    render,
+    render_markdown,
+    results_table,
+)
+from longwriter.tracking.lineage import walk_back
+from longwriter.tracking.pipeline import log_pipeline_run, log_report, run_address
+from longwriter.tracking.runs import makers
 
 gc.disable()  # through the imports of so short a process it takes a fifth of the time
 
 
-def drawn(folder: Path, results: Results) -> list[Drawn]:
+def drawn(folder: Path, results: Results) -> list[ReportFigure]:
     from longwriter.report.figures import draw
 
     return draw(folder, results.evals, results.judgements, results.metrics)
 
 
 def report(settings: Settings, work: Workspace) -> None:
-    results = read_results(work.root)
+    results = with_intervals(read_results(work.root), settings.statistics)
     # Two halves that take seconds each: matplotlib, and MLflow with the statistics.
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as other:
         drawing = other.submit(drawn, work.output("reports/figures"), results)
-        comparisons = compare_models(results, settings.bench, settings.runtime.seed)
-        runs = stage_runs(work.root)
+        comparisons = compare_models(results, settings.bench, settings.statistics)
+        made = makers(work.root)
         figures = drawing.result()
     table = results_table(results.evals, {step: c["S_l"] for step, c in comparisons.items()})
-    seconds = {stage: run.seconds for stage, run in runs.items()}
     page, text, rows = (
         work.output(f"reports/{name}") for name in ("index.html", "report.md", "rows.json")
     )
@@ -47,15 +60,19 @@ def report(settings: Settings, work: Workspace) -> None:
     write_json(rows, row_table(results.judgements))
     run = log_pipeline_run(
         work.root,
-        params=compared_settings(settings),
+        params=compared_settings(flatten_settings(vars(settings))),
         metrics={**results.numbers, "comparison": as_json(comparisons)},
         figures=[figure.path for figure in figures],
         pointers=results.pointers,
     )
-    origin = Origin(run, run_address(work.root, run), chain(work.root, runs))
-    said = (settings, results, comparisons, figures, seconds, origin)
-    write_text(page, render(*said))
-    write_text(text, render_markdown(*said))
+    answers = [f"data/predictions/{model.name}.jsonl" for model in MODELS]
+    links = walk_back(work.root, made, *answers)
+    seconds = {link.run.stage: link.run.seconds for link in links if link.run}
+    params = OmegaConf.to_yaml(OmegaConf.structured(settings))
+    origin = ReportProvenance(run, run_address(work.root, run), links, params)
+    said, toy_judge = (results, comparisons, figures, seconds, origin), is_toy(settings.judge)
+    write_text(page, render(*said, toy_judge=toy_judge))
+    write_text(text, render_markdown(*said, toy_judge=toy_judge))
     log_report(work.root, run, rows, [page, text])
     print(table)
     print(f"report: {page}")

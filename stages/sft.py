@@ -2,40 +2,61 @@
 
 import shutil
 
-from longwriter.records import TrainingRow, read_jsonl, replacing, write_json, write_jsonl
-from longwriter.settings import Settings, Workspace, run_stage
-from longwriter.tracking import stage_run
-from longwriter.training.card import write_card
-from longwriter.training.position import loss_by_position
-from longwriter.training.sft import train
+from longwriter.config.run import run_stage
+from longwriter.config.schema import Settings
+from longwriter.core.files import replacing, write_json, write_jsonl
+from longwriter.core.rows import TrainingRow
+from longwriter.core.settings import flatten_settings
+from longwriter.core.sources import read_jsonl
+from longwriter.core.workspace import Workspace
+from longwriter.models.cards import write_card
+from longwriter.sft.launch import train
+from longwriter.sft.position import loss_by_position, mean_loss, read_validation
+from longwriter.sft.trainer import SftJob
+from longwriter.tracking.runs import stage_run
+
+FILES = (
+    "data/sft/packs.jsonl",
+    *(f"metrics/{n}.json" for n in ("sft", "sft_curve", "sft_position")),
+)
 
 
 def sft(settings: Settings, work: Workspace) -> None:
+    student, runtime = settings.student, settings.runtime
     rows = read_jsonl(work.input(settings.sft.data, "data/sft/train.jsonl"), TrainingRow)
-    base, path = work.root / "models/base", work.output("models/sft")
-    files = (
-        "data/sft/packs.jsonl",
-        *(f"metrics/{n}.json" for n in ("sft", "sft_curve", "sft_position")),
-    )
-    with (
-        stage_run("sft", settings, work, ["student", "sft"]) as run,
-        replacing(path, *map(work.output, files)) as (model, packs, numbers, curve, position),
-    ):
+    validation = read_validation(settings.sft, work)
+    base, outputs = work.root / "models/base", [*map(work.output, ("models/sft", *FILES))]
+    with stage_run("sft", settings.groups("student", "sft"), work, runtime) as run:
         run.activate()
-        tuned = train(base, rows, model, settings, work)
-        found = loss_by_position({"base": base, "sft": model}, settings, work)
-        write_card(model, tuned.metrics, found, settings)
-        write_jsonl(packs, tuned.packs)
-        write_json(numbers, tuned.metrics)
-        write_json(curve, tuned.trained.curve)
-        write_json(position, found)
-        run.log(tuned.metrics)
+        with replacing(*outputs) as (model, packs, numbers, curve, position):
+            job = SftJob(
+                base=base, path=model, cache=work.cache,
+                sft=settings.sft, student=student, runtime=runtime,
+            )  # fmt: skip
+            tuned = train(job, rows, run.environment())
+            checkpoints = {"base": base, "sft": model}
+            found = loss_by_position(checkpoints, validation, settings.sft, student, runtime)
+            write_card(
+                model,
+                "sft",
+                student=student,
+                sft=flatten_settings({"sft": settings.sft}),
+                metrics=tuned.metrics,
+                validation_rows=len(validation),
+                losses={name: mean_loss(found, name) for name in checkpoints if validation},
+            )
+            write_jsonl(packs, tuned.packs)
+            write_json(numbers, tuned.metrics)
+            write_json(curve, tuned.trained.curve)
+            write_json(position, found)
+            run.log(tuned.metrics)
+        run.wrote(work, *outputs)
     shutil.rmtree(tuned.trained.checkpoints, ignore_errors=True)
     metrics = tuned.metrics
     print(
         f"{metrics['rows']} rows, {metrics['tokens_per_s']} tokens/s, loss {metrics['train_loss']}"
     )
-    print(f"the tuned model: {path}")
+    print(f"the tuned model: {outputs[0]}")
 
 
 if __name__ == "__main__":

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from loopback import Answer, ChatServer, endpoint_settings
+from helpers.loopback import Answer, ChatServer, endpoint_settings
 
-from longwriter.chat.client import ChatClient
-from longwriter.chat.servers import Address
+from longwriter.llm.client import ChatClient
+from longwriter.llm.servers import Address
 
 # A shell starts what runs in the background with Ctrl-C ignored, and a test's processes inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)

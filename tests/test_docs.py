@@ -7,7 +7,7 @@ from pathlib import Path
 import hydra
 import pytest
 
-from longwriter.settings import validate
+from longwriter.config.load import validate
 
 CHECKOUT = Path(__file__).parent.parent
 COMMANDS = [

@@ -15,7 +15,7 @@ from hydra.core.override_parser.types import IntervalSweep, Override
 from mlflow.cli import cli as mlflow_cli
 from omegaconf import OmegaConf
 
-from longwriter.settings import validate, validate_as
+from longwriter.config.load import validate, validate_as
 from longwriter.sweep.settings import SweepConfig
 
 CHECKOUT = Path(__file__).parent.parent

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import boto3
 import pytest
+from helpers.sweeping import call, environment, git, make_repository, stages_run
 from moto.server import ThreadedMotoServer
-from sweeping import call, environment, git, make_repository, stages_run
 
 
 @pytest.fixture(scope="module")

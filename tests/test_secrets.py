@@ -8,8 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from loopback import Answer, ChatServer
-from sweeping import CHECKOUT, PIPELINE, call, git, make_repository
+from helpers.loopback import Answer, ChatServer
+from helpers.sweeping import CHECKOUT, PIPELINE, call, git, make_repository
 
 KEY = "sk-planted0123456789"
 PASSWORD = "planted-password"

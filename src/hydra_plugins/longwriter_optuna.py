@@ -102,7 +102,7 @@ class OptunaSweeper(Sweeper):
             CompactHydraException: Optuna is not installed, nothing is searched, or the command is
                 not a sweep of the pipeline, which returns a score.
         """
-        from longwriter.sweep.app import CHECKOUT
+        from longwriter.config.load import CHECKOUT
         from longwriter.sweep.experiments import fingerprint
 
         if self.config is None or "sweep" not in self.config:
@@ -193,7 +193,7 @@ def _overrides(trial: "Trial | FrozenTrial") -> list[str]:
 
 
 def _cache(root: Path) -> Path:
-    from longwriter.settings import Workspace
+    from longwriter.core.workspace import Workspace
 
     folder = Workspace(root, root).cache / "sweep"
     folder.mkdir(parents=True, exist_ok=True)

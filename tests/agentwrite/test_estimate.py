@@ -1,13 +1,13 @@
 from typing import Any
 
 import pytest
-from loopback import agentwrite_settings, endpoint_settings
+from helpers.loopback import agentwrite_settings, endpoint_settings
 
 from longwriter.agentwrite.estimate import Estimate, estimate
 from longwriter.agentwrite.prompts import plan_messages, step_messages
-from longwriter.chat.client import prompt_bytes
-from longwriter.errors import DataError
-from longwriter.records import Instruction, Step
+from longwriter.core.errors import DataError
+from longwriter.core.rows import Instruction, Step
+from longwriter.llm.client import prompt_bytes
 
 # 1,000 words: two steps of 500 words, 1,000 tokens each.
 TEA = Instruction(prompt="Write 1000 words about tea.", length=1000)

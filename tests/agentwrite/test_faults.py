@@ -17,20 +17,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from loopback import ChatServer, completion
+from helpers.loopback import ChatServer, completion
 
-from longwriter.records import Draft, Failure, Instruction, read_jsonl, write_jsonl
+from longwriter.core.files import write_jsonl
+from longwriter.core.rows import Draft, Failure, Instruction
+from longwriter.core.sources import read_jsonl
 
 DRIVER = """
 import asyncio
 import sys
 from pathlib import Path
 
-from loopback import agentwrite_settings, endpoint_settings
-from longwriter.agentwrite.agent import write_drafts
-from longwriter.chat.client import ChatClient
-from longwriter.chat.servers import Address
-from longwriter.records import Instruction, read_jsonl, write_jsonl
+from helpers.loopback import agentwrite_settings, endpoint_settings
+from longwriter.agentwrite.writer import write_drafts
+from longwriter.llm.client import ChatClient
+from longwriter.llm.servers import Address
+from longwriter.core.rows import Instruction
+from longwriter.core.sources import read_jsonl
+from longwriter.core.files import write_jsonl
 
 base_url, folder = sys.argv[1], Path(sys.argv[2])
 agentwrite = agentwrite_settings(

@@ -9,12 +9,12 @@ from itertools import count
 from typing import Any
 
 import pytest
-from loopback import ChatServer, agentwrite_settings
+from helpers.loopback import ChatServer, agentwrite_settings
 
-from longwriter.agentwrite.agent import write_drafts
-from longwriter.chat.settings import Structured
-from longwriter.evaluation.length import length_score
-from longwriter.records import Draft, Instruction
+from longwriter.agentwrite.writer import write_drafts
+from longwriter.core.rows import Draft, Instruction
+from longwriter.llm.settings import Structured
+from longwriter.text.lengths import length_score
 
 PAPER = agentwrite_settings(min_text_share=0.5)
 

@@ -4,21 +4,21 @@ import random
 from typing import Any
 
 import pytest
-from loopback import agentwrite_settings, completion
+from helpers.loopback import agentwrite_settings, completion
 
 from longwriter.agentwrite.plan import (
+    fit_budgets,
     make_plan,
-    mend,
     plan_schema,
     read_plan,
     rescale,
     steps_wanted,
 )
 from longwriter.agentwrite.prompts import plan_messages
-from longwriter.chat.client import Completion
-from longwriter.chat.settings import Structured
-from longwriter.errors import BadCompletion
-from longwriter.records import Instruction, Step, Usage
+from longwriter.core.errors import BadCompletion
+from longwriter.core.rows import Instruction, Step, Usage
+from longwriter.llm.client import Completion
+from longwriter.llm.settings import Structured
 
 PAPER = agentwrite_settings()
 
@@ -115,7 +115,7 @@ def test_a_mended_plan_adds_up_within_its_bounds() -> None:
         length = draw.randint(200, 40_000)
         number = draw.randint(max(1, -(-length // 2000)), 50)
         plan = steps(*(draw.randint(1, 3000) for _ in range(number)))
-        mended = mend(plan, length, "en", PAPER)
+        mended = fit_budgets(plan, length, "en", PAPER)
         assert sum(step.word_count for step in mended) == length
         assert all(200 <= step.word_count <= 1000 for step in mended)
         assert len(mended) <= 50
@@ -123,7 +123,7 @@ def test_a_mended_plan_adds_up_within_its_bounds() -> None:
 
 
 def test_budgets_keep_their_proportions_where_none_is_outside() -> None:
-    assert [step.word_count for step in mend(steps(200, 400, 300), 1800, "en", PAPER)] == [
+    assert [step.word_count for step in fit_budgets(steps(200, 400, 300), 1800, "en", PAPER)] == [
         400,
         800,
         600,
@@ -132,30 +132,30 @@ def test_budgets_keep_their_proportions_where_none_is_outside() -> None:
 
 def test_steps_too_large_are_split() -> None:
     # 2,600 words: 3 steps of at most 1,000; the second has most, so it gets the third part.
-    mended = mend(steps(300, 1000), 2600, "en", PAPER)
+    mended = fit_budgets(steps(300, 1000), 2600, "en", PAPER)
     assert [(step.main_point, step.word_count) for step in mended] == [
         ("point 0", 600),
         ("point 1 (part 1 of 2)", 1000),
         ("point 1 (part 2 of 2)", 1000),
     ]
-    (_, part, _) = mend([Step(main_point="点", word_count=9)] * 2, 2600, "zh", PAPER)
+    (_, part, _) = fit_budgets([Step(main_point="点", word_count=9)] * 2, 2600, "zh", PAPER)
     assert part.main_point == "点（第2部分，共2部分）"
 
 
 def test_steps_too_small_are_merged() -> None:
     # 600 words: 3 steps of at least 200; the pairs with fewest words become one.
-    mended = mend(steps(50, 60, 300, 10, 200), 600, "en", PAPER)
+    mended = fit_budgets(steps(50, 60, 300, 10, 200), 600, "en", PAPER)
     assert [(step.main_point, step.word_count) for step in mended] == [
         ("point 0 point 1", 200),
         ("point 2", 200),
         ("point 3 point 4", 200),
     ]
-    assert [step.word_count for step in mend(steps(50, 60), 150, "en", PAPER)] == [150]
+    assert [step.word_count for step in fit_budgets(steps(50, 60), 150, "en", PAPER)] == [150]
 
 
 def test_without_a_length_the_teachers_own_sum_stands() -> None:
-    assert [s.word_count for s in mend(steps(400, 800), None, "en", PAPER)] == [400, 800]
-    assert [s.word_count for s in mend(steps(100, 500), None, "en", PAPER)] == [200, 400]
+    assert [s.word_count for s in fit_budgets(steps(400, 800), None, "en", PAPER)] == [400, 800]
+    assert [s.word_count for s in fit_budgets(steps(100, 500), None, "en", PAPER)] == [200, 400]
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_without_a_length_the_teachers_own_sum_stands() -> None:
 )
 def test_a_plan_that_cannot_be_mended(plan: list[Step], length: int | None, fault: str) -> None:
     with pytest.raises(BadCompletion) as raised:
-        mend(plan, length, "en", PAPER)
+        fit_budgets(plan, length, "en", PAPER)
     assert str(raised.value) == fault
 
 

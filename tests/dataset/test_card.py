@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers.texts import TALES, ZH_TALES
 from test_filter import draft, read, write
-from texts import TALES, ZH_TALES
 from training.checkpoints import default_settings, packaged_tokenizer
 
-from longwriter.dataset.run import filter_rows
-from longwriter.settings import Settings, Workspace
+from longwriter.config.schema import Settings
+from longwriter.core.workspace import Workspace
+from longwriter.dataset.stage import filter_rows
 
 ROWS = [
     draft("en-a", "Write about a market.", TALES[0], type="story"),

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from texts import EN, FABLE, STORY
+from helpers.texts import EN, FABLE, STORY
 from training.checkpoints import default_settings
 
-from longwriter.dataset.explain import explain
-from longwriter.dataset.run import filter_rows
-from longwriter.settings import Settings, Workspace
+from longwriter.cli.explain import explain_row
+from longwriter.config.schema import Settings
+from longwriter.core.workspace import Workspace
+from longwriter.dataset.stage import filter_rows
 
 
 def draft(name: str, prompt: str, response: str, **fields: Any) -> dict[str, Any]:
@@ -216,7 +217,7 @@ def test_explain_shows_every_verdict(tmp_path: Path) -> None:
             {"id": "a", "pack": None, "position": None, "tokens": 900, "epochs": 0.0},
         ],
     )
-    shown = explain(tmp_path, "bad")
+    shown = explain_row(tmp_path, "bad")
     assert "  step 1: All (45 of 90 words)" in shown
     assert "  REJECT refusal: says \"I'm sorry, but I can't assist\"" in shown
     assert "  REJECT length_missed: 45 words for 500: S_l 0" in shown
@@ -224,16 +225,16 @@ def test_explain_shows_every_verdict(tmp_path: Path) -> None:
     assert "rejected by refusal: " in shown
     assert "  -      duplicate: not asked" in shown
 
-    kept = explain(tmp_path, "e").splitlines()
+    kept = explain_row(tmp_path, "e").splitlines()
     rules = [line.split()[1] for line in kept if line.startswith("  ok ")]
     assert rules == loaded.filter.rules  # those that compare rows, too
     assert kept[-2:] == [
         "kept: trained on (train.jsonl), source own",
         "trained in pack 3, tokens 7 to 96, 2 epochs",
     ]
-    skipped = explain(tmp_path, "a").splitlines()[-1]
+    skipped = explain_row(tmp_path, "a").splitlines()[-1]
     assert skipped == "not trained: 900 tokens are more than sft.max_length"
-    copy = explain(tmp_path, "c").splitlines()
+    copy = explain_row(tmp_path, "c").splitlines()
     assert copy[-3:] == [
         "  ok     duplicate",
         "  REJECT near_duplicate: 94% of its response as in a",

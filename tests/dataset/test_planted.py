@@ -1,12 +1,12 @@
 from collections import Counter
 
 import pytest
-from planted import Verdict, verdicts
-from planted_rows import ROWS
-from planted_sets import COMPARED, MALFORMED
+from helpers.planted import Verdict, verdicts
+from helpers.planted_rows import ROWS
+from helpers.planted_sets import COMPARED, MALFORMED
 from training.checkpoints import default_settings
 
-from longwriter.text import language
+from longwriter.text.words import language
 
 
 @pytest.fixture(scope="module")

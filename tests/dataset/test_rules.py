@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 from training.checkpoints import default_settings
 
-from longwriter.dataset.contamination import Benchmarks
-from longwriter.dataset.measures import hashes, jaccard, longest_repeat, shingles, tokens
+from longwriter.core.errors import DataError, SettingsError
 from longwriter.dataset.row import Row
 from longwriter.dataset.rules import RULES, Rule, chosen, copied, length_missed, refusal, repetition
 from longwriter.dataset.settings import FilterSettings
-from longwriter.errors import DataError, SettingsError
+from longwriter.evaluation.contamination import BenchmarkIndex
+from longwriter.text.similarity import hashes, jaccard, longest_repeat, shingles, tokens
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +119,7 @@ def test_similarity_of_one_changed_word() -> None:
 
 
 def test_an_unknown_rule_is_named(settings: FilterSettings) -> None:
-    rule: Rule = Benchmarks([]).rule
+    rule: Rule = BenchmarkIndex([]).rule
     with pytest.raises(SettingsError, match=r"filter\.rules: there is no rule 'to_short'"):
         chosen(["to_short"], rule)
     with pytest.raises(SettingsError, match="list them last"):
@@ -149,7 +149,7 @@ def test_a_malformed_row_says_where_it_stands(line: bytes, what: str) -> None:
 
 
 def test_contamination_ignores_numbers_case_and_what_stands_around(tmp_path: Path) -> None:
-    benchmarks = Benchmarks([("b", "Write a 900-word report on the tides of northern fjords.")])
+    benchmarks = BenchmarkIndex([("b", "Write a 900-word report on the tides of northern fjords.")])
     for prompt in (
         "write a 50-word report on the tides of Northern Fjords",
         "Hello. Write a 900-word report on the tides of northern fjords. Thanks!",

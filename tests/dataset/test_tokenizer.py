@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from texts import FABLE, STORY
+from helpers.texts import FABLE, STORY
 from training.checkpoints import packaged_tokenizer
 
 from longwriter.dataset.tokenizer import ChatTokenizer

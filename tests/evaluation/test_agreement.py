@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from longwriter.errors import DataError
+from longwriter.core.errors import DataError
+from longwriter.core.rows import Judgement
 from longwriter.evaluation.agreement import Label, agreement, read_labels, with_labels
-from longwriter.evaluation.judge_prompt import DIMENSIONS
-from longwriter.records import Judgement
+from longwriter.evaluation.judge import DIMENSIONS
 
 
 def graded(prompt: str, grade: int | None) -> Judgement:

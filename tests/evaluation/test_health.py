@@ -2,9 +2,9 @@ from typing import Any
 
 import pytest
 
+from longwriter.core.rows import Prediction
 from longwriter.evaluation.health import Health, health, looped, marks, summary
-from longwriter.evaluation.repetition import ngrams, repeated_ngrams
-from longwriter.records import Prediction
+from longwriter.text.repetition import ngrams, repeated_ngrams
 
 
 def of(response: str, prompt: str = "Write about tea.", **fields: Any) -> Health:

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from longwriter.errors import SettingsError
-from longwriter.evaluation.judge_prompt import DIMENSIONS, JudgePrompt, read_prompt
+from longwriter.config.load import compose_params, validate
+from longwriter.core.errors import SettingsError
+from longwriter.evaluation.judge import DIMENSIONS, JudgePrompt, read_prompt
 from longwriter.evaluation.settings import JudgeSettings
-from longwriter.settings import compose_params, validate
 
 PAPERS = "<User Request>\n\n$INST$\n\n<Response>\n\n$RESPONSE$\n\nJSON, please."
 

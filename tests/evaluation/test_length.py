@@ -5,9 +5,10 @@ from random import Random
 
 import pytest
 
-from longwriter.evaluation.demand import Demand
-from longwriter.evaluation.length import Length, describe_lengths, length_score
-from longwriter.text import count_words
+from longwriter.evaluation.length import Length, describe_lengths
+from longwriter.text.constraints import LengthConstraint
+from longwriter.text.lengths import length_score
+from longwriter.text.words import count_words
 
 
 @pytest.mark.parametrize(
@@ -124,12 +125,12 @@ def test_words_and_scores_are_the_papers_to_the_last_bit() -> None:
 
 
 def test_what_s_l_hides() -> None:
-    at_most, at_least = Demand(None, 100), Demand(100, None)
+    at_most, at_least = LengthConstraint(None, 100), LengthConstraint(100, None)
     lengths = [
         Length(100, 110, at_most),  # +10 %, not obeyed
         Length(100, 90, None),  # -10 %
         Length(100, 50, at_least),  # -50 %, not obeyed
-        Length(100, 120, Demand(80, 120)),  # +20 %, obeyed
+        Length(100, 120, LengthConstraint(80, 120)),  # +20 %, obeyed
     ]
     assert describe_lengths(lengths) == {
         "deviation": pytest.approx((0.1 - 0.1 - 0.5 + 0.2) / 4),

@@ -8,21 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from loopback import Answer, completion, endpoint_settings
+from helpers.loopback import Answer, completion, endpoint_settings
 
-from longwriter.chat.settings import ServerKind
-from longwriter.errors import ContextExceeded, DataError, ServerError
-from longwriter.evaluation.predict import (
-    chosen_benchmark,
-    describe,
-    load_benchmark,
-    predict,
-    predictions_name,
-)
+from longwriter.core.errors import ContextExceeded, DataError, ServerError
+from longwriter.core.rows import BenchmarkPrompt, Prediction
+from longwriter.evaluation.benchmark import chosen_benchmark, load_benchmark
+from longwriter.evaluation.predict import describe, predict, predictions_name
 from longwriter.evaluation.settings import BenchSettings, PredictSettings
-from longwriter.records import BenchmarkPrompt, Prediction
-from longwriter.training.gguf import with_student
-from longwriter.training.settings import Dtype, StudentSettings
+from longwriter.llm.settings import ServerKind
+from longwriter.models.serving import with_student
+from longwriter.models.settings import Dtype, StudentSettings
 
 ROWS = [
     {"prompt": f"Write text {i}.", "type": "Poem", "length": 10 * i, "id": f"p{i}"}

@@ -3,9 +3,9 @@ from typing import Any
 
 import pytest
 
-from longwriter.evaluation.judge_prompt import DIMENSIONS
+from longwriter.core.rows import Judgement
+from longwriter.evaluation.judge import DIMENSIONS
 from longwriter.evaluation.summary import headline, length_label, summarise
-from longwriter.records import Judgement
 
 
 def grades(*values: int) -> dict[str, int]:

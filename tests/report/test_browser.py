@@ -5,17 +5,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from finished_pipeline import write_finished
+from helpers.finished_pipeline import write_finished
 from omegaconf import DictConfig, OmegaConf
 from selenium import webdriver
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 
+from longwriter.config.load import compose_params, validate
 from longwriter.report.figures import draw
-from longwriter.report.page import Origin, render
-from longwriter.report.results import compare_models, read_results
-from longwriter.settings import compose_params, validate
+from longwriter.report.load import compare_models, read_results
+from longwriter.report.render import ReportProvenance, render
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 DRIVER = shutil.which("chromedriver")
@@ -38,7 +38,9 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     comparisons = compare_models(results, settings.bench, 0)
     path = root / "reports/index.html"
     path.write_text(
-        render(settings, results, comparisons, figures, {}, Origin("abc", "http://x", [])),
+        render(
+            settings, results, comparisons, figures, {}, ReportProvenance("abc", "http://x", [])
+        ),
         encoding="utf-8",
     )
     return path

@@ -5,16 +5,16 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import pytest
-from finished_pipeline import METRICS, PLANTED, WRITTEN, evaluation, judgement
+from helpers.finished_pipeline import METRICS, PLANTED, WRITTEN, evaluation, judgement
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from longwriter.records import Judgement
+from longwriter.core.rows import Judgement
+from longwriter.core.tables import ReportFigure
 from longwriter.report import figures, figures_eval
 from longwriter.report.figures import draw
 from longwriter.report.style import COLOURS, STYLE
-from longwriter.report.table import Drawn
 
 EVALS = {model: METRICS[f"eval/{model}"] for model in WRITTEN}
 JUDGEMENTS = {
@@ -39,12 +39,12 @@ def inked(figure: Figure, colour: str) -> int:
 
 
 @pytest.fixture(scope="module")
-def drawn(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Drawn]:
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ReportFigure]:
     folder = tmp_path_factory.mktemp("figures")
     return {each.path.name: each for each in draw(folder, EVALS, JUDGEMENTS, METRICS)}
 
 
-def test_every_figure_says_what_it_shows(drawn: dict[str, Drawn]) -> None:
+def test_every_figure_says_what_it_shows(drawn: dict[str, ReportFigure]) -> None:
     expected = {
         "scores.svg": {
             "length score S_l",
@@ -123,12 +123,14 @@ def test_every_figure_says_what_it_shows(drawn: dict[str, Drawn]) -> None:
     assert "rejected: copied" not in texts(drawn["data.svg"].path)  # it rejected nothing
 
 
-def test_the_same_numbers_give_the_same_bytes(drawn: dict[str, Drawn], tmp_path: Path) -> None:
+def test_the_same_numbers_give_the_same_bytes(
+    drawn: dict[str, ReportFigure], tmp_path: Path
+) -> None:
     for again in draw(tmp_path, EVALS, JUDGEMENTS, METRICS):
         assert again.path.read_bytes() == drawn[again.path.name].path.read_bytes()
 
 
-def test_no_temporary_file_is_left(drawn: dict[str, Drawn]) -> None:
+def test_no_temporary_file_is_left(drawn: dict[str, ReportFigure]) -> None:
     folder = drawn["loss.svg"].path.parent
     assert {path.name for path in folder.iterdir()} == drawn.keys()
 

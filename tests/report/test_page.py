@@ -3,24 +3,17 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from finished_pipeline import METRICS, PLANTED, judgement, write_finished
+from helpers.finished_pipeline import METRICS, PLANTED, judgement, write_finished
 from omegaconf import DictConfig, OmegaConf
 
-from longwriter.errors import DataError
-from longwriter.evaluation.statistics import Interval
-from longwriter.lineage import Link
-from longwriter.records import Judgement
+from longwriter.config.load import compose_params, validate
+from longwriter.config.schema import Settings
+from longwriter.core.errors import DataError
+from longwriter.core.rows import Judgement
+from longwriter.core.statistics import Interval
+from longwriter.core.tables import Table, markdown
 from longwriter.report.figures import draw
-from longwriter.report.page import (
-    Origin,
-    costs,
-    headline,
-    is_toy,
-    render,
-    render_markdown,
-    results_table,
-)
-from longwriter.report.results import (
+from longwriter.report.load import (
     Output,
     as_json,
     compare_models,
@@ -28,10 +21,18 @@ from longwriter.report.results import (
     read_results,
     row_table,
 )
+from longwriter.report.render import (
+    ReportProvenance,
+    costs,
+    headline,
+    is_toy,
+    render,
+    render_markdown,
+    results_table,
+)
 from longwriter.report.samples import pick_samples
-from longwriter.report.table import Table, markdown
-from longwriter.settings import Settings, compose_params, validate
-from longwriter.tracking import StageRun
+from longwriter.tracking.lineage import Link
+from longwriter.tracking.runs import StageRun
 
 EVALS = {model: METRICS[f"eval/{model}"] for model in ("base", "sft", "dpo")}
 COMPARISONS = {
@@ -43,7 +44,7 @@ ALL_COMPARISONS = {
     "dpo-sft": {"S_l": COMPARISONS["dpo-sft"], "S_l_shortest": Interval(-4.0, -6.0, -2.0)},
 }
 ADDRESS = "http://127.0.0.1:5000/#/experiments/1/runs/abc"
-ORIGIN = Origin(
+ORIGIN = ReportProvenance(
     "abc",
     ADDRESS,
     [

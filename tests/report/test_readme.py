@@ -4,9 +4,9 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from finished_pipeline import write_finished
+from helpers.finished_pipeline import write_finished
 
-from longwriter.errors import DataError
+from longwriter.core.errors import DataError
 from longwriter.report.readme import committed_table, main, with_results
 
 README = "# longwriter\n\nbefore\n\n<!-- results -->\nold\n<!-- /results -->\n\nafter\n"

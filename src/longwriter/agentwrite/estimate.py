@@ -4,14 +4,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import fmean
 
-from longwriter.agentwrite.agent import rounded
+from longwriter.agentwrite.context import round_to_ten
 from longwriter.agentwrite.plan import steps_wanted
-from longwriter.agentwrite.prompts import plan_messages, step_messages
+from longwriter.agentwrite.prompts import Prompts, Wording, plan_messages, step_messages
 from longwriter.agentwrite.settings import AgentWriteSettings
-from longwriter.chat.client import prompt_bytes
-from longwriter.chat.settings import ServerSettings, Structured
-from longwriter.errors import DataError
-from longwriter.records import Instruction, Step
+from longwriter.core.errors import DataError
+from longwriter.core.rows import Instruction, Step
+from longwriter.llm.client import prompt_bytes
+from longwriter.llm.settings import ServerSettings, Structured
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Estimate:
     the limits a minute allow."""
     without_length: int
     """Instructions that state no length, each taken as the others' mean, or as
-    `select.min_words` where none states one."""
+    `select.screen_with_teacher` where none states one."""
 
     def __str__(self) -> str:
         guessed = f"; {self.without_length} lengths are guessed" if self.without_length else ""
@@ -55,21 +55,32 @@ class Estimate:
 
 
 def estimate(
-    instructions: list[Instruction], agentwrite: AgentWriteSettings, teacher: ServerSettings
+    instructions: list[Instruction],
+    agentwrite: AgentWriteSettings,
+    teacher: ServerSettings,
+    prompts: Prompts,
 ) -> Estimate:
     """Adds up the calls of every instruction: a plan, and a call a step.
 
     A token is taken as four bytes of a prompt, a word as `tokens_per_word` tokens of an answer.
 
     Raises:
-        DataError: no instruction states a length, and `select.min_words` is null.
+        DataError: no instruction states a length, and `select.screen_with_teacher` is null.
     """
     stated = [instruction.length for instruction in instructions if instruction.length]
-    usual = round(fmean(stated)) if stated else agentwrite.select.min_words
+    usual = round(fmean(stated)) if stated else agentwrite.select.screen_with_teacher
     if usual is None:
         raise DataError("no instruction states a length, so nothing can be estimated; add `length`")
     chains = [
-        list(_calls(instruction, instruction.length or usual, agentwrite, teacher))
+        list(
+            _calls(
+                instruction,
+                instruction.length or usual,
+                agentwrite,
+                teacher,
+                prompts[instruction.language],
+            )
+        )
         for instruction in instructions
     ]
     calls = [call for chain in chains for call in chain]
@@ -94,19 +105,25 @@ def estimate(
 
 
 def _calls(
-    instruction: Instruction, length: int, agentwrite: AgentWriteSettings, teacher: ServerSettings
+    instruction: Instruction,
+    length: int,
+    agentwrite: AgentWriteSettings,
+    teacher: ServerSettings,
+    wording: Wording,
 ) -> Iterator[Call]:
     steps = min(steps_wanted(length, agentwrite), agentwrite.max_steps)
     lines = teacher.structured is Structured.text
     point = "x" * (agentwrite.max_point_characters // 2)
-    asked = plan_messages(instruction, steps, agentwrite.max_steps, lines)
+    asked = plan_messages(instruction, steps, agentwrite.max_steps, lines, wording)
     yield Call(prompt_bytes(asked) // 4, 0, steps * (len(point) // 4 + 15))
     words = round(length / steps)
     plan = [Step(main_point=point, word_count=words)] * steps
     tokens, so_far, before = round(words * agentwrite.tokens_per_word), 0, 0
     for number in range(steps):
         last = number == steps - 1
-        bare = step_messages(instruction, plan, plan[number], number, last, "", rounded(words))
+        bare = step_messages(
+            instruction, plan, plan[number], number, last, "", round_to_ten(words), wording
+        )
         prompt = min(prompt_bytes(bare) // 4 + so_far, teacher.context - tokens)
         yield Call(prompt, min(before, prompt), tokens)
         before = prompt

@@ -7,13 +7,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from longwriter.agentwrite.prompts import WORDINGS, plan_messages
+from longwriter.agentwrite.prompts import Wording, plan_messages
 from longwriter.agentwrite.settings import AgentWriteSettings
-from longwriter.chat.client import ChatClient, Completion, json_object
-from longwriter.chat.settings import Structured
-from longwriter.errors import BadCompletion
-from longwriter.records import Instruction, Step, Usage
-from longwriter.text import refusal_in
+from longwriter.core.errors import BadCompletion
+from longwriter.core.rows import Instruction, Step, Usage
+from longwriter.llm.client import ChatClient, Completion, json_object
+from longwriter.llm.sampling import first_usable
+from longwriter.llm.settings import Structured
+from longwriter.text.refusals import refusal_in
 
 COARSEST = 2
 """A plan that must be split into more than so many times its steps is asked for again."""
@@ -62,12 +63,17 @@ def plan_schema(steps: int | None, settings: AgentWriteSettings) -> dict[str, An
 
 
 async def make_plan(
-    client: ChatClient, instruction: Instruction, settings: AgentWriteSettings, usage: Usage
+    client: ChatClient,
+    instruction: Instruction,
+    settings: AgentWriteSettings,
+    wording: Wording,
+    usage: Usage,
 ) -> list[Step]:
     """A plan whose budgets add up to the requested length, else to the teacher's own sum.
 
     A server that can is held to a JSON schema; of others the paper's lines are asked for. An answer
-    that is no plan, or cannot be mended, goes back to the teacher with what is wrong with it.
+    that is no plan, or whose budgets cannot be made to fit, goes back to the teacher with what is
+    wrong with it.
 
     Raises:
         BadCompletion: no answer was a usable plan.
@@ -80,10 +86,11 @@ async def make_plan(
             f"words, and agentwrite.max_steps is {settings.max_steps}; raise one of the two"
         )
     lines = client.settings.structured is Structured.text
-    asked = plan_messages(instruction, steps, settings.max_steps, lines)
-    messages, fault = asked, ""
-    for sample in range(settings.attempts):
-        completion = await client.complete(
+    request = plan_messages(instruction, steps, settings.max_steps, lines, wording)
+    messages = request
+
+    async def ask(sample: int) -> Completion:
+        return await client.complete(
             messages,
             max_tokens=min(
                 60 + (30 + settings.max_point_characters // 2) * (steps or settings.max_steps),
@@ -93,18 +100,21 @@ async def make_plan(
             sample=sample,
             usage=usage,
         )
+
+    def read(completion: Completion) -> list[Step]:
+        nonlocal messages
         try:
-            plan = read_plan(completion)
-            return mend(plan, instruction.length, instruction.language, settings)
+            return fit_budgets(read_plan(completion), instruction.length, wording, settings)
         except BadCompletion as error:
-            fault = str(error)
-        again = WORDINGS[instruction.language].plan_again.format(fault=fault)
-        messages = [
-            *asked,
-            {"role": "assistant", "content": completion.text or "…"},
-            {"role": "user", "content": again},
-        ]
-    raise BadCompletion(f"no usable plan in {settings.attempts} samples; the last: {fault}")
+            again = wording.plan_again.format(fault=error)
+            messages = [
+                *request,
+                {"role": "assistant", "content": completion.text or "…"},
+                {"role": "user", "content": again},
+            ]
+            raise
+
+    return await first_usable(ask, read, settings.attempts, "plan")
 
 
 def read_plan(completion: Completion) -> list[Step]:
@@ -136,22 +146,40 @@ def read_plan(completion: Completion) -> list[Step]:
 
 
 _ABOUT = r"(?:about|around|approximately|approx\.?|roughly|circa|ca\.?|[~≈约大概左右]*)"
+
+
 _NUMBER = r"(\d{1,3}(?:[,，]\d{3})+|\d+)"
+
+
 _RANGE = rf"{_NUMBER}(?:\s*(?:-|–|—|~|～|to|至|到)\s*{_NUMBER})?"
+
+
 _UNIT = r"(?:words?|个字|字)"
+
+
 _KEYED = re.compile(
     rf"(?:word[\s_-]*count|words|length|字\s*数)\s*[:：=]\s*{_ABOUT}\s*{_RANGE}\s*{_UNIT}?", re.I
 )
+
+
 _BARE = re.compile(
     rf"[(（\[【]?\s*{_ABOUT}\s*{_RANGE}\s*{_UNIT}(?![a-z])\s*(?:左右)?\s*[)）\]】]?", re.I
 )
+
+
 _LABEL = re.compile(
     r"(?:^|\n)[^\S\n]*(?:[-•]\s*)?(?:(?:paragraph|section|part|step)\s*\d+|第\s*[\d一二三四五六七八九十百]+\s*[段节部步]分?"
     r"|段落\s*[\d一二三四五六七八九十百]+|\d+\s*[.)、．）])",
     re.I,
 )
+
+
 _KEY = re.compile(r"^(?:main[\s_-]*points?|要点|主要内容|主旨|内容)\s*[:：]\s*", re.I)
+
+
 _SUM = re.compile(r"^\W*(?:in )?(?:total|sum|overall|合计|总计?|总共|共计|全文)[\s的共约]*$", re.I)
+
+
 _EDGE = " \t\n-–—:：;；,，.、|•[](（【"
 
 
@@ -180,8 +208,8 @@ def steps_in_lines(text: str) -> Iterator[Step]:
             )
 
 
-def mend(
-    plan: list[Step], length: int | None, language: str, settings: AgentWriteSettings
+def fit_budgets(
+    plan: list[Step], length: int | None, wording: Wording, settings: AgentWriteSettings
 ) -> list[Step]:
     """The plan with budgets that add up to `length` exactly (None: to their own sum), each within
     [min_step_words, max_step_words]; one step alone may be below.
@@ -202,12 +230,12 @@ def mend(
     plan = list(plan)
     while len(plan) > min(most, settings.max_steps):
         sums = [a.word_count + b.word_count for a, b in pairwise(plan)]
-        at = sums.index(min(sums))
-        first, second = plan[at : at + 2]
-        joint = WORDINGS[language].joint.format(first=first.main_point, second=second.main_point)
-        plan[at : at + 2] = [Step(main_point=joint, word_count=sums[at])]
+        place = sums.index(min(sums))
+        first, second = plan[place : place + 2]
+        joint = wording.joint.format(first=first.main_point, second=second.main_point)
+        plan[place : place + 2] = [Step(main_point=joint, word_count=sums[place])]
     if len(plan) < fewest:
-        plan = _split(plan, fewest, language)
+        plan = _split(plan, fewest, wording)
     lowest = min(settings.min_step_words, total // len(plan))
     budgets = rescale([step.word_count for step in plan], total, lowest, settings.max_step_words)
     return [
@@ -216,13 +244,13 @@ def mend(
     ]
 
 
-def _split(plan: list[Step], steps: int, language: str) -> list[Step]:
+def _split(plan: list[Step], steps: int, wording: Wording) -> list[Step]:
     """So many steps: those with most words a part go on in several parts."""
     parts = [1] * len(plan)
     while sum(parts) < steps:
         shares = [step.word_count / number for step, number in zip(plan, parts, strict=True)]
         parts[shares.index(max(shares))] += 1
-    part = WORDINGS[language].part
+    part = wording.part
     return [
         step.model_copy(
             update={
@@ -237,9 +265,9 @@ def _split(plan: list[Step], steps: int, language: str) -> list[Step]:
     ]
 
 
-def in_two(step: Step, language: str) -> list[Step]:
+def split_step(step: Step, wording: Wording) -> list[Step]:
     """The step, and one that goes on with its point, each with half of its budget."""
-    point, more = step.main_point, WORDINGS[language].more
+    point, more = step.main_point, wording.more
     points = [point, point if point.endswith(more.format(point="")) else more.format(point=point)]
     half = -(-step.word_count // 2)
     return [step.model_copy(update={"main_point": p, "word_count": half}) for p in points]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from longwriter.bounds import bounded
+from longwriter.core.settings import bounded, names_file
 
 
 class Language(StrEnum):
@@ -25,8 +25,8 @@ class SelectSettings:
     """Longest prompt, in characters; null: any."""
     per_language: int | None = bounded(ge=1)
     """Instructions of each language, chosen at random; null: all."""
-    min_words: int | None = bounded(ge=1)
-    """Ask the teacher, and use those instructions only that need more than so many words; null:
+    screen_with_teacher: int | None = bounded(ge=1)
+    """Ask the teacher, which costs a call an instruction, and use those instructions only that need more than so many words; null:
     it is not asked."""
 
 
@@ -34,11 +34,15 @@ class SelectSettings:
 class AgentWriteSettings:
     """How instructions become drafts."""
 
-    instructions: str | None
-    """JSON Lines file; parquet file, or folder of such; or Hugging Face data set (`org/name`). Null:
-    data/instructions.jsonl."""
+    seed: int
+    """Chooses instructions, and names other samples of the teacher."""
+    instructions: str = names_file()
+    """JSON Lines file; parquet file, or folder of such; or Hugging Face data set (`org/name`).
+    Relative to the checkout, or absolute."""
     revision: str | None
     """Commit or tag of the Hugging Face data set."""
+    prompts: dict[str, str] = names_file()
+    """Language → YAML file of the sentences that the teacher is asked with."""
     select: SelectSettings
     limit: int | None = bounded(ge=1)
     """Use the first `limit` of the instructions that are selected; null: all."""
@@ -77,3 +81,21 @@ class AgentWriteSettings:
     """Print calls, tokens, cost and time to expect, and make no call."""
     dry_run_tokens_per_s: float = bounded(gt=0)
     """Tokens a second at which the teacher writes one answer, for the time that a dry run prints."""
+
+
+@dataclass(kw_only=True)
+class ShortAnswersSettings:
+    """Stage `short_answers`: short own requests, answered by the teacher."""
+
+    seed: int
+    """Names other samples of the teacher."""
+    instructions: str = names_file()
+    """Requests, JSON Lines; relative to the checkout, or absolute."""
+    limit: int | None = bounded(gt=0)
+    """Requests that are answered, the first of the file; null: all."""
+    max_words: int = bounded(gt=0)
+    """Most words of an answer."""
+    max_tokens: int = bounded(gt=0)
+    """Most tokens of an answer; one that does not end within them is sampled again."""
+    attempts: int = bounded(gt=0)
+    """Samples of an answer before the request counts as failed."""

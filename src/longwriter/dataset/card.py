@@ -1,90 +1,94 @@
 """The data card: what the training set holds, what it was made from, what each rule removed."""
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from operator import attrgetter
-from pathlib import Path
 
 import yaml
 
-from longwriter.dataset.contamination import Checked
+from longwriter.dataset.counts import FilterCounts, Sum
 from longwriter.dataset.settings import FilterSettings
-from longwriter.dataset.tally import Sum, Tally
+from longwriter.evaluation.contamination import BenchmarkFiles
+from longwriter.evaluation.settings import ContaminationSettings
 
 LISTED = 50
 """Ids of rows over max_length that the card names; rejected.jsonl holds all."""
 
+
 _SIZES = [(1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M")]
+
+
+@dataclass(frozen=True)
+class Writer:
+    """Who wrote the drafts."""
+
+    model: str
+    prompts: str
+    """SHA-256 of the sentences that the agent asked it with."""
 
 
 @dataclass(frozen=True)
 class Provenance:
     """What the rows were made from."""
 
-    teacher: str
-    """Model that wrote the drafts."""
-    prompts: str
-    """SHA-256 of the agent's prompts."""
+    writer: Writer
     inputs: Mapping[str, str]
     """Input → its SHA-256, or the hub's revision."""
-    benchmarks: Checked
+    benchmarks: BenchmarkFiles
     tokenizer: str
     """Folder whose tokens are counted; empty: there is none."""
-    seed: int
 
 
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def card(tally: Tally, settings: FilterSettings, made: Provenance) -> str:
+def card(
+    counts: FilterCounts,
+    settings: FilterSettings,
+    contamination: ContaminationSettings,
+    made: Provenance,
+) -> str:
     """The card in Markdown, without YAML header."""
     return "\n".join(
         [
             "# Training set",
             "",
-            *_summary(tally, settings, made),
-            *_parts(tally),
-            *_removed(tally, settings),
-            *_provenance(tally, settings, made),
-            *_limits(tally, settings, made),
+            *_summary(counts, settings, made),
+            *_parts(counts),
+            *_removed(counts, settings),
+            *_provenance(counts, settings, contamination, made),
+            *_limits(counts, settings, made),
         ]
     )
 
 
-def _summary(tally: Tally, settings: FilterSettings, made: Provenance) -> list[str]:
-    train, counted = tally.train, tally.counted and tally.train.rows
+def _summary(counts: FilterCounts, settings: FilterSettings, made: Provenance) -> list[str]:
+    train, counted = counts.train, counts.counted and counts.train.rows
     tokens = (
         f"{train.tokens:,} tokens by the student's tokenizer" if counted else "tokens not counted"
     )
     return [
         f"{train.rows:,} conversations, {train.words:,} words, {tokens}: drafts that the teacher "
-        f"`{made.teacher}` or the sources below wrote, kept by rule, and {tally.general['mixed_in']:,} "
-        "rows of general chat.",
+        f"`{made.writer.model}` or the sources below wrote, kept by rule, and {counts.chat['mixed_in']:,} "
+        "rows of chat.",
         "",
-        f"- drafts read: {tally.drafts:,}; kept: {tally.kept:,}; of these held out for measuring, in "
-        f"`heldout.jsonl`: {tally.held_out.rows:,}",
-        f"- general rows read: {tally.general['read']:,}; rejected: "
-        f"{tally.general_rejected.total():,}; mixed in: {tally.general['mixed_in']:,}",
+        f"- drafts read: {counts.drafts:,}; kept: {counts.kept:,}; of these set aside for validation, in "
+        f"`validation.jsonl`: {counts.validation.rows:,}",
+        f"- chat rows read: {counts.chat['read']:,}; rejected: "
+        f"{counts.chat_rejected.total():,}; mixed in: {counts.chat['mixed_in']:,}",
         "",
     ]
 
 
-def _parts(tally: Tally) -> list[str]:
+def _parts(counts: FilterCounts) -> list[str]:
     lines = []
     for part, title in (
         ("language", "language"), ("type", "type"), ("source", "source"), ("words", "words"),
     ):  # fmt: skip
-        found = tally.parts[part]
+        found = counts.parts[part]
         order = sorted(found, key=_by_number if part == "words" else str)
         lines += _table(
             f"By {title}",
             (title, "rows", "words", "tokens"),
-            [(name, *_numbers(found[name], tally.counted)) for name in order],
+            [(name, *_numbers(found[name], counts.counted)) for name in order],
         )
     return lines
 
@@ -97,15 +101,15 @@ def _numbers(sums: Sum, counted: bool) -> tuple[str, str, str]:
     return f"{sums.rows:,}", f"{sums.words:,}", f"{sums.tokens:,}" if counted else "–"
 
 
-def _removed(tally: Tally, settings: FilterSettings) -> list[str]:
+def _removed(counts: FilterCounts, settings: FilterSettings) -> list[str]:
     asked = [rule for rule in settings.rules if rule != "low_quality" or settings.min_quality]
-    share = max(tally.drafts, 1)
-    rows = [(r, f"{tally.rejected[r]:,}", f"{tally.rejected[r] / share:.1%}") for r in asked]
+    share = max(counts.drafts, 1)
+    rows = [(r, f"{counts.rejected[r]:,}", f"{counts.rejected[r] / share:.1%}") for r in asked]
     lines = _table("What each rule removed", ("rule", "drafts", "share"), rows)
     lines += ["The rules in the order they are asked; the first that rejects counts.", ""]
-    if tally.over_length:
-        named = ", ".join(f"`{name}`" for name in sorted(tally.over_length)[:LISTED])
-        more = len(tally.over_length) - LISTED
+    if counts.over_length:
+        named = ", ".join(f"`{name}`" for name in sorted(counts.over_length)[:LISTED])
+        more = len(counts.over_length) - LISTED
         lines += [
             f"Over {settings.max_length:,} tokens and so left out, never cut: {named}"
             + (f" and {more:,} more" if more > 0 else "") + ".",
@@ -114,17 +118,22 @@ def _removed(tally: Tally, settings: FilterSettings) -> list[str]:
     return lines
 
 
-def _provenance(tally: Tally, settings: FilterSettings, made: Provenance) -> list[str]:
-    licenses = [(name, license_of(name, settings)) for name in sorted(tally.parts["source"])]
+def _provenance(
+    counts: FilterCounts,
+    settings: FilterSettings,
+    contamination: ContaminationSettings,
+    made: Provenance,
+) -> list[str]:
+    licenses = [(name, license_of(name, settings)) for name in sorted(counts.parts["source"])]
     values = {
         key: value
         for key, value in asdict(settings).items()
         if key not in ("rules", "licenses", "drafts", "revision")
-    }
+    } | {"contamination": asdict(contamination)}
     return [
         *_table("Licence by source", ("source", "licence"), licenses),
         *_table("Made from", ("input", "SHA-256 or revision"), sorted(made.inputs.items())),
-        f"Teacher: `{made.teacher}`. The agent's prompts: SHA-256 `{made.prompts}`. Seed: {made.seed}.",
+        f"Teacher: `{made.writer.model}`. The agent's prompts: SHA-256 `{made.writer.prompts}`. Seed: {settings.seed}.",
         "",
         "Settings:",
         "",
@@ -135,7 +144,7 @@ def _provenance(tally: Tally, settings: FilterSettings, made: Provenance) -> lis
     ]
 
 
-def _limits(tally: Tally, settings: FilterSettings, made: Provenance) -> list[str]:
+def _limits(counts: FilterCounts, settings: FilterSettings, made: Provenance) -> list[str]:
     on = set(settings.rules)
     checked = ", ".join(path.name for path in made.benchmarks.found) or "none"
     missing = ", ".join(path.name for path in made.benchmarks.missing)
@@ -174,20 +183,20 @@ def _hub_id(source: str) -> str:
     return source.partition(" at ")[0]
 
 
-def header(tally: Tally, settings: FilterSettings, held_out: bool) -> str:
+def header(counts: FilterCounts, settings: FilterSettings, has_validation: bool) -> str:
     """The YAML header of a data set's README on the Hugging Face hub, `---` lines included.
 
     Source: https://huggingface.co/docs/hub/datasets-cards
     """
-    sources = sorted(tally.parts["source"])
+    sources = sorted(counts.parts["source"])
     licenses = {license_of(name, settings).lower() for name in sources}
     files = [{"split": "train", "path": "data/train.parquet"}]
-    if held_out:
+    if has_validation:
         files.append({"split": "validation", "path": "data/validation.parquet"})
     values = {
-        "language": [name for name in sorted(tally.parts["language"]) if name],
+        "language": [name for name in sorted(counts.parts["language"]) if name],
         "license": licenses.pop() if len(licenses) == 1 else "other",
-        "size_categories": [_size(tally.train.rows)],
+        "size_categories": [_size(counts.train.rows)],
         "task_categories": ["text-generation"],
         "source_datasets": sorted({_hub_id(name) for name in sources if "/" in name})
         or ["original"],

@@ -7,9 +7,11 @@ from pathlib import Path
 import pyarrow as pa
 from pyarrow.parquet import ParquetWriter
 
-from longwriter.records import TrainingRow, write_text
+from longwriter.core.files import write_text
+from longwriter.core.rows import TrainingRow
 
 _BATCH = 200
+
 
 SCHEMA = pa.schema(
     [
@@ -27,12 +29,12 @@ SCHEMA = pa.schema(
 
 
 def export(
-    folder: Path, train: Iterable[TrainingRow], held_out: Iterable[TrainingRow], readme: str
+    folder: Path, train: Iterable[TrainingRow], validation: Iterable[TrainingRow], readme: str
 ) -> None:
-    """Writes data/train.parquet, data/validation.parquet where rows are held out, and README.md."""
+    """Writes data/train.parquet, data/validation.parquet where there are validation rows, and README.md."""
     (folder / "data").mkdir(parents=True)
     _write(folder / "data/train.parquet", train)
-    if rows := list(held_out):
+    if rows := list(validation):
         _write(folder / "data/validation.parquet", rows)
     write_text(folder / "README.md", readme)
 

@@ -1,4 +1,4 @@
-"""Rows in; training rows, held-out rows and rejected rows with rule and reason out.
+"""Rows in; training rows, validation rows and rejected rows with rule and reason out.
 
 Rows are streamed through the rules into a temporary file; in memory stays, for a row that passes them,
 where it lies there and the index of near duplicates. What is kept depends on the set of rows, not on
@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
 
+from longwriter.core.rows import TrainingRow
+from longwriter.dataset.counts import FilterCounts
 from longwriter.dataset.duplicates import Duplicates
-from longwriter.dataset.judge import Judged, restored, sets_of, stored
-from longwriter.dataset.measures import Hashes
+from longwriter.dataset.rule_runner import RowVerdict, restored, sets_of, stored
 from longwriter.dataset.rules import BETWEEN_ROWS
 from longwriter.dataset.settings import FilterSettings
-from longwriter.dataset.tally import Tally
-from longwriter.records import TrainingRow
+from longwriter.text.similarity import Hashes
 
 
 class _Place(NamedTuple):
@@ -39,20 +39,18 @@ class Filtering:
 
     Args:
         settings: rules and thresholds.
-        seed: chooses what is held out and which general rows are mixed in, and the order.
         folder: where the temporary file lies.
     """
 
-    def __init__(self, settings: FilterSettings, seed: int, folder: Path) -> None:
+    def __init__(self, settings: FilterSettings, folder: Path) -> None:
         self._settings = settings
-        self._seed = seed
         folder.mkdir(parents=True, exist_ok=True)
         self._spool: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
         self._rejects: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
         self._drafts: list[_Place] = []
-        self._general: list[_Place] = []
-        self._held: list[_Place] = []
-        self.tally = Tally(settings.length_bins)
+        self._chat: list[_Place] = []
+        self._validation: list[_Place] = []
+        self.counts = FilterCounts(settings.length_bins)
 
     def __enter__(self) -> "Filtering":
         return self
@@ -61,14 +59,14 @@ class Filtering:
         self._spool.close()
         self._rejects.close()
 
-    def read(self, judged: Iterable[Judged], general: bool = False) -> None:
+    def read(self, judged: Iterable[RowVerdict], chat: bool = False) -> None:
         """Takes up rows that the rules on single rows have judged."""
-        places = self._general if general else self._drafts
+        places = self._chat if chat else self._drafts
         for row in judged:
-            self.tally.read(row, general)
+            self.counts.read(row, chat)
             if row.reason:
                 self._reject(row.id, row.reason, row.line)
-                self.tally.reject(row.reason[0], row, general)
+                self.counts.reject(row.reason[0], row, chat)
                 continue
             parts = row.line, row.record, stored(row.signatures)
             start = self._spool.seek(0, 2)
@@ -86,8 +84,8 @@ class Filtering:
             return sets_of(prompt, row.messages[-1].content)
 
         duplicates = Duplicates(self._settings.min_similarity, sets)
-        for general, places in ((False, self._drafts), (True, self._general)):
-            rules = self._settings.general.rules if general else self._settings.rules
+        for chat, places in ((False, self._drafts), (True, self._chat)):
+            rules = self._settings.chat_mix.rules if chat else self._settings.rules
             names = [name for name in rules if name in BETWEEN_ROWS]
             kept = []
             for place in sorted(places):
@@ -98,7 +96,7 @@ class Filtering:
                 if reason is None:
                     kept.append(place)
                 else:
-                    self._reject_place(place, reason, general)
+                    self._reject_place(place, reason, chat)
                     known.pop()
             places[:] = kept
 
@@ -114,7 +112,7 @@ class Filtering:
         least = self._settings.min_quality or 0
         poor = set()
         for place, score in zip(ungraded, scores, strict=True):
-            self.tally.judged(score)
+            self.counts.judged(score)
             if score is not None and score < least:
                 poor.add(place)
                 reason = "low_quality", f"quality score {score:g}, by the judge"
@@ -122,42 +120,42 @@ class Filtering:
         self._drafts = [place for place in self._drafts if place not in poor]
 
     def choose(self) -> None:
-        """Holds drafts out and draws the general rows, by hash of seed and id."""
+        """Sets validation drafts aside and draws the chat rows, by hash of seed and id."""
         drafts = sorted(self._drafts, key=self._draw)
-        held = min(self._settings.held_out, len(drafts) // 4)
-        self._held, self._drafts = drafts[:held], drafts[held:]
-        general, wanted = sorted(self._general, key=self._draw), self._settings.general
-        number = len(general) if wanted.number is None else wanted.number
+        number_aside = min(self._settings.validation_rows, len(drafts) // 4)
+        self._validation, self._drafts = drafts[:number_aside], drafts[number_aside:]
+        chat, wanted = sorted(self._chat, key=self._draw), self._settings.chat_mix
+        number = len(chat) if wanted.number is None else wanted.number
         if wanted.ratio is not None:
             number = min(number, round(wanted.ratio * len(drafts)))
-        self._general = general[:number]
-        for place in self._held:
+        self._chat = chat[:number]
+        for place in self._validation:
             row = self._row(place)
-            self.tally.keep(row)
-            self.tally.hold_out(row)
+            self.counts.keep(row)
+            self.counts.set_aside(row)
         for place in self._drafts:
             row = self._row(place)
-            self.tally.keep(row)
-            self.tally.train_on(row, general=False)
-        for place in self._general:
-            self.tally.train_on(self._row(place), general=True)
+            self.counts.keep(row)
+            self.counts.train_on(row, chat=False)
+        for place in self._chat:
+            self.counts.train_on(self._row(place), chat=True)
 
     def training_rows(self) -> Iterator[TrainingRow]:
-        """The rows to train on: kept drafts and general rows in an order that the seed gives."""
-        return map(self._row, sorted(self._drafts + self._general, key=self._draw))
+        """The rows to train on: kept drafts and chat rows in an order that the seed gives."""
+        return map(self._row, sorted(self._drafts + self._chat, key=self._draw))
 
-    def held_out_rows(self) -> Iterator[TrainingRow]:
-        """The drafts held out."""
-        return map(self._row, self._held)
+    def validation_rows(self) -> Iterator[TrainingRow]:
+        """The drafts set aside for validation."""
+        return map(self._row, self._validation)
 
     def rejected_lines(self) -> Iterator[bytes]:
         """Rejected rows: id, rule, detail and the row."""
         self._rejects.seek(0)
         return iter(self._rejects)
 
-    def _reject_place(self, place: _Place, reason: tuple[str, str], general: bool) -> None:
+    def _reject_place(self, place: _Place, reason: tuple[str, str], chat: bool) -> None:
         self._reject(place.id, reason, self._part(place, 1))
-        self.tally.reject_row(reason[0], self._row(place), general)
+        self.counts.reject_row(reason[0], self._row(place), chat)
 
     def _reject(self, name: str, reason: tuple[str, str], record: bytes) -> None:
         row = json.loads(record) | {"id": name, "rule": reason[0], "detail": reason[1]}
@@ -172,4 +170,6 @@ class Filtering:
         return TrainingRow.model_validate_json(self._part(place, 0))
 
     def _draw(self, place: _Place) -> tuple[bytes, bytes]:
-        return hashlib.sha256(f"{self._seed} {place.id}".encode()).digest(), place.fingerprint
+        return hashlib.sha256(
+            f"{self._settings.seed} {place.id}".encode()
+        ).digest(), place.fingerprint

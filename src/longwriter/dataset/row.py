@@ -8,13 +8,16 @@ from typing import Any, Self
 
 from pydantic import ValidationError
 
-from longwriter.dataset.lengths import plain_lengths
-from longwriter.errors import DataError
-from longwriter.records import Instruction, Message, TrainingRow, parse_line
-from longwriter.text import count_words, language, length_in
+from longwriter.core.errors import DataError
+from longwriter.core.rows import Instruction, Message, TrainingRow
+from longwriter.core.sources import parse_line
+from longwriter.text.lengths import length_in
+from longwriter.text.spelled_lengths import plain_lengths
+from longwriter.text.words import count_words, language
 
 LARGEST_ROW = 10_000_000
 """Bytes of a line. The longest text of LongWriter-6k has 200 kB: a longer row is no row."""
+
 
 Record = dict[str, Any]
 

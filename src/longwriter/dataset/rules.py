@@ -8,23 +8,17 @@ pass all of them with each other.
 
 from collections.abc import Callable, Sequence
 
-from longwriter.dataset.endings import unfinished
-from longwriter.dataset.languages import mixed_script, wrong_language
-from longwriter.dataset.measures import (
-    compression,
-    hashes,
-    is_verse,
-    lines_of,
-    longest_repeat,
-    tokens,
-)
-from longwriter.dataset.refusals import refusal
-from longwriter.dataset.residue import residue
+from longwriter.core.errors import SettingsError
+from longwriter.dataset.ending_rules import unfinished
+from longwriter.dataset.language_rules import mixed_script, wrong_language
+from longwriter.dataset.refusal_rules import refusal
+from longwriter.dataset.residue_rules import residue
 from longwriter.dataset.row import Row
 from longwriter.dataset.settings import FilterSettings
-from longwriter.errors import SettingsError
-from longwriter.evaluation.length import length_score
-from longwriter.evaluation.repetition import copied_sentences, repeated_ngrams
+from longwriter.text.lengths import length_score
+from longwriter.text.markup import is_verse, lines_of
+from longwriter.text.repetition import copied_sentences, repeated_ngrams
+from longwriter.text.similarity import compression, hashes, longest_repeat, tokens
 
 Rule = Callable[[Row, FilterSettings], str | None]
 
@@ -134,11 +128,14 @@ def _most(row: Row, share: float, settings: FilterSettings) -> float:
 MALFORMED = "malformed"
 """Asked when a line is read: a row that is none cannot be asked anything else."""
 
+
 CONTAMINATED = "contaminated"
 """Made from the benchmarks (`contamination`)."""
 
+
 BETWEEN_ROWS = ("duplicate", "near_duplicate")
 """Asked of the rows that pass all others (`duplicates`)."""
+
 
 RULES: dict[str, Rule] = {
     "too_short": too_short,

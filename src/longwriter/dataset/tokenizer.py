@@ -5,7 +5,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from longwriter.errors import DataError
+from longwriter.core.errors import DataError
 
 
 class ChatTokenizer:

@@ -8,9 +8,14 @@ from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 
-from longwriter.errors import DataError
-from longwriter.evaluation.judge_prompt import DIMENSIONS, GRADES
-from longwriter.records import Judgement, Record, read_jsonl
+from longwriter.core.errors import DataError
+from longwriter.core.rows import Judgement, Record
+from longwriter.core.settings import StatisticsSettings
+from longwriter.core.sources import read_jsonl
+from longwriter.evaluation.judge import DIMENSIONS, GRADES
+
+MOST_RESAMPLES = 1000
+"""Rank correlations take milliseconds each."""
 
 Pair = tuple[str, str, float, float]
 """Dimension, prompt, one grader's grade and the other's."""
@@ -46,7 +51,7 @@ def read_labels(path: Path, rows: int) -> list[Label]:
     if beyond:
         raise DataError(
             f"{path}: row {beyond[0]} is labelled, and the predictions have {rows}; name the "
-            "predictions that the labels were made for (calibrate.predictions)"
+            "predictions that the labels were made for (judge_audit.predictions)"
         )
     return labels
 
@@ -64,7 +69,7 @@ def with_labels(judgements: Sequence[Judgement], labels: Iterable[Label]) -> lis
     ]
 
 
-def agreement(pairs: Sequence[Pair], resamples: int, seed: int) -> dict[str, Any]:
+def agreement(pairs: Sequence[Pair], statistics: StatisticsSettings) -> dict[str, Any]:
     """How far two graders agree, by dimension and over all grades (`all`).
 
     Returns:
@@ -78,7 +83,7 @@ def agreement(pairs: Sequence[Pair], resamples: int, seed: int) -> dict[str, Any
     return {
         name: {"n": len(group)}
         | {
-            measure: _measured(function, group, resamples, seed)
+            measure: _measured(function, group, statistics)
             for measure, function in _MEASURES.items()
         }
         for name, group in groups.items()
@@ -87,7 +92,7 @@ def agreement(pairs: Sequence[Pair], resamples: int, seed: int) -> dict[str, Any
 
 
 def _measured(
-    function: Callable[[Any, Any], float], pairs: Sequence[Pair], resamples: int, seed: int
+    function: Callable[[Any, Any], float], pairs: Sequence[Pair], statistics: StatisticsSettings
 ) -> dict[str, Any]:
     import numpy as np
 
@@ -100,7 +105,8 @@ def _measured(
     for number, pair in enumerate(pairs):
         places.setdefault(pair[1], []).append(number)
     clusters = [np.asarray(group) for group in places.values()]
-    random = np.random.default_rng(seed)
+    resamples = min(statistics.resamples, MOST_RESAMPLES)
+    random = np.random.default_rng(statistics.seed)
     drawn = [
         of(
             np.concatenate(

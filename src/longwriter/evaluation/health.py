@@ -6,16 +6,22 @@ from statistics import fmean
 
 from pydantic import BaseModel
 
-from longwriter.evaluation.languages import wanted_language, words_elsewhere
-from longwriter.evaluation.repetition import TOKEN, copied_sentences, share_seen
-from longwriter.records import Prediction
+from longwriter.core.rows import Prediction
+from longwriter.text.languages import wanted_language, words_elsewhere
+from longwriter.text.repetition import TOKEN, copied_sentences, share_seen
 
 NGRAM = 8
+
+
 WINDOW = 200
 """Tokens of a window in which distinct words and pairs are counted: over whole texts their share
 falls with length, so that longer writers would look duller."""
+
+
 COPIES, LEAST_LOOP = 3, 20
 """A loop is at least so many copies of a piece on end, of at least so many tokens in all."""
+
+
 _CLOSED = re.compile(
     r"""[.!?。！？…~～][\s"'”’」』》）)\]】*_`#]*$|[》」』】）)\]`*]\s*$|-{3,}\s*$"""
 )

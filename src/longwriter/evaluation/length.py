@@ -4,33 +4,7 @@ from collections.abc import Sequence
 from statistics import fmean, median
 from typing import Any, NamedTuple
 
-from longwriter.evaluation.demand import Demand
-
-
-def length_score(required: int, written: int) -> float:
-    """S_l of one text, 0 to 100.
-
-    With x words required and y written:
-        y > x:      100 · max(0, 1 - (y/x - 1) / 3)    0 from four times the length on
-        0 < y ≤ x:  100 · max(0, 1 - (x/y - 1) / 2)    0 from a third of the length down
-        y = 0:      0
-
-    Args:
-        required: words asked for, above 0.
-        written: words in the text, as `count_words` counts them.
-
-    Peculiarities kept: a text of twice the length loses a third of the points, one of half the
-    length a half; bounds such as "at least" count as the length itself. The released function
-    divides by zero where y = 0 and otherwise gives these very numbers, bit by bit.
-
-    Source: LongWriter (arXiv 2408.07055), section 2; `score` of its released
-    evaluation/eval_length.py at commit ca6ccd4.
-    """
-    if written == 0:
-        return 0.0
-    if written > required:
-        return 100 * max(0.0, 1 - (written / required - 1) / 3)
-    return 100 * max(0.0, 1 - (required / written - 1) / 2)
+from longwriter.text.constraints import LengthConstraint
 
 
 class Length(NamedTuple):
@@ -38,7 +12,7 @@ class Length(NamedTuple):
 
     required: int
     written: int
-    demand: Demand | None
+    demand: LengthConstraint | None
 
     @property
     def deviation(self) -> float:

@@ -5,58 +5,13 @@ from operator import itemgetter
 from pathlib import Path
 from statistics import fmean
 
-from longwriter.chat.calls import all_or_none
-from longwriter.chat.client import ChatClient
-from longwriter.chat.servers import digest
-from longwriter.chat.settings import ServerKind
-from longwriter.errors import DataError
-from longwriter.evaluation.languages import benchmark_language
-from longwriter.evaluation.settings import BenchSettings, PredictSettings
-from longwriter.planned import take_apart
-from longwriter.records import BenchmarkPrompt, Prediction, read_jsonl
-from longwriter.text import count_words
-from longwriter.training.settings import StudentSettings
-
-
-def load_benchmark(path: Path, sha256: str | None) -> list[BenchmarkPrompt]:
-    """The prompts in `path`.
-
-    Args:
-        sha256: what the file's checksum must be, in hex; null: not checked.
-
-    Raises:
-        DataError: the file cannot be read, has another checksum, or a row is not a prompt.
-    """
-    prompts = read_jsonl(path, BenchmarkPrompt)
-    if sha256 is not None and digest(path) != sha256.lower():
-        raise DataError(
-            f"{path}: its SHA-256 is {digest(path)}, and bench.sha256 expects {sha256}. Get the "
-            "file again, or set bench.sha256 to the new sum (null: not checked) if it is meant: "
-            "scores of different files cannot be compared."
-        )
-    return prompts
-
-
-def chosen_benchmark(
-    predict: PredictSettings, bench: BenchSettings, root: Path
-) -> list[BenchmarkPrompt]:
-    """The first `bench.limit` prompts in `bench.languages` of `predict.benchmark`, else of
-    `bench.path`, whose checksum is checked.
-
-    Raises:
-        DataError: as `load_benchmark`, or no prompt is left.
-    """
-    if predict.benchmark:
-        prompts = load_benchmark(Path(predict.benchmark).absolute(), None)
-    else:
-        prompts = load_benchmark(root / bench.path, bench.sha256)
-    chosen = [row for row in prompts if benchmark_language(row.prompt) in bench.languages]
-    if not chosen:
-        raise DataError(
-            f"bench.languages: {bench.languages} leaves none of {len(prompts)} prompts; the "
-            "languages are en and zh"
-        )
-    return chosen[: bench.limit]
+from longwriter.core.rows import BenchmarkPrompt, Prediction
+from longwriter.evaluation.settings import PredictSettings
+from longwriter.llm.client import ChatClient
+from longwriter.llm.fanout import all_or_none
+from longwriter.llm.settings import ServerKind, ServerSettings
+from longwriter.text.plan_tags import split_plan
+from longwriter.text.words import count_words
 
 
 async def predict(
@@ -86,7 +41,7 @@ async def predict(
 async def _answer(client: ChatClient, prompt: BenchmarkPrompt) -> Prediction:
     messages = [{"role": "user", "content": prompt.prompt}]
     completion = await client.complete(messages, sample=prompt.model_dump().get("sample", 0))
-    plan, text = take_apart(completion.text)
+    plan, text = split_plan(completion.text)
     answer = {
         "response": text,
         "response_length": count_words(text),
@@ -105,11 +60,12 @@ def describe(predictions: list[Prediction]) -> dict[str, float]:
     }
 
 
-def predictions_name(predict: PredictSettings, student: StudentSettings) -> str:
+def predictions_name(predict: PredictSettings, server: ServerSettings, last: str) -> str:
     """What the predictions' file is called: the name of `predict.model` where it is given, else of
-    the endpoint's model ("-" for characters that do not belong into a file's name), else `dpo`."""
+    the endpoint's model ("-" for characters that do not belong into a file's name), else `last`, the
+    last model of the pipeline."""
     if predict.model:
         return Path(predict.model).name
-    if student.server is ServerKind.endpoint:
-        return re.sub(r"[^A-Za-z0-9._-]", "-", student.model or "dpo")
-    return "dpo"
+    if server.kind is ServerKind.endpoint and server.model:
+        return re.sub(r"[^A-Za-z0-9._-]", "-", server.model)
+    return last

@@ -5,30 +5,24 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
+from longwriter.core.rows import Judgement
+from longwriter.core.settings import StatisticsSettings
+from longwriter.core.statistics import Interval, halves, interval, means_by, spread_within
+from longwriter.core.tables import round_floats
 from longwriter.evaluation.agreement import agreement
-from longwriter.evaluation.demand import demand
 from longwriter.evaluation.health import Health, health
 from longwriter.evaluation.health import summary as summary_of_health
-from longwriter.evaluation.judge_prompt import DIMENSIONS
-from longwriter.evaluation.languages import benchmark_language
+from longwriter.evaluation.judge import DIMENSIONS, quality_score, to_percent
 from longwriter.evaluation.length import Length, describe_lengths
-from longwriter.evaluation.quality import quality_score, to_percent
-from longwriter.evaluation.score import obedient, quality, reason
-from longwriter.evaluation.statistics import (
-    Interval,
-    halves,
-    interval,
-    means_by,
-    spread_within,
-)
-from longwriter.records import Judgement
+from longwriter.evaluation.scoring import obedient, quality, reason
+from longwriter.text.constraints import length_constraint
+from longwriter.text.languages import benchmark_language
 
 
 def summarise(
     judgements: Sequence[Judgement],
     length_bins: Sequence[int],
-    resamples: int,
-    seed: int,
+    statistics: StatisticsSettings,
     marked: Sequence[Health] | None = None,
 ) -> dict[str, Any]:
     """The scores of a model: metrics/eval/X.json, floats rounded to 4 decimals.
@@ -47,13 +41,15 @@ def summarise(
         groups: dict[str, list[Judgement]] = {}
         for row in rows:
             groups.setdefault(label(row), []).append(row)
-        return {name: _group(members, resamples, seed) for name, members in groups.items()}
+        return {name: _group(members, statistics) for name, members in groups.items()}
 
-    s_l, s_q, s_bar = scores_of(judgements, resamples, seed)
+    s_l, s_q, s_bar = scores_of(judgements, statistics)
     unscored = [row for row in judgements if row.unscored is not None]
     shortest_first = sorted(judgements, key=lambda row: row.length)
     marks = marked or [health(row) for row in judgements]
-    lengths = [Length(row.length, row.response_length, demand(row)) for row in judgements]
+    lengths = [
+        Length(row.length, row.response_length, length_constraint(row)) for row in judgements
+    ]
     summary = {
         "S_l": s_l and s_l.mean,
         "S_q": s_q and s_q.mean,
@@ -70,17 +66,17 @@ def summarise(
         "length": describe_lengths(lengths),
         "health": summary_of_health(marks),
         "spread": _spread(judgements),
-        **_second(judgements, resamples, seed),
+        **_second(judgements, statistics),
         "by_length": by(shortest_first, lambda row: length_label(row.length, length_bins)),
         "by_language": by(judgements, lambda row: benchmark_language(row.prompt)),
         "by_type": by(judgements, lambda row: row.type),
         "by_required": _by_required(shortest_first),
     }
-    return dict(rounded(summary))
+    return dict(round_floats(summary))
 
 
 def scores_of(
-    rows: Sequence[Judgement], resamples: int, seed: int
+    rows: Sequence[Judgement], statistics: StatisticsSettings
 ) -> tuple[Interval | None, Interval | None, Interval | None]:
     """S_l, S_q and S̄ of the rows, with intervals; None where no row has grades."""
     by_prompt = means_by([row.prompt for row in rows], [row.length_score for row in rows])
@@ -88,9 +84,9 @@ def scores_of(
     qualities = means_by([row.prompt for row in graded], [quality(row) or 0.0 for row in graded])
     lengths = list(by_prompt.values())
     return (
-        interval(lengths, resamples, seed),
-        interval(list(qualities.values()), resamples, seed),
-        halves(lengths, [qualities.get(prompt) for prompt in by_prompt], resamples, seed),
+        interval(lengths, statistics),
+        interval(list(qualities.values()), statistics),
+        halves(lengths, [qualities.get(prompt) for prompt in by_prompt], statistics),
     )
 
 
@@ -111,19 +107,6 @@ def length_label(length: int, edges: Sequence[int]) -> str:
     return f"[{lower},{upper})"
 
 
-def rounded(value: Any) -> Any:
-    """`value` with every float in it rounded to 4 decimals."""
-    match value:
-        case dict():
-            return {key: rounded(item) for key, item in value.items()}
-        case list() | tuple():
-            return [rounded(item) for item in value]
-        case float():
-            return round(value, 4)
-        case _:
-            return value
-
-
 def _dimensions(rows: Sequence[Judgement]) -> dict[str, float | None]:
     graded = [row for row in rows if row.scores is not None]
     if not graded:
@@ -136,8 +119,8 @@ def _dimensions(rows: Sequence[Judgement]) -> dict[str, float | None]:
     return {name: to_percent(mean(name)) for name in DIMENSIONS}
 
 
-def _group(rows: Sequence[Judgement], resamples: int, seed: int) -> dict[str, Any]:
-    s_l, s_q, _ = scores_of(rows, resamples, seed)
+def _group(rows: Sequence[Judgement], statistics: StatisticsSettings) -> dict[str, Any]:
+    s_l, s_q, _ = scores_of(rows, statistics)
     obeyed = [found for row in rows if (found := obedient(row)) is not None]
     return {
         "S_l": s_l and s_l.mean,
@@ -202,7 +185,7 @@ def _between_repeats(rows: Sequence[Judgement]) -> float | None:
     return stdev(fmean(scores) for scores in zip(*complete, strict=True))
 
 
-def _second(rows: Sequence[Judgement], resamples: int, seed: int) -> dict[str, Any]:
+def _second(rows: Sequence[Judgement], statistics: StatisticsSettings) -> dict[str, Any]:
     """The second judge's S_q, and how far both agree; nothing where there is none."""
     seconds = [(row, row.second) for row in rows if row.second is not None]
     if not seconds:
@@ -211,7 +194,7 @@ def _second(rows: Sequence[Judgement], resamples: int, seed: int) -> dict[str, A
         row.model_copy(update={"scores": second.scores, "unscored": second.unscored})
         for row, second in seconds
     ]
-    _, s_q, _ = scores_of(others, resamples, seed)
+    _, s_q, _ = scores_of(others, statistics)
     pairs = [
         (name, row.prompt, row.scores[name], second.scores[name])
         for row, second in seconds
@@ -224,7 +207,7 @@ def _second(rows: Sequence[Judgement], resamples: int, seed: int) -> dict[str, A
             "interval": _bounds(s_q),
             "unscored": sum(row.scores is None for row in others),
             "dimensions": _dimensions(others),
-            "agreement": agreement(pairs, min(resamples, 1000), seed),
+            "agreement": agreement(pairs, statistics),
         }
     }
 

@@ -11,24 +11,16 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
-from longwriter.records import Judgement
+from longwriter.core.rows import Judgement
+from longwriter.core.tables import ReportFigure
+from longwriter.models.lineup import BY_NAME
 from longwriter.report.figures_data import data_funnel, length_histograms
 from longwriter.report.figures_eval import draw_eval
 from longwriter.report.figures_length_bound import CAPTION as LENGTH_BOUND_CAPTION
 from longwriter.report.figures_length_bound import length_bound
 from longwriter.report.figures_pairs import pair_figures
 from longwriter.report.figures_training import CAPTION, loss_by_position
-from longwriter.report.style import (
-    COLOURS,
-    MARKERS,
-    NEUTRAL,
-    STYLE,
-    Metrics,
-    legend,
-    mark,
-    save,
-)
-from longwriter.report.table import Drawn
+from longwriter.report.style import NEUTRAL, STYLE, Metrics, legend, mark, save
 
 
 def draw(
@@ -36,7 +28,7 @@ def draw(
     evals: Mapping[str, Metrics],
     judgements: Mapping[str, Sequence[Judgement]],
     metrics: Metrics,
-) -> list[Drawn]:
+) -> list[ReportFigure]:
     """Draws every figure whose numbers are there, as SVG files in `folder`.
 
     Args:
@@ -81,7 +73,7 @@ def draw(
         for panel in pair_figures(metrics):
             drawn.append(save(panel.figure, folder / f"{panel.name}.svg", panel.caption))
         position = metrics.get("sft_position")
-        if position and position["bins"]:
+        if position and position["rows"]:
             figure = loss_by_position(position)
             drawn.append(save(figure, folder / "loss_by_position.svg", CAPTION))
         if "length_bound" in metrics:
@@ -145,10 +137,10 @@ def written_words(judgements: Mapping[str, Sequence[Judgement]]) -> Figure:
                 [row.length for row in chosen],
                 [max(row.response_length, 1) for row in chosen],
                 s=22,
-                marker=MARKERS[model],
+                marker=BY_NAME[model].marker,
                 linewidths=0.9,
-                edgecolors=COLOURS[model],
-                facecolors="none" if cut_off else COLOURS[model],
+                edgecolors=BY_NAME[model].colour,
+                facecolors="none" if cut_off else BY_NAME[model].colour,
                 alpha=0.8,
             )
     axes.set_xscale("log")
@@ -176,7 +168,7 @@ def loss_curves(curves: Mapping[str, Sequence[Metrics]]) -> Figure:
     for axes, (name, curve) in zip(panels, curves.items(), strict=True):
         points = [(row["step"], row["loss"]) for row in curve if "loss" in row]
         steps, losses = zip(*points, strict=True)
-        axes.plot(steps, losses, color=COLOURS[name], marker=".", markersize=4, linewidth=1)
+        axes.plot(steps, losses, color=BY_NAME[name].colour, marker=".", markersize=4, linewidth=1)
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.set_xlabel("optimiser step")
         axes.set_title(titles[name])

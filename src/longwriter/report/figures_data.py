@@ -8,6 +8,7 @@ from matplotlib.ticker import MaxNLocator
 
 Metrics = Mapping[str, Any]
 
+
 KEPT, LOST, NEUTRAL = "#0072B2", "#E69F00", "#999999"
 
 

@@ -14,12 +14,13 @@ from matplotlib.ticker import (
     StrMethodFormatter,
 )
 
+from longwriter.core.tables import ReportFigure
+from longwriter.models.lineup import BY_NAME
 from longwriter.report.sections import HEALTH
-from longwriter.report.style import COLOURS, MARKERS, NEUTRAL, Metrics, legend, save
-from longwriter.report.table import Drawn
+from longwriter.report.style import NEUTRAL, Metrics, legend, save
 
 
-def draw_eval(folder: Path, evals: Mapping[str, Metrics]) -> list[Drawn]:
+def draw_eval(folder: Path, evals: Mapping[str, Metrics]) -> list[ReportFigure]:
     """Draws those figures whose numbers are there."""
     drawn = []
     curves = {model: found["by_required"] for model, found in evals.items() if _has_curve(found)}
@@ -54,12 +55,15 @@ def ruler(curves: Mapping[str, Mapping[str, Metrics]]) -> Figure:
         axes.plot(
             required,
             [max(cell["mean_words"], 1) for cell in cells],
-            color=COLOURS[model],
-            marker=MARKERS[model],
+            color=BY_NAME[model].colour,
+            marker=BY_NAME[model].marker,
             markersize=5,
         )
         axes.scatter(
-            required, [max(cell["longest_words"], 1) for cell in cells], s=10, color=COLOURS[model]
+            required,
+            [max(cell["longest_words"], 1) for cell in cells],
+            s=10,
+            color=BY_NAME[model].colour,
         )
     axes.plot(lengths, lengths, color=NEUTRAL, linewidth=1, zorder=0)
     axes.set_xscale("log")
@@ -119,7 +123,7 @@ def _bars(
     height = 0.8 / len(values)
     for row, (model, numbers) in enumerate(values.items()):
         places = [place + (row - (len(values) - 1) / 2) * height for place in range(len(names))]
-        bars = axes.barh(places, numbers, height=height * 0.9, color=COLOURS[model])
+        bars = axes.barh(places, numbers, height=height * 0.9, color=BY_NAME[model].colour)
         axes.bar_label(bars, [label(number) for number in numbers], padding=2, fontsize=7)
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()

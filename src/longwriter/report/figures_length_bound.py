@@ -6,7 +6,8 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, StrMethodFormatter
 
-from longwriter.report.style import COLOURS, MARKERS, NEUTRAL, Metrics
+from longwriter.models.lineup import BY_NAME
+from longwriter.report.style import NEUTRAL, Metrics
 
 CAPTION = (
     "Words that the fine-tuned model reaches on the longest requests of the ruler, by the longest "
@@ -28,9 +29,15 @@ def length_bound(points: Sequence[Metrics]) -> Figure:
         [point["median"] - point["low"] for point in points],
         [point["high"] - point["median"] for point in points],
     ]
-    style: Any = {"color": COLOURS["sft"], "linestyle": "", "markersize": 5}
+    style: Any = {"color": BY_NAME["sft"].colour, "linestyle": "", "markersize": 5}
     axes.errorbar(
-        trained, medians, yerr=spread, capsize=3, marker=MARKERS["sft"], label="median", **style
+        trained,
+        medians,
+        yerr=spread,
+        capsize=3,
+        marker=BY_NAME["sft"].marker,
+        label="median",
+        **style,
     )
     longest = [point["longest"] for point in points]
     axes.plot(trained, longest, marker="^", markerfacecolor="none", label="longest", **style)

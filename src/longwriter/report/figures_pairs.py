@@ -8,6 +8,7 @@ from matplotlib.ticker import MaxNLocator
 
 Metrics = Mapping[str, Any]
 
+
 CHOSEN, REJECTED, NEUTRAL = "#009E73", "#CC79A7", "#999999"
 """Okabe and Ito's."""
 
@@ -27,7 +28,7 @@ def pair_figures(metrics: Metrics) -> list[Panel]:
         metrics: name → metrics/<name>.json.
     """
     found = []
-    pairs, held_out = metrics.get("pairs", {}), metrics.get("dpo", {}).get("held_out")
+    pairs, validation = metrics.get("pairs", {}), metrics.get("dpo", {}).get("validation")
     if "histograms" in pairs:
         caption = (
             f"{pairs['pairs']} preference pairs: scores and words of chosen and rejected answers, "
@@ -40,14 +41,14 @@ def pair_figures(metrics: Metrics) -> list[Panel]:
             "no pair."
         )
         found.append(Panel("without_pair", outcomes(pairs), caption))
-    if held_out:
+    if validation:
         caption = (
-            f"Reward margin on {held_out['pairs']} held-out pairs of {held_out['instructions']} "
+            f"Reward margin on {validation['pairs']} validation pairs of {validation['instructions']} "
             f"instructions, which DPO never saw: it starts at 0, where the policy is the reference, "
-            f"and is {held_out['margin']:.3f} after (95 % interval {held_out['low']:.3f} to "
-            f"{held_out['high']:.3f}). Grey marks are pairs."
+            f"and is {validation['margin']:.3f} after{_interval(validation['interval'])}. Grey marks "
+            "are pairs."
         )
-        found.append(Panel("held_out", margins(held_out), caption))
+        found.append(Panel("validation", margins(validation), caption))
     return found
 
 
@@ -94,17 +95,18 @@ def outcomes(pairs: Metrics) -> Figure:
     return figure
 
 
-def margins(held_out: Metrics) -> Figure:
-    """The mean reward margin on held-out pairs, with its interval, over the pairs; 0 is the start."""
+def margins(validation: Metrics) -> Figure:
+    """The mean reward margin on validation pairs, with its interval, over the pairs; 0 is the start."""
     figure = Figure(figsize=(6.4, 1.5))
     axes = figure.subplots()
-    pairs: Sequence[float] = held_out["margins"]
-    margin = held_out["margin"]
+    pairs: Sequence[float] = validation["margins"]
+    margin = validation["margin"]
+    low, high = validation["interval"]
     axes.plot(pairs, [1] * len(pairs), "|", color=NEUTRAL, markersize=8)
     axes.errorbar(
         margin,
         0,
-        xerr=[[margin - held_out["low"]], [held_out["high"] - margin]],
+        xerr=[[margin - low], [high - margin]],
         capsize=3,
         marker="D",
         markersize=5,
@@ -115,6 +117,10 @@ def margins(held_out: Metrics) -> Figure:
     axes.set_ylim(1.5, -0.5)
     axes.set_xlabel("reward margin, chosen over rejected")
     return figure
+
+
+def _interval(bounds: Sequence[float]) -> str:
+    return f" (95 % interval {bounds[0]:.3f} to {bounds[1]:.3f})"
 
 
 def _bias(pairs: Metrics) -> str:

@@ -9,10 +9,11 @@ import json
 import sys
 from pathlib import Path
 
-from longwriter.errors import DataError, LongwriterError
-from longwriter.evaluation.statistics import Interval
-from longwriter.records import write_text
-from longwriter.report.page import MODELS, results_table
+from longwriter.core.errors import DataError, LongwriterError
+from longwriter.core.files import write_text
+from longwriter.core.statistics import Interval
+from longwriter.models.lineup import MODELS
+from longwriter.report.render import results_table
 
 START, END = "<!-- results -->", "<!-- /results -->"
 
@@ -38,7 +39,7 @@ def committed_table(root: Path) -> str:
     """
     try:
         evals = {
-            model: json.loads((root / f"metrics/eval/{model}.json").read_bytes())
+            model.name: json.loads((root / f"metrics/eval/{model.name}.json").read_bytes())
             for model in MODELS
         }
         differences = json.loads((root / "metrics/comparison.json").read_bytes())

@@ -3,11 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from longwriter.core.rows import Judgement
 from longwriter.evaluation.health import health, marks
-from longwriter.records import Judgement
 
 SAMPLES = 10
 """Requests whose answers the page shows."""
+
+
 SAMPLE_CHARACTERS = 6000
 """Characters of a sample output that the page shows."""
 

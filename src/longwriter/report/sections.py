@@ -3,19 +3,14 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from longwriter.evaluation.statistics import Interval
-from longwriter.report.table import (
-    Table,
-    count,
-    decimals,
-    number,
-    percent,
-    signed,
-    signed_interval,
-)
+from longwriter.core.statistics import Interval
+from longwriter.core.tables import Table, count, decimals, number, percent, signed, signed_interval
 
 Metrics = Mapping[str, Any]
+
+
 Comparisons = Mapping[str, Mapping[str, Interval]]
+
 
 HEALTH = {
     "repetition": "8-grams again",
@@ -46,7 +41,7 @@ def sections(
     Args:
         evals: model → metrics/eval/<model>.json.
         comparisons: step → name → paired difference.
-        calibration: metrics/calibrate.json, where the judge was tried.
+        calibration: metrics/judge_audit.json, where the judge was tried.
     """
     found = [
         _differences(comparisons),
@@ -59,6 +54,8 @@ def sections(
 
 
 _GROUPS = {"by_length": "required words", "by_language": "language", "by_type": "type"}
+
+
 _COMPARED = {
     "S_l": "length score S_l",
     "S_q": "quality score S_q",

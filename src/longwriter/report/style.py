@@ -1,6 +1,6 @@
 """What all figures share: colours, marks, legends, files.
 
-Colours are Okabe and Ito's, which people with any kind of colour vision can tell apart.
+Colours and marks of the models are in `models.lineup`.
 """
 
 import math
@@ -12,14 +12,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from longwriter.records import replacing
-from longwriter.report.table import Drawn
+from longwriter.core.files import replacing
+from longwriter.core.tables import ReportFigure
+from longwriter.models.lineup import BY_NAME
 
 Metrics = Mapping[str, Any]
 
-COLOURS = {"base": "#000000", "sft": "#0072B2", "dpo": "#D55E00"}
-MARKERS = {"base": "o", "sft": "s", "dpo": "D"}
+
 LOST, NEUTRAL = "#E69F00", "#999999"
+
+
 STYLE: Any = {
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -42,9 +44,9 @@ def mark(
         value,
         yerr=[[max(value - low, 0)], [max(high - value, 0)]],
         capsize=3,
-        marker=MARKERS[model],
+        marker=BY_NAME[model].marker,
         markersize=5,
-        color=COLOURS[model],
+        color=BY_NAME[model].colour,
         clip_on=False,
     )
 
@@ -54,7 +56,9 @@ def legend(
 ) -> None:
     """Names the models, and what `more` shows, above the figure."""
     handles = {
-        model: Line2D([], [], marker=MARKERS[model], linestyle="", color=COLOURS[model])
+        model: Line2D(
+            [], [], marker=BY_NAME[model].marker, linestyle="", color=BY_NAME[model].colour
+        )
         for model in models
     } | dict(more or {})
     figure.legend(
@@ -67,8 +71,8 @@ def legend(
     )
 
 
-def save(figure: Figure, path: Path, caption: str) -> Drawn:
+def save(figure: Figure, path: Path, caption: str) -> ReportFigure:
     """Writes `figure` to `path`, the same bytes for the same figure."""
     with replacing(path) as (temporary,):
         figure.savefig(temporary, format=path.suffix[1:], metadata={"Date": None})
-    return Drawn(path, caption)
+    return ReportFigure(path, caption)

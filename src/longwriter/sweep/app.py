@@ -10,23 +10,20 @@ import hashlib
 import math
 import os
 import sys
-from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from longwriter.errors import LongwriterError, SettingsError
-from longwriter.records import write_text
-from longwriter.settings import guarded, validate, validate_as
+from longwriter.config.load import CHECKOUT, validate, validate_as
+from longwriter.config.run import guarded
+from longwriter.core.errors import LongwriterError, SettingsError
+from longwriter.core.files import write_text
 from longwriter.sweep.experiments import check_repository
 from longwriter.sweep.job import Job, failed_job, run_job
+from longwriter.sweep.records import FOLDER, read_records, table
 from longwriter.sweep.settings import SweepConfig
-from longwriter.sweep.table import read_records, table
-from longwriter.tracking import end_runs_of_sweep
-
-CHECKOUT = Path(__file__).parents[3]
-FOLDER = "multirun/sweep"
+from longwriter.tracking.runs import end_runs_of_sweep
 
 
 def main() -> None:

@@ -6,10 +6,12 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from longwriter.errors import SettingsError
-from longwriter.tracking import git_state
+from longwriter.core.errors import SettingsError
+from longwriter.tracking.provenance import git_state
 
 CODE = ("src", "stages", "conf", "dvc.yaml", ".dvc/config")
+
+
 INPUTS = "data"
 
 

@@ -15,10 +15,12 @@ from typing import Any
 import yaml
 from filelock import FileLock
 from omegaconf import DictConfig, OmegaConf
-from pydantic import Field
 
-from longwriter.records import Record, write_json
-from longwriter.settings import Workspace, end_with_parent, validate
+from longwriter.config.load import validate
+from longwriter.config.run import end_with_parent
+from longwriter.core.files import write_json
+from longwriter.core.settings import flatten_settings
+from longwriter.core.workspace import Workspace
 from longwriter.sweep.experiments import (
     experiment_ref,
     fingerprint,
@@ -26,9 +28,11 @@ from longwriter.sweep.experiments import (
     read_text,
     untracked_inputs,
 )
+from longwriter.sweep.records import JobRecord
 from longwriter.sweep.settings import SweepSettings
-from longwriter.sweep.turns import NAMED, Turns, stage_keys
-from longwriter.tracking import SWEEP, SWEEP_JOB, log_pipeline_run
+from longwriter.sweep.stage_locks import NAMED, StageLocks, stage_keys
+from longwriter.tracking.pipeline import log_pipeline_run
+from longwriter.tracking.provenance import SWEEP, SWEEP_JOB
 
 DVC = "from longwriter.sweep.job import dvc; dvc()"
 
@@ -48,22 +52,6 @@ class Job:
         """The job's short name within its sweep."""
         text = "\n".join([*sorted(self.overrides), *self.sweep.targets])
         return hashlib.sha256(text.encode()).hexdigest()[:8]
-
-
-class JobRecord(Record):
-    """What came of a job."""
-
-    experiment: str
-    """DVC's name of it: `dvc exp show`, `apply` and `remove` know it."""
-    overrides: list[str]
-    error: str | None = None
-    score: float | None = None
-    scores: dict[str, float | None] = Field(default_factory=dict)
-    """S_bar, S_l and S_q of the model that the score is about."""
-    cost_usd: float | None = None
-    """What calls to models cost in the job's stages, those taken from the cache included."""
-    seconds: float | None = None
-    """From start to end of the job, waiting for stages of other jobs included."""
 
 
 def failed_job(folder: Path, job: Job, reason: str) -> JobRecord:
@@ -92,7 +80,7 @@ def run_job(root: Path, folder: Path, job: Job) -> JobRecord:
         if ref is None:
             print(f"{name}: {' '.join(job.overrides)}", flush=True)
             start = time.monotonic()
-            with Turns(cache, keys) as turns:
+            with StageLocks(cache, keys) as turns:
                 error = _run_dvc(root, name, job, turns, log)
             seconds = round(time.monotonic() - start, 1)
             ref = experiment_ref(root, name)
@@ -111,24 +99,14 @@ def run_job(root: Path, folder: Path, job: Job) -> JobRecord:
 
 
 def dvc() -> None:
-    """DVC's command line for a job; it ends when the job that started it ends, however that ends.
-
-    It reads `persist` in dvc.yaml as false, but for stages that always run. With `persist` a stage
-    that fails leaves earlier outputs in place, and DVC's run cache, through which jobs share stages,
-    leaves it out. A job's folder is new: there are no earlier outputs to leave.
-    """
+    """DVC's command line for a job; it ends when the job that started it ends, however that ends."""
     end_with_parent()
     from dvc.cli import main
-    from dvc.output import Output
 
-    Output.persist = property(
-        lambda out: out._persist and out.stage.always_changed,
-        lambda out, value: setattr(out, "_persist", value),
-    )
     sys.exit(main(sys.argv[1:]))
 
 
-def _run_dvc(root: Path, name: str, job: Job, turns: Turns, log: Path) -> str | None:
+def _run_dvc(root: Path, name: str, job: Job, turns: StageLocks, log: Path) -> str | None:
     """Runs the experiment; returns why it failed, or None."""
     command = [sys.executable, "-c", DVC, "--wait-for-lock", "exp", "run", "--temp", "--name", name]
     for override in job.overrides:
@@ -211,7 +189,7 @@ def _read_results(root: Path, ref: str, job: Job, stages: Sequence[str], record:
 
 def _log_run(root: Path, ref: str, job: Job, metrics: dict[str, Any]) -> None:
     """Does for a sweep of some stages what the stage `report` does for the pipeline."""
-    from longwriter.report.results import compared_settings
+    from longwriter.report.load import compared_settings
 
     params = OmegaConf.create(read_text(root, ref, "params.yaml"))
     assert isinstance(params, DictConfig)
@@ -222,4 +200,6 @@ def _log_run(root: Path, ref: str, job: Job, metrics: dict[str, Any]) -> None:
         SWEEP_JOB: json.dumps(job.overrides),
         "DVC_EXP_NAME": ref.rpartition("/")[2],
     }
-    log_pipeline_run(root, compared_settings(validate(params)), metrics, [], pointers)
+    log_pipeline_run(
+        root, compared_settings(flatten_settings(vars(validate(params)))), metrics, [], pointers
+    )

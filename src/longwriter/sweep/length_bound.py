@@ -14,16 +14,21 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from longwriter.errors import DataError
-from longwriter.records import Prediction, TrainingRow, checked, write_json
-from longwriter.settings import guarded
-from longwriter.sweep.app import CHECKOUT, FOLDER
+from longwriter.config.load import CHECKOUT
+from longwriter.config.run import guarded
+from longwriter.core.errors import DataError
+from longwriter.core.files import write_json
+from longwriter.core.rows import Prediction, TrainingRow
+from longwriter.core.sources import checked
 from longwriter.sweep.experiments import experiment_ref
-from longwriter.sweep.job import JobRecord
-from longwriter.sweep.table import read_records
+from longwriter.sweep.records import FOLDER, JobRecord, read_records
 
 CAP = "filter.max_words"
+
+
 RESAMPLES = 10_000
+
+
 LINE = "| {longest_trained} | {rows} | {median} [{low}, {high}] | {n} | {longest} | {cut_off} |"
 
 

@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from longwriter.core.settings import LONGEST_VALUE
 from longwriter.tracking.provenance import SWEEP, owner, provenance, sweep_overrides
 from longwriter.tracking.server import SENT, send_finished
 from longwriter.tracking.store import connect, lock
-from longwriter.tracking.values import LONGEST_PARAMETER, flatten, valid
+from longwriter.tracking.values import flatten, valid
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -114,7 +115,7 @@ def _log_batch(
     client.log_batch(
         run.info.run_id,
         metrics=[Metric(key, value, run.info.start_time, 0) for key, value in metrics.items()],
-        params=[Param(key, str(value)[:LONGEST_PARAMETER]) for key, value in params.items()],
+        params=[Param(key, str(value)[:LONGEST_VALUE]) for key, value in params.items()],
         tags=[RunTag(key, value) for key, value in tags.items()],
     )
 

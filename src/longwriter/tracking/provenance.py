@@ -15,6 +15,7 @@ import yaml
 SWEEP, SWEEP_JOB = "LONGWRITER_SWEEP", "LONGWRITER_SWEEP_JOB"
 """Environment of a sweep's job: the sweep's id, and the job's overrides as a JSON list."""
 
+
 HOST, PID, STARTED = "longwriter.host", "longwriter.pid", "longwriter.process_started"
 """Tags that say which process a run belongs to; numbers of processes come again."""
 

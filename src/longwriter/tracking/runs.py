@@ -2,26 +2,31 @@
 
 import socket
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import psutil
 
-from longwriter.settings import Settings, Workspace
+from longwriter.core.files import dvc_md5
+from longwriter.core.settings import RuntimeSettings, flatten_settings
+from longwriter.core.workspace import Workspace
 from longwriter.tracking.provenance import HOST, PID, STARTED, GitState, owner, provenance
 from longwriter.tracking.server import mirrored, send_finished
-from longwriter.tracking.store import connect
-from longwriter.tracking.values import flatten, parameters
+from longwriter.tracking.store import connect, tracking_uri
+from longwriter.tracking.values import flatten, valid
+
+WROTE = "longwriter.wrote."
+"""Prefix of the tags that say which bytes a run wrote where."""
 
 
 class StageLog:
     """The MLflow run of a stage at work."""
 
-    def __init__(self, opening: Future[str]) -> None:
-        self._opening = opening
+    def __init__(self, opening: Future[str], root: Path) -> None:
+        self._opening, self._root = opening, root
 
     @property
     def id(self) -> str:
@@ -36,6 +41,19 @@ class StageLog:
         if mlflow.active_run() is None:
             mlflow.start_run(run_id=run_id, log_system_metrics=False)  # `_open` has begun them
 
+    def environment(self) -> dict[str, str]:
+        """Variables by which other processes of the stage log into this run."""
+        return {"MLFLOW_TRACKING_URI": tracking_uri(self._root), "MLFLOW_RUN_ID": self.id}
+
+    def wrote(self, work: Workspace, *paths: Path) -> None:
+        """Records what the stage has written, so that lineage names this run as the maker of these
+        very bytes and of no others."""
+        from mlflow import MlflowClient
+
+        for path in paths:
+            name = valid(path.relative_to(work.out).as_posix())
+            MlflowClient().set_tag(self.id, f"{WROTE}{name}", dvc_md5(path))
+
     def log(self, metrics: Mapping[str, object]) -> None:
         """Logs the numbers of `metrics`, nested as they may be."""
         self.activate()
@@ -46,7 +64,7 @@ class StageLog:
 
 @contextmanager
 def stage_run(
-    name: str, settings: Settings, work: Workspace, groups: Sequence[str]
+    name: str, groups: Mapping[str, Any], work: Workspace, runtime: RuntimeSettings
 ) -> Iterator[StageLog]:
     """Opens the MLflow run of a stage.
 
@@ -56,12 +74,15 @@ def stage_run(
 
     Args:
         name: the stage, e.g. `sft`.
-        settings: all settings.
+        groups: name → group of the settings to log, as parameters like `sft.learning_rate`.
         work: the stage's workspace.
-        groups: names of the groups of settings to log, as parameters like `sft.learning_rate`.
+        runtime: says whether CPU, memory and GPU use are logged too.
     """
     with ExitStack() as open_while_it_runs, ThreadPoolExecutor(1) as thread:
-        run = StageLog(thread.submit(_open, name, settings, work, groups, open_while_it_runs))
+        run = StageLog(
+            thread.submit(_open, name, groups, work, runtime.system_metrics, open_while_it_runs),
+            work.root,
+        )
         status = "FAILED"
         try:
             yield run
@@ -79,7 +100,11 @@ def stage_run(
 
 
 def _open(
-    name: str, settings: Settings, work: Workspace, groups: Sequence[str], stack: ExitStack
+    name: str,
+    groups: Mapping[str, Any],
+    work: Workspace,
+    system_metrics: bool,
+    stack: ExitStack,
 ) -> str:
     try:
         import mlflow
@@ -95,9 +120,9 @@ def _open(
                 **owner(),
                 **provenance(work.root),
             },
-            log_system_metrics=settings.runtime.system_metrics,
+            log_system_metrics=system_metrics,
         )
-        mlflow.log_params(parameters(settings, groups))
+        mlflow.log_params(flatten_settings(groups))
         stack.enter_context(mirrored(work.root, run.info.run_id))
     except Exception as error:
         print(
@@ -110,30 +135,39 @@ def _open(
 
 
 class StageRun(NamedTuple):
-    """What MLflow knows of a stage's last run that ended well."""
+    """What MLflow knows of a stage's run that ended well."""
 
     run_id: str
+    stage: str
+    """Such as `sft` or `eval sft`."""
     code: str
     """The commit, and whether anything was not committed."""
     seconds: float
     """What it took. Calls and steps that were kept from before took none of them."""
 
 
-def stage_runs(root: Path) -> dict[str, StageRun]:
-    """Returns stage, such as `sft` or `eval sft`, → its last run that ended well."""
+Makers = Mapping[tuple[str, str], StageRun]
+"""(Path, md5 as in dvc.lock) of an output → the last run that wrote these very bytes there."""
+
+
+def makers(root: Path) -> Makers:
+    """Returns who wrote what, by all runs of stages that ended well."""
     from mlflow import MlflowClient
 
     experiment = connect(root)
     finished = "tags.`longwriter.kind` = 'stage' AND attributes.status = 'FINISHED'"
-    runs = MlflowClient().search_runs([experiment], finished, order_by=["start_time DESC"])
-    return {
-        run.data.tags["longwriter.stage"]: StageRun(
+    found = {}
+    for run in MlflowClient().search_runs([experiment], finished, order_by=["start_time ASC"]):
+        made = StageRun(
             run.info.run_id,
+            run.data.tags["longwriter.stage"],
             str(GitState.of(run.data.tags)),
             (run.info.end_time - run.info.start_time) / 1000,
         )
-        for run in reversed(runs)
-    }
+        for tag, md5 in run.data.tags.items():
+            if tag.startswith(WROTE):
+                found[tag.removeprefix(WROTE), md5] = made
+    return found
 
 
 def end_runs_of_sweep(root: Path, sweep: str) -> None:

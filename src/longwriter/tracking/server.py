@@ -22,8 +22,11 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
+
 SENT, COPY_OF = "longwriter.sent", "longwriter.copy_of"
 """Tags: on a run that a server has whole, that server; on the server's run, the id of ours."""
+
+
 BATCH = {"metrics": 1000, "params": 100}
 """The most that a server takes in one request."""
 

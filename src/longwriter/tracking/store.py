@@ -9,6 +9,7 @@ from filelock import FileLock
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+
 EXPERIMENT = "longwriter"
 
 

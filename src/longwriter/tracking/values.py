@@ -1,33 +1,8 @@
-"""Settings and metrics in the form that MLflow takes."""
+"""Metrics in the form that MLflow takes."""
 
 import math
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from enum import Enum
-
-from longwriter.settings import Settings
-
-LONGEST_PARAMETER = 250
-"""Characters of a parameter's value that are kept."""
-
-
-def parameters(settings: Settings, groups: Sequence[str]) -> dict[str, str]:
-    """Returns the settings of `groups` as full key → short text, those that are null left out."""
-    flat: dict[str, str] = {}
-
-    def add(prefix: str, value: object) -> None:
-        if isinstance(value, dict):
-            for key, inner in value.items():
-                add(f"{prefix}.{key}", inner)
-        elif value is not None:
-            items = value if isinstance(value, list) else [value]
-            texts = [str(item.value if isinstance(item, Enum) else item) for item in items]
-            flat[prefix] = ", ".join(texts)[:LONGEST_PARAMETER]
-
-    for group in groups:
-        add(group, asdict(getattr(settings, group)))
-    return flat
+from collections.abc import Mapping
 
 
 def flatten(metrics: Mapping[str, object]) -> dict[str, float]:

@@ -1,0 +1,100 @@
+"""Short requests, answered by the teacher in one call each (stage `short_answers`)."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from longwriter.agentwrite.settings import ShortAnswersSettings
+from longwriter.core.errors import BadCompletion, CallError
+from longwriter.core.rows import Failure, Instruction, Message, TrainingRow, Usage
+from longwriter.llm.client import ChatClient, Completion
+from longwriter.llm.fanout import all_at_once
+from longwriter.llm.sampling import first_usable
+from longwriter.text.refusals import refusal_in
+from longwriter.text.words import count_words
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Answered requests, and those that were not, in the order of the requests."""
+
+    rows: list[TrainingRow]
+    failures: list[Failure]
+
+    def describe(self) -> dict[str, Any]:
+        """Counts for metrics/short_answers.json."""
+        return {
+            "requests": len(self.rows) + len(self.failures),
+            "answered": len(self.rows),
+            "failures": len(self.failures),
+            "failures_by_error": dict(Counter(failure.error for failure in self.failures)),
+            "words": sum(row.response_length or 0 for row in self.rows),
+        }
+
+
+async def answer(
+    client: ChatClient, requests: Sequence[Instruction], settings: ShortAnswersSettings
+) -> Answers:
+    """Answers every request.
+
+    Raises:
+        ServerError: every call would fail; finished calls are kept.
+    """
+    done = await all_at_once([_answer(client, row, settings) for row in requests], "answers")
+    return Answers(
+        [row for row in done if isinstance(row, TrainingRow)],
+        [row for row in done if isinstance(row, Failure)],
+    )
+
+
+async def _answer(
+    client: ChatClient, request: Instruction, settings: ShortAnswersSettings
+) -> TrainingRow | Failure:
+    """The first sample that ends by itself, is short enough and does not refuse."""
+    messages, usage = [{"role": "user", "content": request.prompt}], Usage()
+
+    async def ask(sample: int) -> Completion:
+        return await client.complete(
+            messages, max_tokens=settings.max_tokens, sample=sample, usage=usage
+        )
+
+    def read(completion: Completion) -> str:
+        text = completion.text.strip()
+        if reason := rejection_reason(text, completion.finish_reason, settings):
+            raise BadCompletion(reason)
+        return text
+
+    try:
+        text = await first_usable(ask, read, settings.attempts, "answer")
+    except CallError as error:
+        return Failure(
+            id=request.id,
+            prompt=request.prompt,
+            step="answer",
+            error=type(error).__name__,
+            detail=str(error),
+            attempts=usage.calls,
+        )
+    return TrainingRow(
+        messages=[
+            Message(role="user", content=request.prompt),
+            Message(role="assistant", content=text),
+        ],
+        id=request.id,
+        source=request.source or "own",
+        response_length=count_words(text),
+        language=request.language,
+        type=request.type,
+    )
+
+
+def rejection_reason(text: str, finish_reason: str, settings: ShortAnswersSettings) -> str:
+    """Why an answer cannot be used; empty where it can."""
+    if finish_reason == "length":
+        return f"does not end within {settings.max_tokens} tokens"
+    words = count_words(text)
+    if not 0 < words <= settings.max_words:
+        return f"{words} words; 1 to {settings.max_words} are wanted"
+    refused = refusal_in(text)
+    return f"refuses: {refused!r}" if refused else ""

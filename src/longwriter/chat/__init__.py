@@ -1,1 +1,0 @@
-"""One way to generate text: servers, the cached async client, its errors."""

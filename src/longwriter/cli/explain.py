@@ -1,0 +1,222 @@
+"""`longwriter explain`: one row's or one answer's whole life."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from longwriter.config.load import read_params
+from longwriter.config.schema import Settings
+from longwriter.core.errors import DataError
+from longwriter.core.rows import Judgement, Prediction, TrainingRow
+from longwriter.core.sources import open_source, parse_line, read_jsonl, stream_lines
+from longwriter.core.workspace import Workspace
+from longwriter.dataset.rule_runner import RuleJob, RuleRunner
+from longwriter.dataset.rules import BETWEEN_ROWS, MALFORMED
+from longwriter.dataset.stage import BASE, CHAT_ROWS, DRAFTS
+from longwriter.dataset.tokenizer import has_tokenizer
+from longwriter.evaluation.contamination import locate_benchmarks
+from longwriter.models.lineup import BY_NAME
+from longwriter.text.words import count_words
+from longwriter.tracking.lineage import walk_back
+from longwriter.tracking.runs import makers
+
+SHOWN = 300
+"""Characters of an instruction or a paragraph that are shown."""
+
+
+def _row(root: Path, name: str) -> str:
+    """What is known of the row `name` in the checkout `root`, as text.
+
+    Raises:
+        DataError: no file of the pipeline holds it.
+        SettingsError: there is no params.yaml.
+    """
+    settings, work = read_params(root), Workspace(root, root)
+    parts = [
+        *_instruction(work, settings, name),
+        *_failures(work, name),
+        *_draft(work, settings, name),
+        *_fate(work, name),
+        *_packs(work, name),
+    ]
+    if not parts:
+        raise DataError(
+            f"{name}: in no file of the pipeline; ids stand in data/agentwrite/drafts.jsonl and "
+            "data/sft/rejected.jsonl"
+        )
+    return "\n".join(parts)
+
+
+def _rows(path: Path, name: str) -> Iterator[dict[str, Any]]:
+    """The rows of a file with that id; none where there is no such file."""
+    if not path.is_file():
+        return
+    quick = json.dumps(name, ensure_ascii=False).encode()
+    for number, line in stream_lines(path):
+        if quick in line:
+            row = parse_line(line, f"{path}:{number}")
+            if isinstance(row, dict) and row.get("id") == name:
+                yield row
+
+
+def _instruction(work: Workspace, settings: Settings, name: str) -> Iterator[str]:
+    for given in (settings.agentwrite.instructions, settings.short_answers.instructions):
+        for row in _rows(work.root / given, name):
+            yield f"instruction ({row.get('source') or 'no source'}): {_short(row['prompt'])}"
+            length = row.get("length")
+            yield f"  asks for {length} words" if length else "  states no length"
+
+
+def _failures(work: Workspace, name: str) -> Iterator[str]:
+    for stage in ("agentwrite", "short_answers"):
+        for row in _rows(work.root / f"data/{stage}/failures.jsonl", name):
+            yield f"failed in {stage}, step {row['step']}, after {row['attempts']} attempts:"
+            yield f"  {row['error']}: {row['detail']}"
+
+
+def _draft(work: Workspace, settings: Settings, name: str) -> Iterator[str]:
+    """The plan with what was written for each step, and the verdict of every rule."""
+    drafts, chat_mix = settings.filter, settings.filter.chat_mix
+    for what, key, given, revision, default, rules in (
+        ("draft", "filter.drafts", drafts.drafts, drafts.revision, DRAFTS, drafts.rules),
+        ("chat row", "filter.chat_mix.path", chat_mix.path, chat_mix.revision, CHAT_ROWS, chat_mix.rules),
+    ):  # fmt: skip
+        path = work.input(given, default)
+        if given is None and not path.exists():
+            continue
+        runner = _runner(work, settings, rules)
+        for where, line in open_source(given, revision, path, key).lines:
+            try:
+                row = runner.read(line, where)
+            except DataError as error:
+                if name in where:
+                    yield f"malformed: {error}"
+                continue
+            if row.id != name:
+                continue
+            yield f"{what}, {where}: {_short(row.prompt)}"
+            yield from _steps(row.record)
+            tokens = f", {row.tokens} tokens" if row.tokens else ""
+            yield f"{row.words} words{tokens}, {row.language}; rules:"
+            yield f"  {'ok':6} {MALFORMED}"
+            for rule, detail in runner.verdicts(row).items():
+                yield f"  {'REJECT' if detail else 'ok':6} {rule}" + (
+                    f": {detail}" if detail else ""
+                )
+            yield from _between_rows(work, rules, name)
+
+
+def _between_rows(work: Workspace, rules: list[str], name: str) -> Iterator[str]:
+    """What the stage said of the row where it compared rows: it asks only those that pass all else."""
+    folder = work.root / "data/sft"
+    rejected = next(_rows(folder / "rejected.jsonl", name), None)
+    if not (folder / "train.jsonl").is_file():
+        return
+    for rule in (rule for rule in rules if rule in BETWEEN_ROWS):
+        if rejected and rejected["rule"] == rule:
+            yield f"  REJECT {rule}: {rejected['detail']}"
+            return
+        compared = not rejected or rejected["rule"] in BETWEEN_ROWS or _by_judge(rejected)
+        yield f"  {'ok' if compared else '-':6} {rule}" + ("" if compared else ": not asked")
+
+
+def _by_judge(rejected: dict[str, Any]) -> bool:
+    """Whether the judge rejected it, who is asked after all rules."""
+    return rejected["rule"] == "low_quality" and "quality_score" not in rejected
+
+
+def _runner(work: Workspace, settings: Settings, rules: list[str]) -> RuleRunner:
+    folder = work.input(settings.filter.tokenizer, BASE)
+    contamination = settings.contamination
+    benchmarks = locate_benchmarks(work.root, contamination.benchmarks).found
+    tokenizer = folder if has_tokenizer(folder) else None
+    return RuleRunner(RuleJob(settings.filter, contamination, rules, "", benchmarks, tokenizer))
+
+
+def _steps(record: dict[str, Any]) -> Iterator[str]:
+    plan, paragraphs = record.get("plan") or [], record.get("paragraphs") or []
+    for number, step in enumerate(plan, start=1):
+        text = paragraphs[number - 1] if number <= len(paragraphs) else ""
+        yield (
+            f"  step {number}: {_short(step['main_point'])} "
+            f"({count_words(text)} of {step['word_count']} words)"
+        )
+        yield f"    {_short(text, 80)}"
+
+
+def _fate(work: Workspace, name: str) -> Iterator[str]:
+    folder = work.root / "data/sft"
+    for row in _rows(folder / "rejected.jsonl", name):
+        yield f"rejected by {row['rule']}: {row['detail']}"
+    for file, what in (
+        ("train", "trained on"),
+        ("validation", "set aside, to measure the loss on"),
+    ):
+        for row in _rows(folder / f"{file}.jsonl", name):
+            yield f"kept: {what} ({file}.jsonl), source {row['source'] or '(none)'}"
+
+
+def _packs(work: Workspace, name: str) -> Iterator[str]:
+    for row in _rows(work.root / "data/sft/packs.jsonl", name):
+        if row["pack"] is None:
+            yield f"not trained: {row['tokens']} tokens are more than sft.max_length"
+            continue
+        yield (
+            f"trained in pack {row['pack']}, tokens {row['position']} to "
+            f"{row['position'] + row['tokens'] - 1}, {row['epochs']:g} epochs"
+        )
+
+
+def _short(text: str, most: int = SHOWN) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= most else f"{line[: most - 1]}…"
+
+
+ANSWER = re.compile(r"(?:.*/)?(\w+)\.jsonl:(\d+)")
+
+
+NEAREST = 3
+"""Training rows that are named for an answer: those whose length is nearest to the one asked for."""
+
+
+def explain(root: Path, name: str) -> str:
+    """What is known of `name` in the checkout `root`: the id of a row, or an answer of the benchmark
+    as file and line, such as `data/predictions/sft.jsonl:3`.
+
+    Raises:
+        DataError: no file of the pipeline holds it.
+        SettingsError: there is no params.yaml.
+    """
+    answer = ANSWER.fullmatch(name)
+    if answer:
+        return "\n".join(_answer(root, answer[1], int(answer[2])))
+
+    found = walk_back(root, makers(root), "models/sft")
+    return "\n".join([_row(root, name), "where it went and came from:", *map(str, found)])
+
+
+def _answer(root: Path, model: str, number: int) -> Iterator[str]:
+    path = root / f"data/predictions/{model}.jsonl"
+    rows = read_jsonl(path, Prediction)
+    if not 1 <= number <= len(rows):
+        raise DataError(f"{path}:{number}: it has {len(rows)} lines")
+    row = rows[number - 1]
+    yield f"answer of {model}, line {number}: {_short(row.prompt)}"
+    yield f"  {row.response_length} of {row.length} words; begins: {_short(row.response)}"
+    judgements = root / f"data/judgements/{model}.jsonl"
+    if judgements.exists():
+        judged = read_jsonl(judgements, Judgement)[number - 1]
+        yield f"  S_l {judged.length_score:.1f}, judged: {judged.scores or judged.unscored}"
+    if BY_NAME[model].before:
+        yield from _nearest(root, row.length)
+    yield "where it came from:"
+    yield from map(str, walk_back(root, makers(root), f"data/predictions/{model}.jsonl"))
+
+
+def _nearest(root: Path, length: int) -> Iterator[str]:
+    trained = read_jsonl(root / "data/sft/train.jsonl", TrainingRow)
+    near = sorted(trained, key=lambda row: abs((row.response_length or 0) - length))[:NEAREST]
+    yield f"trained on {len(trained)} rows; nearest in length, `longwriter explain ID` shows each:"
+    yield from (f"  {row.id}: {row.response_length} words, {row.source}" for row in near)

@@ -1,0 +1,158 @@
+"""`longwriter write`: AgentWrite for one person and one text."""
+
+import os
+import re
+import sys
+from argparse import Namespace
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from longwriter.agentwrite.context import Paragraph, TextSoFar
+from longwriter.agentwrite.plan import make_plan
+from longwriter.agentwrite.prompts import read_prompts
+from longwriter.agentwrite.settings import AgentWriteSettings
+from longwriter.agentwrite.writer import StepFailed, failing_at, write_paragraphs
+from longwriter.config.load import ROOT, assignment, compose
+from longwriter.core.errors import BadCompletion, CallError, LongwriterError, SettingsError
+from longwriter.core.files import write_text
+from longwriter.core.rows import Instruction, Step, Usage
+from longwriter.core.settings import RuntimeSettings
+from longwriter.core.sources import checked
+from longwriter.core.workspace import Workspace
+from longwriter.llm.client import ChatClient
+from longwriter.llm.fanout import CallContext, with_client
+from longwriter.llm.settings import ServerSettings
+from longwriter.text.lengths import length_in, length_score
+from longwriter.text.words import language
+
+
+@dataclass(kw_only=True)
+class WriteSettings:
+    """The groups of conf/ that writing one text needs."""
+
+    teacher: ServerSettings
+    agentwrite: AgentWriteSettings
+    runtime: RuntimeSettings
+
+
+@dataclass(kw_only=True)
+class ShownText(TextSoFar):
+    """A text that prints each paragraph as it comes, and keeps all of them in a file."""
+
+    file: Path
+    wanted: int = 0
+    """Words in all."""
+    plan: list[Step] = field(default_factory=list)
+
+    def add(self, paragraph: Paragraph) -> None:
+        """Puts a paragraph at the end, prints it and says how far the text is."""
+        print("\n" * bool(self.paragraphs) + paragraph.text, flush=True)
+        super().add(paragraph)
+        write_text(self.file, "\n\n".join(self.paragraphs) + "\n")
+        _say(
+            f"[{len(self.words)} of {len(self.plan)}: {self.words[-1]:,} words; "
+            f"{sum(self.words):,} of {self.wanted:,} in all]"
+        )
+
+
+def write_one(arguments: Namespace) -> None:
+    """Writes the text that the command line asks for to standard output and to a file.
+
+    Raises:
+        LongwriterError: it is not complete; what there is of it stays in FILE.partial.md.
+    """
+    settings = _settings(arguments)
+    row = {
+        "prompt": arguments.prompt,
+        "length": arguments.words or length_in(arguments.prompt),
+        "language": language(arguments.prompt),
+    }
+    instruction = checked(row, Instruction, "longwriter write")
+    wording = read_prompts(settings.agentwrite.prompts, ROOT)[instruction.language]
+    file = _free(arguments.output, arguments.prompt)
+    text, usage = ShownText(file=file.with_suffix(".partial.md")), Usage()
+
+    async def work(client: ChatClient) -> int:
+        with failing_at("plan"):
+            plan = await make_plan(client, instruction, settings.agentwrite, wording, usage)
+        for number, step in enumerate(plan, start=1):
+            _say(f"{number}. {step.main_point} ({step.word_count:,} words)")
+        _say("")
+        text.plan, text.wanted = plan, sum(step.word_count for step in plan)
+        await write_paragraphs(client, instruction, plan, text, settings.agentwrite, wording, usage)
+        return client.from_cache
+
+    length = f"{instruction.length:,} words" if instruction.length else "a text of no set length"
+    _say(f"{settings.teacher.model} plans {length} …")
+    try:
+        kept, _ = with_client(
+            work,
+            settings.teacher,
+            CallContext(
+                Workspace(ROOT, Path.cwd()).cache,
+                settings.agentwrite.seed,
+                settings.runtime.threads,
+                settings.agentwrite.max_cost,
+            ),
+        )
+    except (StepFailed, LongwriterError, KeyboardInterrupt) as error:
+        if text.paragraphs:
+            _say(f"\nwritten so far: {text.file}")
+        if isinstance(error, StepFailed):
+            raise _explained(error, usage) from None
+        raise
+    text.file.rename(file)
+    score = length_score(text.wanted, sum(text.words))
+    _say(f"\n{sum(text.words):,} words of {text.wanted:,}: S_l {score:.1f}")
+    _say(
+        f"{usage.calls} calls ({kept} kept from before), {usage.prompt_tokens:,} prompt tokens, "
+        f"{usage.completion_tokens:,} completion tokens, ${usage.cost_usd:.4f} by conf/teacher/"
+    )
+    _say(str(file))
+
+
+def _settings(arguments: Namespace) -> WriteSettings:
+    """Those in conf/ for an endpoint or for the embedded teacher, as the command line changes them."""
+    overrides = ["teacher=smollm2"]
+    if arguments.model:
+        overrides = ["teacher=endpoint", "agentwrite=paper"]
+        for name in ("model", "base_url", "api_key_env"):
+            overrides += assignment(f"teacher.{name}", getattr(arguments, name))
+    overrides += ["agentwrite.parallel=true"] if arguments.parallel else []
+    overrides += assignment("agentwrite.seed", arguments.seed)
+    settings = compose(WriteSettings, overrides)
+    if not settings.agentwrite.parallel:
+        settings.teacher.concurrency = 1  # more places would cost start-up and memory for nothing
+    return settings
+
+
+def _free(output: Path | None, prompt: str) -> Path:
+    """The file to write: `output`, which must be new, else one with a name from the prompt, and a
+    number where that one is there.
+
+    Raises:
+        SettingsError: it cannot be written.
+    """
+    name = "-".join(re.findall(r"\w+", prompt.lower()))[:50].strip("-") or "text"
+    file, number = output or Path(f"{name}.md"), 1
+    if output and output.exists():
+        raise SettingsError(f"--output {output}: is there already; name another, or remove it")
+    while file.exists():
+        number += 1
+        file = Path(f"{name}-{number}.md")
+    if not os.access(file.absolute().parent, os.W_OK):
+        raise SettingsError(f"{file.absolute().parent}: no folder that can be written to")
+    return file
+
+
+def _explained(failed: StepFailed, usage: Usage) -> CallError:
+    """The error with its step, and what the same command would do."""
+    again = "The same command goes on: finished calls are kept."
+    if isinstance(failed.error, BadCompletion):  # its samples are finished calls
+        again = "--seed N takes other samples; a larger model needs fewer." if usage.calls else ""
+    kind = type(failed.error)
+    return kind(f"{failed.step}: {kind.__name__}: {failed.error}. {again}".rstrip())
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

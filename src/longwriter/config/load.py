@@ -1,0 +1,182 @@
+"""Composes conf/, validates it, and reads and writes params.yaml, its resolved image.
+
+People edit conf/. A stage that DVC runs reads params.yaml; the same script run by hand is a Hydra app
+that composes conf/ with the overrides given (`config.run`).
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from longwriter.config.inputs import input_digests
+from longwriter.config.schema import RENAMED_VALUES, Settings, new_name
+from longwriter.core.errors import SettingsError
+from longwriter.core.files import write_text
+from longwriter.core.settings import violations
+
+S = TypeVar("S")
+
+_PACKAGE = Path(__file__).parents[1]
+CHECKOUT = Path(__file__).parents[3]
+"""The checkout that the code lies in; of an installed package nothing of use."""
+ROOT = CHECKOUT if (CHECKOUT / "conf/config.yaml").is_file() else _PACKAGE
+"""Folder that holds conf/: the checkout, or the installed package."""
+
+
+def validate(config: DictConfig, choices: dict[str, str] | None = None) -> Settings:
+    """All settings from all groups of conf/; as `validate_as`."""
+    return validate_as(Settings, config, choices)
+
+
+def validate_as(kind: type[S], config: DictConfig, choices: dict[str, str] | None) -> S:
+    """Turns a composed configuration into typed settings.
+
+    Args:
+        kind: a dataclass with a field a group.
+        config: its groups of conf/, resolved or not.
+        choices: group → chosen option, to name the very file in an error.
+
+    Raises:
+        SettingsError: unknown key, missing value, wrong type, out of range; the message holds the
+            full key and the file to edit, and of a renamed setting its new name.
+    """
+    try:
+        known = OmegaConf.structured(kind)
+        unknown = [str(key) for key in config if key not in known.keys()]  # noqa: SIM118
+        if unknown:
+            raise SettingsError(_message(unknown[0], "is no group of settings", choices))
+        merged = OmegaConf.merge(known, config)
+        settings = OmegaConf.to_object(merged)
+    except OmegaConfBaseException as error:
+        key, what = error.full_key or "", (error.msg or str(error)).splitlines()[0]
+        new = RENAMED_VALUES.get((key, str(OmegaConf.select(config, key)))) if key else None
+        raise SettingsError(_message(key, f"{what}; {new}" if new else what, choices)) from None
+    assert isinstance(settings, kind)
+    for key, what in violations(settings):
+        raise SettingsError(_message(key, what, choices))
+    return settings
+
+
+def _message(key: str, what: str, choices: dict[str, str] | None) -> str:
+    new = new_name(key)
+    if new:
+        return f"{key}: is called {new} now. Rename it where it is set."
+    group = key.split(".")[0]
+    if group == "sweep":
+        file = "conf/sweep.yaml"
+    elif group in ("predict", "eval", "second_judge") or "." not in key:
+        file = "conf/config.yaml"
+    elif choices and group in choices:
+        file = f"conf/{group}/{choices[group]}.yaml"
+    else:
+        file = f"conf/{group}/"
+    return f"{key}: {what}. Fix it in {file}, in the experiment or in the override that sets it."
+
+
+def check_names(overrides: Sequence[str]) -> None:
+    """Refuses overrides of settings that have another name now, which Hydra would call unknown.
+
+    Raises:
+        SettingsError: one is; the message holds the new name.
+    """
+    for override in overrides:
+        key, _, value = override.lstrip("+~").partition("=")
+        key = key.partition("@")[0].replace("/", ".")
+        new = new_name(key)
+        if new:
+            raise SettingsError(f"{key}: is called {new} now; set {new}={value}")
+        if (key, value) in RENAMED_VALUES:
+            raise SettingsError(f"{key}={value}: {RENAMED_VALUES[key, value]}")
+
+
+def compose(kind: type[S], overrides: Sequence[str]) -> S:
+    """The groups of conf/ that `kind` has as fields, with `overrides` as on Hydra's command line.
+
+    Raises:
+        SettingsError: conf/ or an override does not compose or does not validate.
+    """
+    config, choices = _compose(ROOT, overrides)
+    names = list(kind.__dataclass_fields__)  # type: ignore[attr-defined]
+    return validate_as(kind, OmegaConf.masked_copy(config, names), choices)
+
+
+def assignment(key: str, value: object) -> list[str]:
+    """The override that sets `key` to `value`, quoted for Hydra; none where it is None."""
+    if value is None:
+        return []
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+        return [f"{key}='{escaped}'"]
+    return [f"{key}={value}"]
+
+
+def compose_params(root: Path) -> str:
+    """Composes conf/ as `dvc exp run` does and returns the text of params.yaml.
+
+    Raises:
+        SettingsError: conf/ does not compose or does not validate.
+    """
+    config, choices = _compose(root, [])
+    validate(config, choices)
+    return OmegaConf.to_yaml(config)
+
+
+def _compose(root: Path, overrides: Sequence[str]) -> tuple[DictConfig, dict[str, str]]:
+    """All groups, resolved, and group → chosen option."""
+    import hydra
+    from hydra.errors import HydraException
+
+    check_names(overrides)
+    try:
+        with hydra.initialize_config_dir(str(root / "conf"), version_base=None):
+            config = hydra.compose("config", list(overrides), return_hydra_config=True)
+        choices = dict(config.hydra.runtime.choices)
+        config = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+        OmegaConf.resolve(config)
+    except (HydraException, OmegaConfBaseException, YAMLError) as error:
+        raise SettingsError(f"conf/ cannot be composed: {error}") from None
+    return config, choices
+
+
+def write_params(root: Path) -> None:
+    """The `params` stage: writes params.yaml, or checks the one that `dvc exp run -S` composed; and
+    inputs.yaml, the digests of all files that settings name."""
+    params = root / "params.yaml"
+    if os.environ.get("DVC_EXP_NAME") and params.exists():
+        settings = read_params(root)
+    else:
+        text = compose_params(root)
+        settings = validate(OmegaConf.create(text))  # type: ignore[arg-type]
+        write_text(params, text)
+    write_text(root / "inputs.yaml", OmegaConf.to_yaml(input_digests(settings, root)))
+
+
+def load_yaml(path: Path) -> DictConfig:
+    """A YAML file that a stage wrote.
+
+    Raises:
+        SettingsError: it is not there or not YAML.
+    """
+    fix = "`dvc repro params` writes it"
+    try:
+        config = OmegaConf.load(path)
+    except OSError as error:
+        raise SettingsError(f"{path}: {error.strerror}; {fix}") from None
+    except YAMLError as error:
+        raise SettingsError(f"{path}: not YAML: {error}; {fix}") from None
+    assert isinstance(config, DictConfig)
+    return config
+
+
+def read_params(root: Path) -> Settings:
+    """The settings in params.yaml, which the last `dvc repro` ran with.
+
+    Raises:
+        SettingsError: it is not there or does not validate.
+    """
+    return validate(load_yaml(root / "params.yaml"))

@@ -1,0 +1,114 @@
+"""Runs a script as a DVC stage, with params.yaml, or by hand as a Hydra app, with conf/."""
+
+import ctypes
+import gc
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+from omegaconf import DictConfig
+
+from longwriter.config.load import check_names, load_yaml, validate
+from longwriter.config.schema import Settings
+from longwriter.core.errors import LongwriterError
+from longwriter.core.workspace import Workspace
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C."""
+
+
+REMOVED = (
+    "\nDVC removed this stage's earlier outputs before it began. `dvc checkout --force` brings back data "
+    "and models, `git checkout -- metrics/` the metrics of the last commit; `dvc repro` with the earlier "
+    "settings brings back both without running."
+)
+
+Stage = Callable[[Settings, Workspace], None]
+
+
+def run_stage(stage: Stage) -> None:
+    """Runs `stage` with params.yaml where DVC started the script, else as a Hydra app.
+
+    Under DVC further arguments are overrides of the form key=value (dvc.yaml gives
+    `predict.model=…` so). Prints one line and exits with 1 on an error that longwriter foresees,
+    with 130 on Ctrl-C.
+    """
+    root = Path(sys.argv[0]).resolve().parent.parent
+    for noisy in ("httpx2", "openai"):  # a line for every call
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    if "DVC_STAGE" in os.environ:
+        guarded(lambda: _run_for_dvc(stage, root), REMOVED)
+    else:
+        _hydra_app(stage, root)
+    gc.freeze()  # else the interpreter goes through every object at its end: 0.8 s after MLflow
+
+
+def _run_for_dvc(stage: Stage, root: Path) -> None:
+    end_with_parent()
+    config = load_yaml(root / "params.yaml")
+    config.merge_with_dotlist(sys.argv[1:])
+    stage(validate(config), Workspace(root=root, out=root))
+
+
+def end_with_parent() -> None:
+    """Linux: asks for SIGTERM when DVC dies, so that a killed `dvc repro` leaves no stage behind
+    that works beside the one that the next `dvc repro` starts."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # 1: PR_SET_PDEATHSIG of <sys/prctl.h>
+
+
+def _hydra_app(stage: Stage, root: Path) -> None:
+    import hydra
+    from hydra.core.hydra_config import HydraConfig
+
+    @hydra.main(config_path=str(root / "conf"), config_name="config", version_base="1.3")
+    def app(config: DictConfig) -> None:
+        run = HydraConfig.get()
+        out = Path(run.runtime.output_dir)
+        guarded(lambda: stage(validate(config, dict(run.runtime.choices)), Workspace(root, out)))
+
+    overrides = [n for n, word in enumerate(sys.argv) if "=" in word and not word.startswith("-")]
+    guarded(lambda: check_names([sys.argv[n] for n in overrides]))
+    place = overrides[0] if overrides else len(sys.argv)  # argparse wants overrides in one piece
+    sys.argv.insert(place, f"hydra.job.name={Path(sys.argv[0]).stem}")
+    app()
+
+
+def guarded(work: Callable[[], Any], outputs: str = " Earlier outputs are as they were.") -> None:
+    """Runs `work`; errors that a person can fix end as one line on stderr, not a traceback.
+
+    Args:
+        outputs: said after an error of the disk: what became of earlier outputs.
+    """
+    signal.signal(signal.SIGTERM, _as_interrupt)
+    try:
+        work()
+    except LongwriterError as error:
+        _stop(f"error: {error}{outputs if outputs is REMOVED else ''}", 1)
+    except OSError as error:
+        if error.filename is None and error.errno is None:
+            raise
+        _stop(f"error: {error}.{outputs}", 1)
+    except KeyboardInterrupt:
+        _stop(
+            "stopped: finished calls and checkpoints are kept; the same command goes on",
+            INTERRUPTED,
+        )
+
+
+def _as_interrupt(number: int, frame: FrameType | None) -> None:
+    """Does what Ctrl-C would do now: under asyncio that lets calls in flight end."""
+    handler = signal.getsignal(signal.SIGINT)
+    (handler if callable(handler) else signal.default_int_handler)(number, frame)
+
+
+def _stop(message: str, status: int) -> NoReturn:
+    print(f"\n{message}", file=sys.stderr, flush=True)
+    if status == INTERRUPTED:  # embedded servers and loaders may hold threads that never end
+        os._exit(status)
+    sys.exit(status)

@@ -1,0 +1,89 @@
+"""All settings: one field a group of conf/."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from longwriter.agentwrite.settings import AgentWriteSettings, ShortAnswersSettings
+from longwriter.core.settings import RuntimeSettings, StatisticsSettings
+from longwriter.dataset.settings import FilterSettings
+from longwriter.evaluation.settings import (
+    BenchSettings,
+    ContaminationSettings,
+    EvalSettings,
+    JudgeAuditSettings,
+    JudgeSettings,
+    PredictSettings,
+)
+from longwriter.llm.settings import ServerSettings
+from longwriter.models.settings import StudentSettings
+from longwriter.preference.settings import DpoSettings, PairsSettings
+from longwriter.sft.settings import SftSettings
+
+
+@dataclass(kw_only=True)
+class Settings:
+    """Only scripts and this room take it whole: a function takes the groups that it needs."""
+
+    teacher: ServerSettings
+    student: StudentSettings
+    judge: JudgeSettings
+    second_judge: JudgeSettings | None
+    """Grades every text that `judge` grades; null: there is none."""
+    agentwrite: AgentWriteSettings
+    short_answers: ShortAnswersSettings
+    contamination: ContaminationSettings
+    filter: FilterSettings
+    sft: SftSettings
+    pairs: PairsSettings
+    dpo: DpoSettings
+    bench: BenchSettings
+    predict: PredictSettings
+    eval: EvalSettings
+    judge_audit: JudgeAuditSettings
+    statistics: StatisticsSettings
+    runtime: RuntimeSettings
+
+    def groups(self, *names: str) -> dict[str, Any]:
+        """Name → group of those that are named."""
+        return {name: getattr(self, name) for name in names}
+
+
+RENAMED = {
+    "general": "short_answers",
+    "calibrate": "judge_audit",
+    "agentwrite.select.min_words": "agentwrite.select.screen_with_teacher",
+    "filter.general": "filter.chat_mix",
+    "filter.held_out": "filter.validation_rows",
+    "filter.benchmarks": "contamination.benchmarks",
+    "filter.max_overlap": "contamination.max_overlap",
+    "sft.held_out": "sft.validation",
+    "pairs.general": "pairs.chat_mix",
+    "pairs.held_out": "pairs.validation_fraction",
+    "dpo.held_out": "dpo.validation",
+    "bench.resamples": "statistics.resamples",
+    **{f"{name}.server": f"{name}.kind" for name in ("teacher", "judge", "second_judge")},
+    **{
+        f"student.{name}": f"student.server.{name}"
+        for name in ServerSettings.__dataclass_fields__
+        if name != "kind"
+    },
+}
+"""Settings' names of version 0.1 → today's. They are refused, with the new name in the message."""
+
+RENAMED_VALUES = {
+    ("sft.loss", "released"): "longwriter",
+    ("sft.loss", "sequence"): "example",
+    **{
+        ("student.server", kind): f"is a group now; set student.server.kind={kind}"
+        for kind in ("llama_cpp", "endpoint", "vllm")
+    },
+}
+"""(Key, value of version 0.1) → today's value, or what to do."""
+
+
+def new_name(key: str) -> str | None:
+    """Today's name of a setting of version 0.1; None where `key` is none."""
+    for old, new in RENAMED.items():
+        if key == old or key.startswith(f"{old}."):
+            return new + key.removeprefix(old)
+    return None

@@ -1,0 +1,122 @@
+"""Files written whole or not at all, files that settings name, and their digests."""
+
+import hashlib
+import importlib.util
+import json
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from longwriter.core.errors import SettingsError
+from longwriter.core.rows import Record
+
+
+def write_jsonl(path: Path, rows: Iterable[Record]) -> None:
+    """Writes `rows` to `path`, whole or not at all."""
+    with replacing(path) as (temporary,), temporary.open("w", encoding="utf-8") as file:
+        for row in rows:
+            file.write(json.dumps(row.model_dump(), ensure_ascii=False) + "\n")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes `value` as indented JSON to `path`, whole or not at all."""
+    write_text(path, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes `text` to `path`, whole or not at all."""
+    with replacing(path) as (temporary,):
+        temporary.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def replacing(*paths: Path) -> Iterator[list[Path]]:
+    """Yields a temporary path beside each of `paths`. What the block writes there, files or
+    folders, takes their places when it ends well; else all of them are as they were."""
+    temporaries = [path.with_name(f".{path.name}.tmp") for path in paths]
+    for temporary in temporaries:
+        temporary.parent.mkdir(parents=True, exist_ok=True)
+        _remove(temporary)  # a kill may have left it
+    try:
+        yield temporaries
+        for temporary, path in zip(temporaries, paths, strict=True):
+            if path.is_dir():
+                _remove(path)  # a folder takes the place of an empty one only
+            temporary.replace(path)
+    finally:
+        for temporary in temporaries:
+            _remove(temporary)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def locate(model: str) -> Path:
+    """The path that a setting means: a file, a folder, or `package:NAME/FILE` inside an installed
+    Python package, which is found without being imported.
+
+    Raises:
+        SettingsError: nothing is there.
+    """
+    if model.startswith("package:"):
+        name, _, file = model.removeprefix("package:").partition("/")
+        spec = importlib.util.find_spec(name) if name.isidentifier() else None
+        if spec is None or not spec.submodule_search_locations or not file:
+            raise SettingsError(
+                f"{model}: no such file; the form is package:NAME/FILE, with NAME "
+                "an installed package"
+            )
+        path = Path(spec.submodule_search_locations[0]) / file
+    else:
+        path = Path(model).absolute()
+    if not path.exists():
+        raise SettingsError(f"{model}: no such file or folder; name one, or install the package")
+    return path
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def files_digest(paths: Iterable[Path]) -> str:
+    """SHA-256 of several files' bytes, in hex: of their digests one after another."""
+    return hashlib.sha256("".join(map(digest, paths)).encode()).hexdigest()
+
+
+def weights_digest(folder: Path) -> str:
+    """SHA-256 of every *.safetensors of a checkpoint's folder, in hex; empty where there is none."""
+    return "".join(map(digest, sorted(folder.glob("*.safetensors"))))
+
+
+def dvc_md5(path: Path) -> str:
+    """The md5 that dvc.lock has for a file or a folder, but for files that .dvcignore names.
+
+    A folder's is that of the JSON list of its files' md5 and relative paths, sorted by path.
+    Source: DVC 3, dvc_data/hashfile/tree.py.
+    """
+    if path.is_file():
+        return _file_md5(path)
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    rows = [{"md5": _file_md5(f), "relpath": f.relative_to(path).as_posix()} for f in files]
+    rows.sort(key=lambda row: row["relpath"])
+    listing = json.dumps(rows, sort_keys=True).encode()
+    return f"{hashlib.md5(listing, usedforsecurity=False).hexdigest()}.dir"
+
+
+def _file_md5(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def checkpoint_digest(folder: Path) -> str:
+    """SHA-256 of the checkpoint's one weights file; of several, of their digests one after another."""
+    digests = weights_digest(folder)
+    return digests if len(digests) <= 64 else hashlib.sha256(digests.encode()).hexdigest()

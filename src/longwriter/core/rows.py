@@ -1,0 +1,212 @@
+"""The typed rows that pass between stages, as JSON Lines."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from longwriter.core.errors import DataError
+
+Text = Annotated[str, Field(min_length=1, pattern=r"\S")]
+
+
+class Record(BaseModel):
+    """A row. Fields it does not name are kept and written back."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+R = TypeVar("R", bound=Record)
+
+
+class Message(Record):
+    role: Literal["system", "user", "assistant"]
+    content: Text
+
+
+class Instruction(Record):
+    """What someone wants written. `length` is the number of words it asks for."""
+
+    prompt: Text
+    id: str = ""
+    length: Annotated[int, Field(gt=0)] | None = None
+    language: Literal["en", "zh"] = "en"
+    type: str = ""
+    source: str = ""
+
+    @model_validator(mode="after")
+    def _derive_id(self) -> Self:
+        if not self.id:
+            self.id = hashlib.sha256(self.prompt.encode()).hexdigest()[:12]
+        return self
+
+
+class Step(Record):
+    """One paragraph of a plan; `word_count` is its budget in words."""
+
+    main_point: Text
+    word_count: Annotated[int, Field(gt=0)]
+
+
+class Usage(Record):
+    """Calls and tokens, those answered from the cache included."""
+
+    calls: int = 0
+    prompt_tokens: int = 0
+    cached_prompt_tokens: int = 0
+    """Of `prompt_tokens`, those that the server took from its prefix cache."""
+    completion_tokens: int = 0
+    cost_usd: float = 0.0
+    """US dollars, by the prices in conf/."""
+
+
+class Draft(Instruction):
+    plan: list[Step]
+    paragraphs: list[Text]
+    response: Text
+    response_length: int
+    hidden_words: int = 0
+    """Most words of the text so far that a step did not see: the context was too small, or the teacher
+    copied what it saw."""
+    usage: Usage
+
+
+class Failure(Record):
+    id: str
+    prompt: str
+    step: str
+    """`select`, `plan`, or `write N` with N counted from 1."""
+    error: str
+    detail: str
+    attempts: int
+
+
+class TrainingRow(Record):
+    messages: Annotated[list[Message], Field(min_length=2)]
+    id: str
+    source: str = ""
+    length: int | None = None
+    response_length: int | None = None
+    language: str = ""
+    type: str = ""
+    tokens: int | None = None
+    """Of the whole chat by the student's tokenizer, where the filter counted them."""
+
+    @model_validator(mode="after")
+    def _ends_with_the_target(self) -> Self:
+        if self.messages[-1].role != "assistant":
+            raise ValueError("the last message must be the assistant's")
+        return self
+
+
+class PackedRow(Record):
+    """Where a training row was trained. A row that was skipped has no pack and 0 epochs."""
+
+    id: str
+    pack: int | None
+    position: int | None
+    """Of its first token in the pack."""
+    tokens: int
+    epochs: float
+
+
+class RejectedRow(Record):
+    id: str
+    rule: str
+    detail: str
+
+
+class Pair(Record):
+    """A preference in TRL's format. Scores, samples, seeds and `checkpoint` say how it came about;
+    pairs of general chat have none."""
+
+    prompt: Annotated[list[Message], Field(min_length=1)]
+    chosen: Annotated[list[Message], Field(min_length=1)]
+    rejected: Annotated[list[Message], Field(min_length=1)]
+    id: str
+    source: str = ""
+    length: int | None = None
+    """Words asked for."""
+    chosen_score: float | None = None
+    rejected_score: float | None = None
+    chosen_sample: int | None = None
+    rejected_sample: int | None = None
+    chosen_seed: int | None = None
+    rejected_seed: int | None = None
+    chosen_length: int | None = None
+    rejected_length: int | None = None
+    checkpoint: str = ""
+    """SHA-256 of the weights that wrote both answers."""
+
+
+class Candidate(Record):
+    """One sample of the SFT model's answer; `score` is null where it could not be scored, and
+    `unscored` says why. Parts of the score that weigh nothing are null."""
+
+    id: str
+    prompt: str
+    length: int | None
+    sample: int
+    seed: int = 0
+    """As it was sent to the server."""
+    response: str
+    response_length: int
+    finish_reason: str
+    length_score: float | None = None
+    quality_score: float | None = None
+    repetition: float | None = None
+    """Share of 8-grams that repeat an earlier one."""
+    score: float | None = None
+    unscored: str | None = None
+
+
+def _as_number(value: Any) -> Any:
+    return int(value) if isinstance(value, str) and value.isdigit() else value
+
+
+class BenchmarkPrompt(Record):
+    """A row of LongBench-Write or of a benchmark with the same fields."""
+
+    prompt: Text
+    type: str
+    length: Annotated[int, Field(gt=0), BeforeValidator(_as_number)]
+
+
+class Prediction(BenchmarkPrompt):
+    """As in the paper's pred.jsonl; an empty response is allowed and scores 0 in S_l and S_q."""
+
+    response: str
+    response_length: int = -1
+    finish_reason: str = ""
+
+
+class Judgement(Prediction):
+    """A scored prediction. Either `scores` (six dimensions, 1 to 5) or `unscored` (the reason)."""
+
+    length_score: float
+    scores: dict[str, int | float] | None = None
+    """Of several repeats the means of the usable ones."""
+    unscored: str | None = None
+    repeats: list[dict[str, int] | str] = []
+    """Of more than one: the grades of each, or the reason why there are none."""
+    second: "SecondOpinion | None" = None
+
+
+class SecondOpinion(Record):
+    """What a second judge says of the same text."""
+
+    scores: dict[str, int | float] | None = None
+    unscored: str | None = None
+
+
+def check_ids(rows: Iterable[Instruction]) -> None:
+    """Checks that no two instructions share an id.
+
+    Raises:
+        DataError: two do.
+    """
+    twice = [name for name, number in Counter(row.id for row in rows).items() if number > 1]
+    if twice:
+        raise DataError(f"instructions: id {twice[0]!r} stands twice; ids must differ")

@@ -1,0 +1,162 @@
+"""Counts of what was read, rejected and kept: by rule, language, length, type and source."""
+
+from bisect import bisect_right
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+
+from longwriter.core.rows import TrainingRow
+from longwriter.dataset.rule_runner import RowVerdict
+
+EDGES = [0, *(round(16 * 2 ** (step / 2)) for step in range(25))]
+"""Lower edges of the histograms' bins in words: two for each doubling, up to 65,536."""
+
+
+@dataclass
+class Sum:
+    """Rows with their words and tokens."""
+
+    rows: int = 0
+    words: int = 0
+    tokens: int = 0
+
+    def add(self, row: TrainingRow) -> None:
+        """Counts a row."""
+        self.rows += 1
+        self.words += row.response_length or 0
+        self.tokens += row.tokens or 0
+
+
+@dataclass
+class _Group:
+    """Drafts of a language or a bin of lengths."""
+
+    drafts: int = 0
+    kept: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+
+    def describe(self) -> dict[str, Any]:
+        rejected = dict(sorted(self.rejected.items()))
+        return {"drafts": self.drafts, "kept": self.kept, "rejected": rejected}
+
+
+class FilterCounts:
+    """What happened to the rows of one filtering run."""
+
+    def __init__(self, length_bins: list[int]) -> None:
+        """Takes the lower edges of the bins of words."""
+        self._bins = length_bins
+        self.drafts = 0
+        self.chat = Counter[str]()
+        self.rejected = Counter[str]()
+        self.chat_rejected = Counter[str]()
+        self.over_length: list[str] = []
+        self.graded = Counter[str]()
+        self._languages: defaultdict[str, _Group] = defaultdict(_Group)
+        self._lengths: defaultdict[str, _Group] = defaultdict(_Group)
+        self._before = [0] * len(EDGES)
+        self._after = [0] * len(EDGES)
+        self._kept_words: Counter[int] = Counter()
+        self.parts: dict[str, defaultdict[str, Sum]] = {
+            part: defaultdict(Sum) for part in ("language", "type", "source", "words")
+        }
+        self.train = Sum()
+        self.validation = Sum()
+        self.counted = True
+        """Whether every row to train on has its tokens counted."""
+
+    def bin(self, words: int) -> str:
+        """The bin of lengths that `words` falls in, such as `500-1999`."""
+        place = bisect_right(self._bins, words) - 1
+        if place < 0:
+            return f"0-{self._bins[0] - 1}"
+        last = place + 1 == len(self._bins)
+        return (
+            f"{self._bins[place]}+" if last else f"{self._bins[place]}-{self._bins[place + 1] - 1}"
+        )
+
+    def read(self, row: RowVerdict, chat: bool) -> None:
+        """A row was read and judged."""
+        if chat:
+            self.chat["read"] += 1
+            return
+        self.drafts += 1
+        if row.language:
+            self._languages[row.language].drafts += 1
+            self._lengths[self.bin(row.words)].drafts += 1
+            self._before[bisect_right(EDGES, row.words) - 1] += 1
+
+    def reject(self, rule: str, row: RowVerdict, chat: bool) -> None:
+        """A rule on single rows rejected it."""
+        self._reject(rule, row.id, row.language, row.words, chat)
+
+    def reject_row(self, rule: str, row: TrainingRow, chat: bool) -> None:
+        """A rule that compares rows, or the judge, rejected it."""
+        self._reject(rule, row.id, row.language, row.response_length or 0, chat)
+
+    def _reject(self, rule: str, name: str, language: str, words: int, chat: bool) -> None:
+        if rule == "too_many_tokens":
+            self.over_length.append(name)
+        if chat:
+            self.chat_rejected[rule] += 1
+            return
+        self.rejected[rule] += 1
+        if language:
+            self._languages[language].rejected[rule] += 1
+            self._lengths[self.bin(words)].rejected[rule] += 1
+
+    def judged(self, score: float | None) -> None:
+        """The judge was asked about a row."""
+        self.graded["unscored" if score is None else "scored"] += 1
+
+    def keep(self, row: TrainingRow) -> None:
+        """A draft passed everything."""
+        words = row.response_length or 0
+        self._languages[row.language].kept += 1
+        self._lengths[self.bin(words)].kept += 1
+        self._after[bisect_right(EDGES, words) - 1] += 1
+        self._kept_words[words] += 1
+
+    def set_aside(self, row: TrainingRow) -> None:
+        """A kept draft is not trained on."""
+        self.validation.add(row)
+
+    def train_on(self, row: TrainingRow, chat: bool) -> None:
+        """A row goes to train.jsonl."""
+        self.chat["mixed_in"] += chat
+        self.counted = self.counted and row.tokens is not None
+        self.train.add(row)
+        for part, name in {
+            "language": row.language,
+            "type": row.type or "(none)",
+            "source": row.source or "(none)",
+            "words": self.bin(row.response_length or 0),
+        }.items():
+            self.parts[part][name].add(row)
+
+    @property
+    def kept(self) -> int:
+        """Drafts that passed everything, those held out included."""
+        return self._kept_words.total()
+
+    def describe(self) -> dict[str, Any]:
+        """Counts for metrics/filter.json; words are those of the kept drafts."""
+        words = self._kept_words
+        bins = sorted(self._lengths, key=lambda name: int(name.rstrip("+").split("-")[0]))
+        return {
+            "drafts": self.drafts,
+            "kept": self.kept,
+            "rejected": dict(sorted(self.rejected.items())),
+            "validation": self.validation.rows,
+            "chat_mix": {name: self.chat[name] for name in ("read", "mixed_in")}
+            | {"rejected": dict(sorted(self.chat_rejected.items()))},
+            "rows": self.train.rows,
+            "words": sum(length * rows for length, rows in words.items()),
+            "shortest_words": min(words, default=0),
+            "longest_words": max(words, default=0),
+            "tokens": self.train.tokens if self.counted else None,
+            "judged": dict(sorted(self.graded.items())),
+            "by_language": {n: g.describe() for n, g in sorted(self._languages.items())},
+            "by_length": {name: self._lengths[name].describe() for name in bins},
+            "histogram": {"words": EDGES, "before": self._before, "after": self._after},
+        }

@@ -1,0 +1,182 @@
+"""How a text ends.
+
+Source: LongWriter, section 3.2: crashed outputs are dropped. The patterns are our own.
+"""
+
+import re
+
+from longwriter.dataset.row import Row
+from longwriter.dataset.settings import FilterSettings
+from longwriter.text.markup import is_verse, lines_of
+
+_CONTINUED = re.compile(
+    r"(?:to be continued|continued (?:in|on) (?:the )?(?:next|part)[^.\n]{0,30}|(?:the )?(?:text|story|rest) continues|"
+    r"continue[ds]? in (?:my|the) next|未完待续|待续|(?:未完|下文?|下篇|下一?[段章])(?:继续|待续|再续))[\s.…。!！\])）】*_]*$",
+    re.IGNORECASE,
+)
+
+
+_OFFERS = re.compile(
+    r"(?:(?:would you like|do you want|shall|should) (?:me |I )(?:to )?(?:continue|go on|proceed|keep|write|expand)[^?\n]{0,60}\?"
+    r"|(?:let me know|tell me|just ask|say (?:the word|\"continue\")) (?:if|when|whether)[^.!\n]{0,40}\b(?:continu\w+|next (?:part|chapter|"
+    r"section|paragraph)|go on|more (?:chapters|parts|paragraphs)|the rest)\b[^.!\n]{0,40}[.!]*"
+    r"|I(?:'ll|’ll| will| can) (?:continue|go on|write the (?:next|rest))\b[^.!\n]{0,60}\b(?:next|if you|part|response|message|upon)\b[^.!\n]{0,40}[.!]*"
+    r"|(?:stay tuned|look out) for (?:the )?(?:next|more|part)\b[^.!\n]{0,40}[.!]*"
+    r"|(?:如果|若|如)(?:您|你)?(?:需要|想|希望|要|愿意)[^。！？\n]{0,12}(?:继续|续写|接着写|下一[章部节段]|后续|余下)[^。！？\n]{0,20}[。！]?(?:请[^。！\n]{0,10}[。！]?)?"
+    r"|(?:需要|要不要|要|是否(?:需要|要|希望)|想要?)(?:我)?(?:继续|接着|续写)[^。？\n]{0,10}[吗呢]?？"
+    r"|请(?:看|听|见|阅读|期待|关注)下一?[章篇回节集部文段][^。！\n]{0,6}[。！]?|(?:下一?[章篇回部集节段]|后续|续集|后文)[^。！\n]{0,30}敬请期待[。！]?|我(?:会|将)在?(?:下一?[次条段章部]|后续)[^。！\n]{0,20}继续[^。！\n]{0,15}[。！]?"
+    r")\s*[\])）】*_]*\s*$",
+    re.IGNORECASE,
+)
+
+
+_LEFT_OUT = re.compile(
+    r"[\[(（【<]\s*(?:\.{3}|…+)?\s*(?:continue[sd]?\b[^\])）】>]{0,40}|[^\])）】>]{0,40}\b(?:omitted|truncated|cut off)\b[^\])）】>]{0,40}"
+    r"|(?:the )?(?:rest|remainder) of the \w+[^\])）】>]{0,40}|end of (?:part|section|paragraph|step|excerpt)\b[^\])）】>]{0,20}"
+    r"|[^\])）】>]{0,20}(?:以下|后文|后面|下文|此处|其余|余下|剩余|后续)[^\])）】>]{0,8}略[^\])）】>]{0,10}|[后下从]略|(?:下接|接下)[^\])）】>]{0,6}|续)\s*(?:\.{3}|…+)?\s*[\])）】>][\s.…。*_]*$",
+    re.IGNORECASE,
+)
+
+
+_CLOSERS = "\"'”’」』》»)）]】*_~`\u200b\ufe0f \t"
+
+
+_TERMINAL = ".!?…。！？‽｡॥"
+
+
+_EMOJI = re.compile(r"[\u2600-\u27bf\U0001f000-\U0001faff\ufe0f\u200d♪♥★☆✨]+$")
+
+
+_DANGLING = re.compile(
+    r"(?:[,，、;；:：\-–(（\[【“‘「『《]|(?<!—)—|\b(?:the|a|an|of|to|and|or|but|in|on|at|with|for|from|by|as|that|which|who|"
+    r"is|was|are|were|be|been|has|have|had|will|would|could|should|can|their|his|her|its|my|your|our|this|these|into|"
+    r"than|because|while|when|where|if|not|very|so)|[的地得和与及或而但把被对向从在将并是因为虽然如果]|——)$",
+    re.IGNORECASE,
+)
+
+
+_HEADING = re.compile(
+    r"#{1,6}\s+\S|(?:chapter|part|section)\s+(?:\d+|[IVXLC]+|one|two|three|four|five|six|seven|eight|nine|ten|\w+teen|twenty)\b[^.!?]{0,60}$|"
+    r"第[一二三四五六七八九十百零\d]+[章节回部卷幕][^。！？]{0,30}$|[一二三四五六七八九十]+、[^。！？]{1,20}$",
+    re.IGNORECASE,
+)
+
+
+_LISTED = re.compile(r"(?:[-*•·–+✓✔☐□]|\d{1,3}[.)、．]|[a-zA-Z][.)]|[（(]\d+[)）]|[①-⑳])\s*\S")
+
+
+_CODE_END = re.compile(r"[;{}>]$|\\\]$|\$$|\\end\{\w+\}$|```$")
+
+
+_CLOSING = re.compile(
+    r"(?:(?:yours|sincerely|best|kind|warm|kindest|warmest|regards|respectfully|love|with (?:love|gratitude|warm|best|kind|"
+    r"deep|all|appreciation|thanks|sincere)|cheers|thank you|thanks|cordially|gratefully|faithfully|many thanks|signed|"
+    r"written by|by|from|author|source|p\.?s\.?|contact|phone|tel|e-?mail|address|date|cc|enclosures?)\b|[@#—–-]+\s?\S|https?://|"
+    r"此致|敬礼|祝|敬上|谨上|署名|落款|作者|记者|编辑|来源|日期|时间|地点|电话|邮箱|联系|地址|报告人|申请人|致谢|签名)",
+    re.IGNORECASE,
+)
+
+
+_END_MARK = re.compile(
+    r"[\[(（【*~\-— ]*(?:the end|end|fin|finis|完|全文完|全书完|全剧终|剧终|终|正文完|本章完|谢谢(?:大家)?|敬礼|此致敬礼)[\])）】*~\-— ]*$",
+    re.IGNORECASE,
+)
+
+
+_ZH_SIGNED = re.compile(
+    r"(?:[\d〇零一二三四五六七八九十]{1,4}年[\d〇零一二三四五六七八九十]{1,3}月(?:[\d〇零一二三四五六七八九十]{1,3}日?)?|[日部处局校班社组院中心会司厂店馆委办系]|敬上|谨上|谨启|敬启|启|"
+    r"呈上|[X×xＸ某○]{2,})$"
+)
+
+
+_SMALL = frozenset(
+    [
+        "of",
+        "the",
+        "and",
+        "de",
+        "von",
+        "van",
+        "di",
+        "la",
+        "le",
+        "du",
+        "at",
+        "in",
+        "for",
+        "on",
+        "by",
+        "to",
+        "&",
+        "a",
+        "an",
+    ]
+)
+
+
+def unfinished(row: Row, settings: FilterSettings) -> str | None:
+    """The text stops in the middle: no full stop, an open code block, a heading without text, or a
+    promise or an offer to go on. A signature, a date, verse, a list, a table or code may end without full stop."""
+    if row.record.get("finish_reason") == "length":
+        return "cut off at the token limit"
+    text = row.response.rstrip()
+    if text.count("```") % 2:
+        return "ends within a code block"
+    tail = text[-200:].replace("’", "'")
+    if found := _CONTINUED.search(tail[-100:]) or _OFFERS.search(tail) or _LEFT_OUT.search(tail):
+        return f"ends with {found.group(0).strip()!r}"
+    lines = lines_of(text)
+    last = lines[-1]
+    if _ends_well(last, lines[:-1]):
+        return None
+    return f"ends with {last[-40:]!r}"
+
+
+def _ends_well(last: str, before: list[str]) -> bool:
+    bare = _EMOJI.sub("", last.rstrip(_CLOSERS)).rstrip(_CLOSERS)
+    if re.search(r"\b(?:the|an?|of|with|from|into)(?:\.{3}|…)$", bare):
+        return False
+    if bare.endswith(tuple(_TERMINAL)):
+        return not re.fullmatch(r"\d{1,3}[.、]", bare)  # the number of an item that is not there
+    if not bare or last[-1] in '"”」』》)）]】':  # an ornament; a quotation or a remark to its end
+        return True
+    if _CODE_END.search(last) or _END_MARK.match(last) or (last[0] == last[-1] == "|"):
+        return True
+    if _HEADING.match(last) or _DANGLING.search(bare):
+        return bool(re.match(r"#\w", last)) and not _DANGLING.search(bare)
+    if _LISTED.match(last):
+        return _as_the_items_before(before)
+    return _signs(last, before) or _is_verse_end(last, before)
+
+
+def _as_the_items_before(before: list[str]) -> bool:
+    """Whether most items of the list end without full stop, as its last does."""
+    items = []
+    for line in reversed(before):
+        if not _LISTED.match(line):
+            break
+        items.append(line)
+    open_ended = sum(not item.rstrip(_CLOSERS).endswith(tuple(_TERMINAL)) for item in items)
+    return bool(items) and open_ended * 2 >= len(items)
+
+
+def _signs(last: str, before: list[str]) -> bool:
+    """Whether a short last line is a signature, a date, an address or the like."""
+    if _CLOSING.match(last) and len(last) <= 80:
+        return True
+    if re.search(r"[\u4e00-\u9fff]", last):
+        previous = before[-1] if before else ""
+        short = len(last) <= 24 and not re.search(r"[，；]", last)
+        named = len(re.sub(r"\W", "", last)) <= 4 or bool(_CLOSING.match(previous))
+        return short and bool(before) and (named or bool(_ZH_SIGNED.search(last)))
+    words = re.findall(r"[^\W\d_][\w'’.-]*", last)
+    capitals = all(word[0].isupper() or word.lower() in _SMALL for word in words)
+    follows = bool(before) and bool(_CLOSING.match(before[-1]))
+    return len(words) <= 8 and bool(before) and (capitals or follows)
+
+
+def _is_verse_end(last: str, before: list[str]) -> bool:
+    """Whether the last line is one of verse whose lines end without full stop as a rule."""
+    lines = [*before[-7:], last]
+    open_ended = sum(not line.rstrip(_CLOSERS).endswith(tuple(_TERMINAL)) for line in lines)
+    return is_verse(lines) and open_ended * 2 >= len(lines)

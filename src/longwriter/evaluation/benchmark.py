@@ -1,0 +1,51 @@
+"""A benchmark's prompts."""
+
+from pathlib import Path
+
+from longwriter.core.errors import DataError
+from longwriter.core.files import digest
+from longwriter.core.rows import BenchmarkPrompt
+from longwriter.core.sources import read_jsonl
+from longwriter.evaluation.settings import BenchSettings, PredictSettings
+from longwriter.text.languages import benchmark_language
+
+
+def load_benchmark(path: Path, sha256: str | None) -> list[BenchmarkPrompt]:
+    """The prompts in `path`.
+
+    Args:
+        sha256: what the file's checksum must be, in hex; null: not checked.
+
+    Raises:
+        DataError: the file cannot be read, has another checksum, or a row is not a prompt.
+    """
+    prompts = read_jsonl(path, BenchmarkPrompt)
+    if sha256 is not None and digest(path) != sha256.lower():
+        raise DataError(
+            f"{path}: its SHA-256 is {digest(path)}, and bench.sha256 expects {sha256}. Get the "
+            "file again, or set bench.sha256 to the new sum (null: not checked) if it is meant: "
+            "scores of different files cannot be compared."
+        )
+    return prompts
+
+
+def chosen_benchmark(
+    predict: PredictSettings, bench: BenchSettings, root: Path
+) -> list[BenchmarkPrompt]:
+    """The first `bench.limit` prompts in `bench.languages` of `predict.benchmark`, else of
+    `bench.path`, whose checksum is checked.
+
+    Raises:
+        DataError: as `load_benchmark`, or no prompt is left.
+    """
+    if predict.benchmark:
+        prompts = load_benchmark(Path(predict.benchmark).absolute(), None)
+    else:
+        prompts = load_benchmark(root / bench.path, bench.sha256)
+    chosen = [row for row in prompts if benchmark_language(row.prompt) in bench.languages]
+    if not chosen:
+        raise DataError(
+            f"bench.languages: {bench.languages} leaves none of {len(prompts)} prompts; the "
+            "languages are en and zh"
+        )
+    return chosen[: bench.limit]

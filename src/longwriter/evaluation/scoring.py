@@ -1,0 +1,176 @@
+"""Has predictions graded, and compares two models on the same prompts."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from statistics import fmean
+
+from longwriter.core.errors import BadRequest, DataError, TooFewGrades
+from longwriter.core.rows import Judgement, Prediction, SecondOpinion
+from longwriter.core.settings import StatisticsSettings
+from longwriter.core.statistics import Interval, grouped, paired
+from longwriter.evaluation.judge import JudgePrompt, judge, quality_score, ungraded
+from longwriter.evaluation.settings import BenchSettings
+from longwriter.llm.client import ChatClient
+from longwriter.llm.fanout import all_or_none
+from longwriter.text.constraints import length_constraint
+from longwriter.text.repetition import repeated_ngrams
+
+NOT_ASKED = "NotAsked"
+
+
+async def evaluate(
+    client: ChatClient,
+    predictions: Sequence[Prediction],
+    judged: int | None = None,
+    prompt: JudgePrompt | None = None,
+    repeats: int = 1,
+) -> list[Judgement]:
+    """A judgement for each prediction, in their order, all asked for at once.
+
+    Args:
+        judged: grade only so many, evenly spread over the predictions, so that the same prompts
+            are graded for every model; the others are unscored as NotAsked. None: all.
+        prompt: how the judge is asked; None: in the project's own way.
+        repeats: times that each is graded.
+
+    Raises:
+        TransientError: the server's trouble kept a prediction from being judged.
+        BadRequest: the server refuses every call.
+        ServerError: the judge cannot be reached; finished calls are kept.
+    """
+    asking = prompt or JudgePrompt()
+    places = spread_out(len(predictions), judged)
+    graded = await all_or_none(
+        [judge(client, predictions[place], asking, repeats) for place in places], "eval"
+    )
+    asked = [row for row in graded if row.response.strip()]
+    if asked and all(reason(row.unscored) == BadRequest.__name__ for row in asked):
+        raise BadRequest(f"the judge refuses every call: {asked[0].unscored}")
+    rows = [
+        ungraded(prediction, f"{NOT_ASKED}: bench.judged is {judged}") for prediction in predictions
+    ]
+    for place, row in zip(places, graded, strict=True):
+        rows[place] = row
+    return rows
+
+
+def spread_out(total: int, chosen: int | None) -> list[int]:
+    """So many places among `total`, evenly spread; None: all of them."""
+    count = total if chosen is None else chosen
+    return sorted({place * total // count for place in range(count)})
+
+
+def check_unscored(rows: Sequence[Judgement], most: float) -> None:
+    """Checks that the judge graded nearly all that it was asked about. Rows that nobody asked
+    about (`bench.judged`) are no failures of the judge and do not count, on either side.
+
+    Args:
+        most: share of the rows asked about that may be without grades.
+
+    Raises:
+        TooFewGrades: more are.
+    """
+    asked = [row for row in rows if reason(row.unscored) != NOT_ASKED]
+    failed = [row for row in asked if row.scores is None]
+    if asked and len(failed) / len(asked) > most:
+        counts = Counter(reason(row.unscored) for row in failed)
+        reasons = ", ".join(f"{name} {count}" for name, count in counts.most_common())
+        raise TooFewGrades(
+            f"{len(failed)} of {len(asked)} texts have no grades ({reasons}), and "
+            f"judge.max_unscored allows {most:g}. The first: {failed[0].unscored}. Name a better "
+            "judge, mend its settings (max_tokens, context, structured), or allow more; finished "
+            "calls are kept."
+        )
+
+
+def with_second(rows: Sequence[Judgement], others: Sequence[Judgement]) -> list[Judgement]:
+    """`rows` with another judge's grades of the same texts, in the same order."""
+    return [
+        row.model_copy(
+            update={"second": SecondOpinion(scores=other.scores, unscored=other.unscored)}
+        )
+        for row, other in zip(rows, others, strict=True)
+    ]
+
+
+Value = Callable[[Judgement], float | None]
+
+
+def obedient(row: Judgement) -> float | None:
+    """100 where the row keeps the bounds that its prompt states, 0 where not; None without any."""
+    bounds = length_constraint(row)
+    return None if bounds is None else 100.0 * bounds.obeyed(row.response_length)
+
+
+def quality(row: Judgement) -> float | None:
+    """S_q of a row; None without grades."""
+    return None if row.scores is None else quality_score(row.scores)
+
+
+def compare(
+    a: Sequence[Judgement],
+    b: Sequence[Judgement],
+    statistics: StatisticsSettings,
+    value: Value = lambda row: row.length_score,
+) -> Interval | None:
+    """The mean of value(b) - value(a) over the same prompts, with its interval; several answers to
+    a prompt count as their mean, prompts without a value on either side are left out. None where
+    no prompt is left.
+
+    Raises:
+        DataError: `a` and `b` do not answer the same prompts.
+    """
+    before, after = (grouped([row.prompt for row in rows], rows) for rows in (a, b))
+    only_a, only_b = (
+        [prompt for prompt in one if prompt not in other]
+        for one, other in ((before, after), (after, before))
+    )
+    if only_a or only_b:
+        raise DataError(
+            f"the two do not answer the same prompts: {len(only_a)} only in the first, "
+            f"{len(only_b)} only in the second, {(only_a + only_b)[0][:60]!r} for one; predict "
+            "both with the same benchmark"
+        )
+    pairs = [
+        (_mean(before[prompt], value), _mean(after[prompt], value)) for prompt in sorted(before)
+    ]
+    both = [(x, y) for x, y in pairs if x is not None and y is not None]
+    return paired([x for x, _ in both], [y for _, y in both], statistics)
+
+
+def comparison(
+    a: Sequence[Judgement],
+    b: Sequence[Judgement],
+    bench: BenchSettings,
+    statistics: StatisticsSettings,
+) -> dict[str, Interval]:
+    """Paired differences b - a of S_l, S_q, S_l in the shortest length bin, obedience, cut-off
+    texts and repeated 8-grams (these in points of 100), each where there is one. All but the first
+    two guard against a model that gains on long requests what it loses elsewhere."""
+    lengths = sorted({row.length for row in a})
+    edges = [edge for edge in sorted(bench.length_bins) if edge > lengths[0]]
+    first = [length for length in lengths if not edges or length < edges[0]]
+
+    def shortest(row: Judgement) -> float | None:
+        return row.length_score if row.length in first else None
+
+    values: dict[str, Value] = {
+        "S_l": lambda row: row.length_score,
+        "S_q": quality,
+        "S_l_shortest": shortest,
+        "obedience": obedient,
+        "cut_off": lambda row: 100.0 * (row.finish_reason == "length"),
+        "repetition": lambda row: 100.0 * repeated_ngrams(row.response),
+    }
+    found = {name: compare(a, b, statistics, value) for name, value in values.items()}
+    return {name: difference for name, difference in found.items() if difference is not None}
+
+
+def reason(unscored: str | None) -> str:
+    """Name of the error's class; empty where there are grades."""
+    return (unscored or "").partition(":")[0]
+
+
+def _mean(rows: Sequence[Judgement], value: Value) -> float | None:
+    values = [found for row in rows if (found := value(row)) is not None]
+    return fmean(values) if values else None

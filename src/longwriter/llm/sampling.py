@@ -1,0 +1,37 @@
+"""Samples of one call until one of them is usable."""
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from longwriter.core.errors import BadCompletion
+from longwriter.llm.client import Completion
+
+T = TypeVar("T")
+
+
+async def first_usable(
+    ask: Callable[[int], Awaitable[Completion]],
+    read: Callable[[Completion], T],
+    attempts: int,
+    what: str,
+) -> T:
+    """What `read` makes of the first sample that it accepts.
+
+    Args:
+        ask: makes the call with that index of sample, from 0.
+        read: raises BadCompletion, with the reason, where the answer cannot be used.
+        attempts: most samples.
+        what: is asked for, as `plan`, for the error.
+
+    Raises:
+        BadCompletion: no sample was usable; the message holds the last one's reason.
+        CallError: a call failed for good.
+    """
+    reason = ""
+    for sample in range(attempts):
+        completion = await ask(sample)
+        try:
+            return read(completion)
+        except BadCompletion as error:
+            reason = str(error)
+    raise BadCompletion(f"no usable {what} in {attempts} samples; the last: {reason}")

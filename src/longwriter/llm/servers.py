@@ -1,0 +1,120 @@
+"""Where an OpenAI-compatible address comes from: a server that is up, llama.cpp in-process, vLLM."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from longwriter.core.errors import DataError, ServerError, SettingsError
+from longwriter.core.files import digest, locate, weights_digest
+from longwriter.core.workspace import cores
+from longwriter.llm.settings import ServerKind, ServerSettings
+from longwriter.llm.vllm import running
+
+
+@dataclass(frozen=True)
+class Address:
+    """A model that can be spoken to."""
+
+    base_url: str
+    model: str
+    identity: str
+    """Stands for the model in the cache's keys: the SHA-256 of its files' bytes, or its name on the
+    Hugging Face hub, or address and name of a model served elsewhere."""
+    api_key: str = "none"
+
+
+@contextmanager
+def serve(
+    settings: ServerSettings,
+    *,
+    checkpoint: Path | None = None,
+    threads: int | None = None,
+    version: str = "",
+) -> Iterator[Address]:
+    """Yields the address of the model that `settings` name, and ends what it started.
+
+    Args:
+        checkpoint: `llama_cpp`: the GGUF file, `vllm`: the folder to serve instead of
+            settings.model, under that name.
+        threads: `llama_cpp`: threads; null: every core.
+        version: `endpoint`: what else tells the model from others of its name in the cache's keys.
+
+    Raises:
+        SettingsError: what the kind of server needs is not set, or the file is not there.
+        DataError: the file is no GGUF, or the folder holds no safetensors.
+        ServerError: the server does not start, or the key is not in the environment.
+    """
+    match settings.kind:
+        case ServerKind.endpoint:
+            yield _endpoint(settings, version)
+        case ServerKind.llama_cpp:
+            if checkpoint is None and settings.model is None:
+                raise SettingsError("model: null, and kind=llama_cpp needs a GGUF file")
+            gguf = checkpoint or locate(settings.model or "")
+            with _llama_cpp(settings, gguf, threads) as address:
+                yield address
+        case ServerKind.vllm:
+            with _vllm(settings, checkpoint) as address:
+                yield address
+
+
+def _endpoint(settings: ServerSettings, version: str) -> Address:
+    if not settings.base_url or not settings.model:
+        raise SettingsError("kind=endpoint needs base_url (up to and with /v1) and model")
+    key = "none"
+    if settings.api_key_env:
+        key = os.environ.get(settings.api_key_env, "")
+        if not key:
+            raise ServerError(
+                f"the environment variable {settings.api_key_env}, named by api_key_env, is not set"
+            )
+    base_url = settings.base_url.rstrip("/")
+    return Address(base_url, settings.model, f"{base_url} {settings.model} {version}", key)
+
+
+@contextmanager
+def _llama_cpp(settings: ServerSettings, gguf: Path, threads: int | None) -> Iterator[Address]:
+    """llama.cpp's own server on a free loopback port, in this process.
+
+    One slot a call in flight; continuous batching and prompt caching are on.
+    Source: llama.cpp, tools/server/README.md.
+    """
+    import xllamacpp
+
+    with gguf.open("rb") as file:
+        if file.read(4) != b"GGUF":
+            raise DataError(f"{gguf}: is no GGUF file")
+    params = xllamacpp.CommonParams()
+    params.model.path = str(gguf)
+    params.n_parallel = settings.concurrency
+    params.n_ctx = settings.concurrency * settings.context
+    params.cpuparams.n_threads = threads or cores()
+    params.hostnames = ["127.0.0.1"]
+    params.port = 0
+    params.ui = False
+    params.verbosity = 0
+    try:
+        server = xllamacpp.Server(params)
+    except Exception as error:  # the extension raises bare RuntimeError and its kin
+        raise ServerError(f"llama.cpp cannot serve {gguf}: {error}") from None
+    try:
+        name = settings.model or gguf.parent.name
+        yield Address(f"{server.listening_address}/v1", name, f"gguf {digest(gguf)}")
+    finally:
+        del server
+
+
+@contextmanager
+def _vllm(settings: ServerSettings, checkpoint: Path | None) -> Iterator[Address]:
+    if not settings.model:
+        raise SettingsError("model: null, and kind=vllm needs a Hugging Face hub id or a folder")
+    model = identity = settings.model
+    if checkpoint or Path(settings.model).is_dir():
+        folder = (checkpoint or Path(settings.model)).absolute()
+        model, identity = str(folder), weights_digest(folder)
+        if not identity:
+            raise DataError(f"{folder}: holds no safetensors; name a checkpoint's folder")
+    with running(model, settings) as base_url:
+        yield Address(base_url, settings.model, f"vllm {identity}")

@@ -1,0 +1,143 @@
+"""`vllm serve` as a process of its own, which lasts no longer than the work on it.
+
+Source: vLLM's documentation of `vllm serve` (https://docs.vllm.ai/en/v0.18.0/cli/serve/), of data
+parallel deployment and of usage statistics.
+"""
+
+import http.client
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from longwriter.core.errors import ServerError, ServerFault, SettingsError
+from longwriter.core.process import own_session
+from longwriter.llm.settings import ServerSettings
+
+HOST = "127.0.0.1"
+
+
+POLL_S = 0.2
+
+
+LOG_LINES = 20
+"""Of the log's end, in an error."""
+
+
+@contextmanager
+def running(model: str, settings: ServerSettings) -> Iterator[str]:
+    """Starts `vllm serve`, yields its address up to and with /v1, and ends it and its engines.
+
+    Args:
+        model: a Hugging Face hub id or a folder; it is served under the name settings.model.
+
+    Raises:
+        SettingsError: settings.vllm is null.
+        ServerError: vLLM is not installed, ends early or is not ready in time. This, and an error
+            of the server that passes through, show the end of its log.
+    """
+    if settings.vllm is None:
+        raise SettingsError(
+            "vllm: null, and kind=vllm needs its settings, as in conf/server/vllm.yaml"
+        )
+    executable = shutil.which(settings.vllm.executable)
+    if executable is None:
+        raise ServerError(
+            f"{settings.vllm.executable}: no such program. Install vLLM in an environment of its "
+            "own (python3 -m venv vllm-env && vllm-env/bin/pip install vllm) and name it: "
+            "vllm.executable=$PWD/vllm-env/bin/vllm"
+        )
+    port = _free_port()
+    descriptor, name = tempfile.mkstemp(prefix="longwriter-vllm-", suffix=".log")
+    log = Path(name)
+    with (
+        os.fdopen(descriptor, "wb") as output,
+        own_session(
+            [executable, *_arguments(model, port, settings)],
+            output.fileno(),
+            _environment(executable),
+        ) as server,
+    ):
+        try:
+            _wait_until_healthy(server, port, settings.vllm.start_s)
+            yield f"http://{HOST}:{port}/v1"
+        except (ServerError, ServerFault) as error:
+            raise type(error)(f"{error}\n{_end_of(log)}") from None
+    log.unlink()
+
+
+def _arguments(model: str, port: int, settings: ServerSettings) -> list[str]:
+    assert settings.vllm is not None
+    values = {
+        "host": HOST,
+        "port": port,
+        "served-model-name": settings.model,
+        "max-model-len": settings.context,
+        "max-num-seqs": settings.concurrency,
+        "tensor-parallel-size": settings.vllm.tensor_parallel_size,
+        "data-parallel-size": settings.vllm.data_parallel_size,
+        "generation-config": "vllm",  # else the checkpoint's top_k, penalties and max_new_tokens hold
+    }
+    return [
+        "serve",
+        model,
+        *(word for name, value in values.items() for word in (f"--{name}", str(value))),
+        "--enable-prefix-caching",
+        "--enable-prompt-tokens-details",  # counts the prompt tokens from the prefix cache
+        "--disable-uvicorn-access-log",  # a line a call would push the reason of a fault away
+    ]
+
+
+def _environment(executable: str) -> dict[str, str]:
+    """This process's environment without keys, of which VLLM_API_KEY would also have to be sent
+    with every call; with the tools beside `executable`, such as ninja; without statistics sent."""
+    kept = {name: value for name, value in os.environ.items() if not name.endswith("_KEY")}
+    path = f"{Path(executable).absolute().parent}{os.pathsep}{kept.get('PATH', os.defpath)}"
+    return kept | {"PATH": path, "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_until_healthy(server: subprocess.Popen[bytes], port: int, start_s: float) -> None:
+    from tqdm import tqdm  # later: TQDM_DISABLE, which training sets, is read at the import
+
+    started = time.monotonic()
+    with tqdm(
+        desc="vLLM starts", bar_format="{desc}: {elapsed}", disable=None, leave=False
+    ) as note:
+        while not _healthy(port):
+            if server.poll() is not None:
+                raise ServerError(f"vLLM ended with status {server.returncode} as it started.")
+            if time.monotonic() - started > start_s:
+                raise ServerError(
+                    f"vLLM was not ready after {start_s:g} s; a large model or a download may "
+                    "need more: set vllm.start_s."
+                )
+            time.sleep(POLL_S)
+            note.refresh()
+
+
+def _healthy(port: int) -> bool:
+    connection = http.client.HTTPConnection(HOST, port, timeout=5)
+    try:
+        connection.request("GET", "/health")
+        return connection.getresponse().status == http.client.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _end_of(log: Path) -> str:
+    with log.open(encoding="utf-8", errors="replace") as lines:
+        return "".join([f"The end of vLLM's log, {log}:\n", *deque(lines, LOG_LINES)]).rstrip()

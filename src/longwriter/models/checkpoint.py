@@ -1,0 +1,144 @@
+"""The student: where its starting checkpoint comes from, and how a checkpoint is read."""
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from longwriter.core.errors import SettingsError, TrainingError
+from longwriter.core.files import locate
+from longwriter.llm.settings import ServerKind
+from longwriter.models.settings import StudentSettings
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+def quiet_unless_terminal() -> None:
+    """Takes away the progress bars of transformers and datasets where no one watches."""
+    if sys.stderr.isatty():
+        return
+    # For the bars that these two do not know of; read when tqdm is imported.
+    os.environ.setdefault("TQDM_DISABLE", "1")
+
+    import datasets
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    datasets.disable_progress_bars()
+
+
+def load(
+    checkpoint: Path, student: StudentSettings, **more: Any
+) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
+    """Model (weights in student.dtype) and tokenizer of a checkpoint folder.
+
+    Args:
+        more: for the model's `from_pretrained`, e.g. `attn_implementation`.
+
+    Raises:
+        TrainingError: the folder is no checkpoint, or has no chat template.
+    """
+    quiet_unless_terminal()
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    source = {"trust_remote_code": student.trust_remote_code, "local_files_only": True}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(checkpoint, **source)
+        model = AutoModelForCausalLM.from_pretrained(
+            checkpoint, dtype=student.dtype.value, **source, **more
+        )
+    except (OSError, ValueError) as error:
+        raise TrainingError(f"{checkpoint}: cannot be read as a checkpoint: {error}") from None
+    if not tokenizer.chat_template:
+        raise TrainingError(f"{checkpoint}: has no chat template; add one to its tokenizer")
+    return model, tokenizer
+
+
+def save(model: Any, tokenizer: Any, path: Path) -> None:
+    """Writes weights as safetensors, configuration and tokenizer to the folder `path`."""
+    model.save_pretrained(path)
+    tokenizer.save_pretrained(path)
+
+
+def materialise(student: StudentSettings, path: Path) -> int:
+    """Writes the student's starting checkpoint to `path` as a Hugging Face folder.
+
+    Returns:
+        Number of parameters.
+
+    Raises:
+        SettingsError: student.checkpoint names nothing that can be loaded, the chat template's file
+            is not there, or eos_token or rope_scaling does not go with the checkpoint.
+    """
+    quiet_unless_terminal()
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    dtype = getattr(torch, student.dtype.value)
+    source: dict[str, Any] = {"trust_remote_code": student.trust_remote_code}
+    if student.checkpoint.endswith(".gguf"):
+        gguf = locate(student.checkpoint)
+        name, source = str(gguf.parent), source | {"gguf_file": gguf.name}
+    else:
+        name, source = student.checkpoint, source | {"revision": student.revision}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name, **source)
+        model = AutoModelForCausalLM.from_pretrained(name, dtype=dtype, **source)
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"student.checkpoint: {student.checkpoint}: {error}") from None
+    if student.chat_template_path:
+        tokenizer.chat_template = locate(student.chat_template_path).read_text(encoding="utf-8")
+    if student.eos_token:
+        _end_turns_with(student.eos_token, tokenizer, model)
+    if student.rope_scaling:
+        _stretch(model.config, student)
+    if student.checkpoint.endswith(".gguf"):
+        del model.config.quantization_config  # the weights are plain numbers now
+        plain = type(model)(model.config)  # save_pretrained refuses a model read from GGUF
+        plain.load_state_dict(model.state_dict())
+        plain.generation_config = model.generation_config
+        model = plain.to(dtype)
+    save(model, tokenizer, path)
+    return int(model.num_parameters())
+
+
+def _end_turns_with(token: str, tokenizer: Any, model: Any) -> None:
+    """Makes `token` the tokenizer's end-of-text, and the first of those at which generation stops.
+
+    Raises:
+        SettingsError: the tokenizer does not know it.
+    """
+    if token not in tokenizer.get_vocab():
+        raise SettingsError(f"student.eos_token: {token} is no token of the checkpoint")
+    tokenizer.eos_token = token
+    stops = model.generation_config.eos_token_id
+    others = stops if isinstance(stops, list) else [stops] if stops is not None else []
+    last = tokenizer.eos_token_id
+    stops = [last, *(stop for stop in others if stop != last)]
+    model.config.eos_token_id = model.generation_config.eos_token_id = stops
+
+
+def _stretch(config: Any, student: StudentSettings) -> None:
+    """Writes student.rope_scaling into the configuration, and the context that it gives.
+
+    Raises:
+        SettingsError: llama.cpp would not see it; the model has no rotary positions.
+    """
+    scaling = student.rope_scaling
+    assert scaling is not None
+    if student.server.kind is ServerKind.llama_cpp:
+        raise SettingsError(
+            "student.rope_scaling: the GGUF that llama_cpp serves has the checkpoint's own; serve "
+            "elsewhere and set student.server.kind=endpoint or vllm"
+        )
+    if not getattr(config, "rope_parameters", None):
+        raise SettingsError(f"student.rope_scaling: {config.model_type} has no rotary positions")
+    context = config.max_position_embeddings
+    config.rope_parameters = {
+        **config.rope_parameters,
+        "rope_type": scaling.rope_type.value,
+        "factor": scaling.factor,
+        "original_max_position_embeddings": context,
+    }
+    config.max_position_embeddings = int(context * scaling.factor)

@@ -1,0 +1,42 @@
+"""A checkpoint of the student served: by llama.cpp, by vLLM, or at an endpoint that is up."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+from longwriter.core.files import weights_digest
+from longwriter.llm.client import ChatClient
+from longwriter.llm.fanout import CallContext, with_client
+from longwriter.llm.gguf import gguf_of
+from longwriter.llm.settings import ServerKind
+from longwriter.models.settings import StudentSettings
+
+T = TypeVar("T")
+
+
+def with_student(
+    work: Callable[[ChatClient], Awaitable[T]],
+    checkpoint: Path,
+    student: StudentSettings,
+    calls: CallContext,
+) -> tuple[T, dict[str, float]]:
+    """Runs `work` on `checkpoint`, served as `student.server` says.
+
+    An endpoint is asked for student.server.model, or, where that is null, for the checkpoint as the
+    DAG calls it (`models/sft`): serve it under that name. vLLM serves the folder itself, so named.
+
+    Returns:
+        As `with_client`.
+
+    Raises:
+        DataError, SettingsError: as `gguf_of` and `serve`.
+    """
+    server = student.server
+    if server.kind is ServerKind.llama_cpp:
+        gguf = gguf_of(checkpoint, student.checkpoint, calls.cache)
+        return with_client(work, server, calls, checkpoint=gguf)
+    named = replace(server, model=server.model or f"{checkpoint.parent.name}/{checkpoint.name}")
+    if server.kind is ServerKind.vllm:
+        return with_client(work, named, calls, checkpoint=checkpoint)
+    return with_client(work, named, calls, version=weights_digest(checkpoint))

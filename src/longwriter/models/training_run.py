@@ -1,0 +1,231 @@
+"""What SFT and DPO share: TRL arguments, checkpoints that survive a kill, and what a run reports."""
+
+import ctypes
+import hashlib
+import json
+import os
+import resource
+import shutil
+import sys
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from longwriter.core.errors import TrainingError
+from longwriter.core.files import digest
+from longwriter.core.rows import Record
+from longwriter.core.settings import RuntimeSettings
+from longwriter.core.workspace import cores
+from longwriter.models.settings import StudentSettings, TrainerSettings
+
+INPUTS = ("data", "validation", "pairs")
+"""Settings that only name files."""
+
+
+SPEEDS = (
+    "tokens_per_s",
+    "target_tokens_per_s",
+    "packing_efficiency",
+    "peak_memory_mb",
+    "mfu",
+)
+"""Of a log entry, what no two runs have alike: it goes to MLflow and not into the loss curve."""
+
+
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
+"""Numbers of <malloc.h>."""
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a training run leaves besides its weights."""
+
+    curve: list[dict[str, float]]
+    """TRL's log, one entry every logging_steps: `step`, `loss`, `learning_rate`, …"""
+    seconds: float
+    """Wall time of this process's optimiser steps; steps before a resume are not in it."""
+    share: float
+    """Optimiser steps of this process, of all; 0 where a resumed run had none left."""
+    train_loss: float
+    """Mean of the logged losses."""
+    checkpoints: Path
+    """Folder of the run's checkpoints, to be removed when all that the run leaves is written."""
+    peak_memory_mb: float
+    """Most memory held, in MiB: on the GPU where there is one, else of the process."""
+
+    def rate(self, tokens: float) -> float | None:
+        """Tokens/s of this process, for a whole run of `tokens`; None where it made no step."""
+        return round(tokens * self.share / self.seconds, 1) if self.share else None
+
+
+def bf16_here() -> bool:
+    """Whether this machine computes in bfloat16 natively: its GPU, else the processor's AVX-512."""
+    import torch
+
+    if torch.cuda.is_available():
+        return bool(torch.cuda.is_bf16_supported())
+    # torch has no public name for it (get_cpu_capability() says AVX512 with and without bfloat16).
+    return bool(torch.cpu._is_avx512_bf16_supported())
+
+
+def set_threads(runtime: RuntimeSettings) -> None:
+    """Makes torch use runtime.threads, shared among the processes that train on this machine."""
+    import torch
+
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    torch.set_num_threads(max(1, (runtime.threads or cores()) // processes))
+
+
+def keep_freed_memory() -> None:
+    """Linux with glibc: the memory of freed tensors stays with the process, for the next step.
+
+    As it comes, malloc gives every block above 32 MiB back at once, and the system must zero each
+    page of the next one: a third of a step on a CPU (docs/experiments.md). Source: mallopt(3).
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt:
+        for option, value in ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, -1), (M_TOP_PAD, 2**28)):
+            mallopt(option, value)
+
+
+def arguments(settings: TrainerSettings, folder: Path, runtime: RuntimeSettings) -> dict[str, Any]:
+    """Arguments for SFTConfig or DPOConfig: the settings as they are, and what a stage fixes."""
+    import torch
+
+    set_threads(runtime)
+    keep_freed_memory()
+    return {field.name: getattr(settings, field.name) for field in fields(TrainerSettings)} | {
+        "output_dir": str(folder),
+        "data_seed": settings.seed,
+        "bf16": bf16_here(),
+        "use_cpu": not torch.cuda.is_available(),
+        "save_strategy": "steps",
+        "save_total_limit": 2,
+        "logging_first_step": True,  # so there is a curve, however few the steps
+        "logging_nan_inf_filter": False,  # it would log a loss that is not a number as 0
+        "report_to": ["mlflow"],
+        "disable_tqdm": not sys.stderr.isatty(),
+        "dataloader_pin_memory": torch.cuda.is_available(),
+    }
+
+
+def checkpoint_folder(
+    cache: Path,
+    stage: str,
+    settings: TrainerSettings,
+    student: StudentSettings,
+    runtime: RuntimeSettings,
+    rows: list[Any],
+    model: Path,
+) -> Path:
+    """Folder for the checkpoints of this very run: its name is a hash of settings, rows and model."""
+    shape = {
+        "settings": {k: str(v) for k, v in asdict(settings).items() if k not in INPUTS},
+        "processes": runtime.accelerate,
+        "dtype": student.dtype.value,
+        "rows": [row.model_dump() if isinstance(row, Record) else row for row in rows],
+        "model": [digest(shard) for shard in sorted(model.glob("*.safetensors"))],
+    }
+    key = hashlib.sha256(json.dumps(shape, sort_keys=True).encode()).hexdigest()[:16]
+    return cache / "checkpoints" / f"{stage}-{key}"
+
+
+def run(trainer: Any, folder: Path) -> TrainResult:
+    """Trains, going on from the last whole checkpoint in `folder` if there is one.
+
+    Raises:
+        TrainingError: out of memory, the loss is not a number, or the checkpoint is damaged.
+    """
+    with trainer.accelerator.main_process_first():
+        start = _last_whole_checkpoint(folder)
+    if start and trainer.is_world_process_zero():
+        print(f"going on from {start}", flush=True)
+    result = _train(trainer, start)
+    curve = [
+        {key: value for key, value in entry.items() if key not in SPEEDS}
+        for entry in trainer.state.log_history
+        if "loss" in entry
+    ]
+    losses = [entry["loss"] for entry in curve]
+    if not all(loss == loss for loss in losses):
+        raise TrainingError("the loss became NaN; lower learning_rate or max_grad_norm")
+    first = int(start.name.removeprefix("checkpoint-")) if start else 0
+    return TrainResult(
+        curve=curve,
+        seconds=result.metrics["train_runtime"],
+        share=1 - first / trainer.state.global_step,
+        train_loss=sum(losses) / len(losses),
+        checkpoints=folder,
+        peak_memory_mb=peak_memory_mb(),
+    )
+
+
+def _train(trainer: Any, start: Path | None) -> Any:
+    from transformers import TrainerCallback
+
+    class Begun(TrainerCallback):
+        """Knows whether the checkpoint has been read."""
+
+        yes = False
+
+        def on_train_begin(self, *_: Any, **__: Any) -> None:
+            self.yes = True
+
+    begun = Begun()
+    trainer.add_callback(begun)
+    try:
+        return trainer.train(resume_from_checkpoint=start and str(start))
+    except Exception as error:
+        if _is_out_of_memory(error):
+            raise TrainingError(
+                f"out of memory: {error}. Lower max_length or per_device_train_batch_size, set "
+                "activation_checkpointing=true, or train with sft.method=qlora or on more devices "
+                "(runtime); checkpoints are kept"
+            ) from None
+        if start and not begun.yes:
+            raise TrainingError(
+                f"{start}: cannot be read as a checkpoint ({error}). Remove it (rm -r {start}); the "
+                "next run goes on from the one before it"
+            ) from None
+        raise
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """On a GPU, or of the host: PyTorch raises a bare RuntimeError there."""
+    import torch
+
+    host = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    return host or isinstance(error, torch.OutOfMemoryError | MemoryError)
+
+
+def _last_whole_checkpoint(folder: Path) -> Path | None:
+    """The newest checkpoint that was written to its end; what a kill left half written goes.
+
+    transformers writes trainer_state.json last.
+    """
+    whole = []
+    for checkpoint in folder.glob("checkpoint-*"):
+        try:
+            json.loads((checkpoint / "trainer_state.json").read_bytes())
+            whole.append(checkpoint)
+        except (OSError, ValueError):
+            shutil.rmtree(checkpoint)
+    return max(whole, key=lambda path: int(path.name.split("-")[1]), default=None)
+
+
+def peak_memory_mb() -> float:
+    """Most memory held so far, in MiB: on this process's GPU, else of the process."""
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 2**20
+    unit = 1 if os.uname().sysname == "Darwin" else 1024  # ru_maxrss: bytes there, KiB elsewhere
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+
+
+def without_prints(trainer: Any) -> Any:
+    """Takes away the lines that transformers prints at every log where no one watches."""
+    from transformers.trainer_callback import PrinterCallback
+
+    trainer.remove_callback(PrinterCallback)
+    return trainer

@@ -1,0 +1,114 @@
+"""Settings of preference pairs and of DPO."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from longwriter.core.settings import bounded, names_file
+from longwriter.evaluation.settings import JudgeSettings
+from longwriter.models.settings import LoraSettings, TrainerSettings
+
+
+class Loss(Enum):
+    """TRL's DPO losses used here.
+
+    Source: `sigmoid` arXiv 2305.18290, `ipo` arXiv 2310.12036 (a token's mean), `sigmoid_norm` the
+    sigmoid of log-ratios divided by their lengths (arXiv 2411.15124), `sft` the mean negative
+    log-likelihood of a token of the chosen answers.
+    """
+
+    sigmoid = "sigmoid"
+    sigmoid_norm = "sigmoid_norm"
+    ipo = "ipo"
+    sft = "sft"
+
+    def __repr__(self) -> str:  # a list of them, as MLflow shows it
+        return self.value
+
+
+@dataclass(kw_only=True)
+class DpoSettings(TrainerSettings):
+    """Direct preference optimisation of the SFT model."""
+
+    pairs: str | None = names_file()
+    """Preference pairs; null: data/dpo/pairs.jsonl."""
+    validation: str | None = names_file()
+    """Pairs to measure on; null: data/dpo/validation.jsonl, or none where `pairs` is given."""
+    beta: float = bounded(gt=0)
+    loss_type: list[Loss]
+    """Losses that are added up."""
+    loss_weights: list[float]
+    """A weight for each of `loss_type`."""
+    ld_alpha: float | None = bounded(ge=0, le=1)
+    """Weight of the log-probabilities past the length that chosen and rejected share, against length
+    bias (arXiv 2409.06411); 1 and null: all count the same."""
+    lora: LoraSettings | None
+    """null: all weights are trained."""
+    merge: bool
+    """Save whole weights, which llama.cpp and vLLM serve as they are; false: the adapter alone."""
+
+
+class Selection(Enum):
+    """Which candidates of an instruction become a pair."""
+
+    best_against_random = "best_against_random"
+    """The best is chosen, one of the others at random rejected (the paper)."""
+    best_against_worst = "best_against_worst"
+    above_margin = "above_margin"
+    """Every two whose scores differ by min_margin, the widest margins first."""
+
+
+@dataclass(kw_only=True)
+class ScoreWeights:
+    """What a candidate's score is made of. What weighs 0 is not computed."""
+
+    length: float = bounded(ge=0)
+    """Of S_l, where the instruction asks for a length."""
+    quality: float = bounded(ge=0)
+    """Of S_q, by `judge`."""
+    repetition: float = bounded(ge=0)
+    """Points taken off for each percent of 8-grams that repeat an earlier one."""
+
+
+@dataclass(kw_only=True)
+class ChatMixPairsSettings:
+    """Preference pairs of general chat, mixed in."""
+
+    path: str | None = names_file()
+    """JSON Lines in TRL's preference format, or the id of a data set on the hub; null: none."""
+    revision: str | None
+    """Commit or tag of the hub's data set."""
+    split: str
+    """Of the hub's data set."""
+    limit: int | None = bounded(ge=1)
+    """Take so many, at random; null: all."""
+
+
+@dataclass(kw_only=True)
+class PairsSettings:
+    """Candidates of the SFT model and the pairs made of them."""
+
+    seed: int
+    """Names other samples, and chooses pairs and validation instructions."""
+    instructions: str = names_file()
+    """Instructions to sample answers for, JSON Lines; relative to the checkout, or absolute. Those
+    that ask for what a benchmark asks for (`contamination`) are dropped."""
+    exclude_sft: bool
+    """Drop the instructions in data/sft/train.jsonl too."""
+    limit: int | None = bounded(ge=1)
+    """Use the first `limit` instructions that are left; null: all."""
+    samples: int = bounded(ge=1)
+    """Candidates an instruction (the paper: 4)."""
+    temperature: float = bounded(ge=0, le=2)
+    max_tokens: int = bounded(ge=1)
+    weights: ScoreWeights
+    judge: JudgeSettings | None
+    """Grades the candidates where `weights.quality` is not 0; ${judge}: the run's judge."""
+    select: Selection
+    min_margin: float = bounded(ge=0)
+    """Points by which the chosen must score higher; 0: by anything."""
+    max_pairs: int = bounded(ge=1)
+    """Most pairs an instruction."""
+    validation_fraction: float = bounded(ge=0, lt=1)
+    """Share of the instructions that gave a pair whose pairs are measured on and never trained on,
+    rounded down."""
+    chat_mix: ChatMixPairsSettings

@@ -1,0 +1,172 @@
+"""The stage `pairs` from instructions to pairs: drop what is taken, sample, score, pair, set validation
+pairs aside, mix chat pairs in."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from longwriter.core.errors import DataError, SettingsError
+from longwriter.core.files import checkpoint_digest
+from longwriter.core.rows import Candidate, Instruction, Pair, TrainingRow
+from longwriter.core.sources import read_jsonl
+from longwriter.core.workspace import Workspace
+from longwriter.evaluation.contamination import (
+    BenchmarkIndex,
+    locate_benchmarks,
+    read_benchmarks,
+)
+from longwriter.evaluation.judge import read_prompt
+from longwriter.evaluation.settings import ContaminationSettings
+from longwriter.llm.fanout import CallContext, with_client
+from longwriter.models.serving import with_student
+from longwriter.models.settings import StudentSettings
+from longwriter.preference.candidates import judged, sample_candidates, scored
+from longwriter.preference.chat_pairs import read_chat_pairs
+from longwriter.preference.metrics import describe
+from longwriter.preference.pairing import build_pairs, split_validation
+from longwriter.preference.settings import PairsSettings
+
+SFT_MODEL, SFT_ROWS = "models/sft", "data/sft/train.jsonl"
+"""Where the DAG puts the inputs that no setting names."""
+BENCHMARK, SFT = "in a benchmark", "in the SFT data"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class PairsResult:
+    """What the stage writes."""
+
+    train: list[Pair]
+    """Chat pairs among them, at the end: the trainer shuffles."""
+    validation: list[Pair]
+    candidates: list[Candidate]
+    metrics: dict[str, Any]
+
+
+def make_pairs(
+    settings: PairsSettings,
+    student: StudentSettings,
+    contamination: ContaminationSettings,
+    work: Workspace,
+    calls: CallContext,
+) -> PairsResult:
+    """Samples, scores and pairs as the settings say.
+
+    Raises:
+        DataError: a file cannot be read, no instruction is left, or none gave a pair.
+        CallError, ServerError: as the chat client.
+    """
+    benchmarks = read_benchmarks(locate_benchmarks(work.root, contamination.benchmarks).found)
+    instructions, dropped = choose_instructions(settings, contamination, benchmarks, work)
+    chat = read_chat_pairs(settings.chat_mix, settings.seed)
+    chat, chat_dropped = drop_shared(chat, _asked, {BENCHMARK: benchmarks}, contamination)
+
+    model = work.root / SFT_MODEL
+    candidates, spent = write_candidates(instructions, settings, student, model, work, calls)
+    candidates = scored(candidates, settings.weights)
+    paired = build_pairs(candidates, settings, checkpoint_digest(model))
+    if not paired.pairs:
+        raise DataError(
+            f"no pair of {len(instructions)} instructions: {paired.without_pair}; more samples, a "
+            "higher temperature or more max_tokens in conf/pairs/ make answers differ"
+        )
+    train, validation = split_validation(paired.pairs, settings.validation_fraction, settings.seed)
+    metrics = describe(candidates, paired) | {
+        "dropped": dropped,
+        "validation_pairs": len(validation),
+        "chat_pairs": len(chat),
+        "chat_pairs_dropped": sum(chat_dropped.values()),
+        **spent,
+    }
+    return PairsResult(train + chat, validation, candidates, metrics)
+
+
+def choose_instructions(
+    settings: PairsSettings,
+    contamination: ContaminationSettings,
+    benchmarks: BenchmarkIndex,
+    work: Workspace,
+) -> tuple[list[Instruction], dict[str, int]]:
+    """The first `limit` instructions that are in no benchmark nor, by setting, in the SFT data, and
+    how many were dropped for which.
+
+    Raises:
+        DataError: none is left, or a file cannot be read.
+    """
+    path = work.root / settings.instructions
+    others = {BENCHMARK: benchmarks}
+    if settings.exclude_sft:
+        rows = read_jsonl(work.root / SFT_ROWS, TrainingRow)
+        prompts = [m.content for row in rows for m in row.messages if m.role == "user"]
+        others[SFT] = BenchmarkIndex((SFT_ROWS, prompt) for prompt in prompts)
+    given = read_jsonl(path, Instruction)
+    kept, dropped = drop_shared(given, lambda row: row.prompt, others, contamination)
+    if not kept:
+        raise DataError(
+            f"{path}: all {len(given)} instructions are taken: {dropped}; name others in "
+            "pairs.instructions, or, if SFT may share them, set pairs.exclude_sft=false"
+        )
+    return kept[: settings.limit], dropped
+
+
+def drop_shared(
+    rows: Iterable[T],
+    prompt: Callable[[T], str],
+    others: Mapping[str, BenchmarkIndex],
+    contamination: ContaminationSettings,
+) -> tuple[list[T], dict[str, int]]:
+    """The rows whose prompt asks for nothing that `others` ask for, and how many were dropped.
+
+    Args:
+        prompt: the prompt of a row.
+        others: name of a set, as `in a benchmark` → its prompts.
+
+    Returns:
+        Rows in their order; name → number of rows dropped, each under the first name that has it.
+    """
+    kept, dropped = [], Counter[str]()
+    for row in rows:
+        asked = prompt(row)
+        found = next((name for name, one in others.items() if one.find(asked, contamination)), None)
+        if found is None:
+            kept.append(row)
+        else:
+            dropped[found] += 1
+    return kept, dict(dropped)
+
+
+def write_candidates(
+    instructions: list[Instruction],
+    settings: PairsSettings,
+    student: StudentSettings,
+    model: Path,
+    work: Workspace,
+    calls: CallContext,
+) -> tuple[list[Candidate], dict[str, float]]:
+    """The samples of the checkpoint `model`, graded where quality weighs anything, and what both
+    took."""
+    candidates, spent = with_student(
+        lambda client: sample_candidates(client, instructions, settings), model, student, calls
+    )
+    judge = settings.judge
+    if not settings.weights.quality:
+        return candidates, spent
+    if not judge:
+        raise SettingsError(
+            "pairs.judge: null, and pairs.weights.quality is not 0; set pairs.judge=${judge}"
+        )
+    prompt = read_prompt(judge, work.root)
+    candidates, judge_spent = with_client(
+        lambda client: judged(client, candidates, prompt, judge.repeats), judge, calls
+    )
+    both = {name: spent[name] + judge_spent[name] for name in spent if name != "cached_share"}
+    share = both["cached_prompt_tokens"] / max(both["prompt_tokens"], 1)
+    return candidates, both | {"cached_share": round(share, 4)}
+
+
+def _asked(pair: Pair) -> str:
+    """What the user says last."""
+    return next((m.content for m in reversed(pair.prompt) if m.role == "user"), "")

@@ -1,0 +1,167 @@
+"""TRL's DPOTrainer, without padding and with reference log-probabilities kept on disk.
+
+Imports torch and TRL: import it where training begins.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+import transformers
+import trl
+from torch.nn.functional import pad
+from torch.utils.data import DataLoader
+from trl import DPOTrainer
+from trl.trainer.utils import FusedCausalLMOutput
+
+from longwriter.core.files import write_json
+
+REFERENCE = ("ref_chosen_logps", "ref_rejected_logps")
+
+
+class Reward(NamedTuple):
+    """β times the log-ratio of policy and reference, of both answers of a pair."""
+
+    chosen: float
+    rejected: float
+
+    @property
+    def margin(self) -> float:
+        """By how much the policy prefers the chosen answer more than the reference does."""
+        return self.chosen - self.rejected
+
+
+class RowByRow:
+    """Calls a model on each row of a right-padded batch alone, the padding left out.
+
+    TRL pads the two answers of a pair to the longer one. Here the cost is the sum of their tokens,
+    not twice the larger, and attention needs no mask (of tokens² at 32,768 tokens a gigabyte).
+    """
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self.log_probs: torch.Tensor
+        """(rows, tokens - 1) of the last call, 0 outside the answers."""
+
+    def __call__(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        labels: torch.Tensor,
+        **more: Any,
+    ) -> FusedCausalLMOutput:
+        """What the model returns for the batch, (rows, tokens - 1) a field, 0 where padding was."""
+        outputs = [
+            self._model(input_ids=row[None, :length], labels=targets[None, :length], **more)
+            for row, targets, length in zip(
+                input_ids, labels, attention_mask.sum(dim=1).tolist(), strict=True
+            )
+        ]
+        width = input_ids.size(1) - 1
+        whole = {
+            name: torch.cat(
+                [pad(output[name], (0, width - output[name].size(1))) for output in outputs]
+            )
+            for name in ("log_probs", "entropy", "mean_logits", "is_top1")
+            if outputs[0].get(name) is not None
+        }
+        self.log_probs = whole["log_probs"].detach()
+        return FusedCausalLMOutput(**whole)
+
+
+class PreferenceTrainer(DPOTrainer):  # type: ignore[misc]
+    """DPOTrainer for answers of very different lengths. `precompute_ref_log_probs` must be set.
+
+    Args:
+        reference: folder for the reference's log-probabilities.
+        identity: what tells the reference model from others: a digest of its weights and the like.
+        arguments: DPOTrainer's.
+    """
+
+    def __init__(self, *, reference: Path, identity: dict[str, str], **arguments: Any) -> None:
+        self._reference, self._identity = reference, identity  # TRL's __init__ precomputes
+        super().__init__(**arguments)
+
+    def _precompute_ref_logps(self, dataset: Any, name: str, batch_size: int) -> Any:
+        """`dataset` with a column for each of REFERENCE, computed where it was not computed before.
+
+        TRL's own cache of them does not know of `ld_alpha` (seen with 1.16).
+        """
+        validation = name == "eval"
+        path = self._reference / f"{self._reference_key(dataset, validation)}.json"
+        if path.exists():
+            kept = json.loads(path.read_bytes())
+        else:
+            with self._without_autocast() if validation else nullcontext():
+                computed = super()._precompute_ref_logps(dataset, name, batch_size)
+            kept = {column: computed[column][:] for column in REFERENCE}
+            if self.accelerator.is_main_process:
+                write_json(path, kept)
+        for column in REFERENCE:
+            dataset = dataset.add_column(column, kept[column])
+        return dataset
+
+    @contextmanager
+    def _without_autocast(self) -> Iterator[None]:
+        """In the type of the weights. Rounding to bfloat16 moves the log-ratio of an answer of some
+        hundred tokens by more than a short training does (docs/experiments.md)."""
+        native_amp = self.accelerator.native_amp
+        self.accelerator.native_amp = False
+        self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)  # training wrapped it
+        try:
+            yield
+        finally:
+            self.accelerator.native_amp = native_amp
+
+    def _reference_key(self, dataset: Any, validation: bool) -> str:
+        """A hash of everything that shapes the reference's log-probabilities."""
+        shape = {
+            **self._identity,
+            "rows": [dataset[column][:] for column in ("prompt_ids", "chosen_ids", "rejected_ids")],
+            "ld_alpha": self.ld_alpha,
+            "max_length": self.args.max_length,
+            "bf16": self.args.bf16 and not validation,
+            "attention": self.model.config._attn_implementation,
+            "device": self.accelerator.device.type,
+            "versions": [module.__version__ for module in (torch, transformers, trl)],
+        }
+        return hashlib.sha256(json.dumps(shape, sort_keys=True).encode()).hexdigest()[:24]
+
+    def compute_ref_log_probs(self, model: Any, inputs: dict[str, Any]) -> Any:
+        """As TRL's, row by row."""
+        return super().compute_ref_log_probs(RowByRow(model), inputs)
+
+    def _compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool) -> Any:
+        """As TRL's, row by row; logs lengths in tokens and log-probabilities a token besides."""
+        rows = RowByRow(model)
+        loss = super()._compute_loss(rows, inputs, return_outputs)
+        lengths = inputs["completion_mask"][:, 1:].sum(dim=1)
+        a_token = rows.log_probs.sum(dim=1) / lengths
+        metrics = self._metrics["train" if self.model.training else "eval"]
+        for name, values in (("lengths", lengths.float()), ("logps_per_token", a_token)):
+            for side, part in zip(("chosen", "rejected"), values.chunk(2), strict=True):
+                metrics[f"{name}/{side}"].append(self.accelerator.gather(part).mean().item())
+        return loss
+
+    def validation_rewards(self) -> list[Reward]:
+        """The rewards of every pair of `eval_dataset`, in its order, by the policy as it is now,
+        without autocast. Training does not go on after it.
+
+        Every process goes through all pairs: what TRL gathers is then the same from each.
+        """
+        training, found = self.model.training, self._metrics["eval"]
+        self.model.eval()
+        found.clear()
+        loader = DataLoader(self.eval_dataset, batch_size=1, collate_fn=self.data_collator)
+        with self._without_autocast():
+            for batch in loader:
+                self.prediction_step(self.model, batch, prediction_loss_only=True)
+        pairs = zip(found["rewards/chosen"], found["rewards/rejected"], strict=True)
+        rewards = [Reward(chosen, rejected) for chosen, rejected in pairs]
+        found.clear()
+        self.model.train(training)
+        return rewards

@@ -1,0 +1,202 @@
+"""What the stages left behind, read for the report."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from longwriter.core.errors import DataError
+from longwriter.core.rows import Draft, Judgement, Pair, R
+from longwriter.core.settings import StatisticsSettings
+from longwriter.core.sources import read_jsonl
+from longwriter.core.statistics import Interval
+from longwriter.evaluation.health import health, marks
+from longwriter.evaluation.judge import quality_score
+from longwriter.evaluation.scoring import comparison, reason
+from longwriter.evaluation.settings import BenchSettings
+from longwriter.models.lineup import MODELS, STEPS
+from longwriter.text.languages import benchmark_language
+from longwriter.tracking.provenance import GitState, git_state, locked_stages
+
+STAGES = ("agentwrite", "filter", "sft", "pairs", "dpo", "judge_audit")
+
+
+MOST_CHARACTERS = 300
+"""Of a prompt or a text in MLflow's table."""
+
+
+COMPARED = """
+teacher.model student.checkpoint judge.model
+agentwrite.limit agentwrite.step_words
+filter.min_words filter.min_length_score filter.max_repetition filter.max_copied
+sft.learning_rate sft.num_train_epochs sft.max_length sft.packing
+pairs.samples pairs.temperature
+dpo.learning_rate dpo.num_train_epochs dpo.beta dpo.loss_type
+bench.path runtime.seed
+"""
+"""Settings that the pipeline's run shows in MLflow, whose compare view is readable for a few."""
+
+
+class Output(NamedTuple):
+    """A stage's output as dvc.lock has it."""
+
+    path: str
+    md5: str
+    size: int
+    """Bytes."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything the report is made of."""
+
+    metrics: Mapping[str, Any]
+    """Name → metrics/<name>.json: an object, or a list of points for a curve."""
+    evals: Mapping[str, Mapping[str, Any]]
+    """Model → metrics/eval/<model>.json, in the order of training."""
+    predicts: Mapping[str, Mapping[str, Any]]
+    """Model → metrics/predict/<model>.json, likewise."""
+    judgements: Mapping[str, Sequence[Judgement]]
+    pairs: Sequence[Pair]
+    """Preference pairs of the model's own samples, validation pairs included."""
+    drafts: Sequence[Draft]
+    outputs: Sequence[Output]
+    git: GitState
+
+    @property
+    def numbers(self) -> dict[str, Any]:
+        """All metrics as one nested object."""
+        return {**self.metrics, "predict": dict(self.predicts), "eval": dict(self.evals)}
+
+    @property
+    def pointers(self) -> dict[str, str]:
+        """Path → md5 of every output that DVC keeps."""
+        return {output.path: output.md5 for output in self.outputs}
+
+
+def read_results(root: Path) -> Results:
+    """Reads what lies in the checkout `root`. A stage that has not run is left out.
+
+    Raises:
+        DataError: no model has been evaluated, or a file is not what its stage writes.
+    """
+    evals = _by_model(root / "metrics/eval")
+    if not evals:
+        raise DataError(f"{root}/metrics/eval: holds no scores; `dvc repro eval` writes them")
+    return Results(
+        metrics={
+            path.stem: _read_json(path)
+            for path in sorted((root / "metrics").glob("*.json"), key=_place)
+            if path.stem != "comparison"
+        },
+        evals=evals,
+        predicts=_by_model(root / "metrics/predict"),
+        judgements={
+            model: read_jsonl(root / f"data/judgements/{model}.jsonl", Judgement) for model in evals
+        },
+        pairs=[
+            pair
+            for name in ("pairs", "validation")
+            for pair in _rows(root / f"data/dpo/{name}.jsonl", Pair)
+            if pair.chosen_length is not None
+        ],
+        drafts=_rows(root / "data/agentwrite/drafts.jsonl", Draft),
+        outputs=_outputs(root),
+        git=git_state(root),
+    )
+
+
+def compare_models(
+    results: Results, bench: BenchSettings, statistics: StatisticsSettings
+) -> dict[str, dict[str, Interval]]:
+    """Returns step → name → paired difference (see `comparison`), for every step, such as `sft-base`,
+    whose two models ran."""
+    found = {}
+    rows = results.judgements
+    for step, model in STEPS.items():
+        if model.before and model.before in rows and model.name in rows:
+            differences = comparison(rows[model.before], rows[model.name], bench, statistics)
+            found[step] = {
+                name: Interval(*(round(number, 4) for number in difference))
+                for name, difference in differences.items()
+            }
+    return found
+
+
+def as_json(comparisons: Mapping[str, Mapping[str, Interval]]) -> dict[str, Any]:
+    """Returns metrics/comparison.json: the difference of S_l itself, those of the rest by name."""
+    return {
+        step: found["S_l"]._asdict()
+        | {name: each._asdict() for name, each in found.items() if name != "S_l"}
+        for step, found in comparisons.items()
+    }
+
+
+def row_table(judgements: Mapping[str, Sequence[Judgement]]) -> dict[str, Any]:
+    """Returns every answer of every model with its marks, as MLflow shows tables: `columns` and
+    `data`. MLflow's view compares the second column between runs, by the first. Texts are cut: the
+    whole ones lie in data/judgements/."""
+    rows = [
+        {
+            "answer": f"{model}: {row.prompt[:MOST_CHARACTERS]}",
+            "result": f"{row.response_length:,} of {row.length:,} words, S_l {row.length_score:.0f}: "
+            f"{row.response[:MOST_CHARACTERS]}",
+            "model": model,
+            "type": row.type,
+            "language": benchmark_language(row.prompt),
+            "required": row.length,
+            "written": row.response_length,
+            "S_l": round(row.length_score, 1),
+            "S_q": None if row.scores is None else round(quality_score(row.scores), 1),
+            "marks": ", ".join(marks(health(row))),
+            "finish_reason": row.finish_reason,
+            "unscored": reason(row.unscored),
+        }
+        for model, answers in judgements.items()
+        for row in answers
+    ]
+    return {"columns": list(rows[0]) if rows else [], "data": [list(row.values()) for row in rows]}
+
+
+def compared_settings(flat: Mapping[str, str]) -> dict[str, str]:
+    """Returns those of all settings that are worth comparing between pipelines.
+
+    Args:
+        flat: full key → value, as of `flatten_settings`.
+    """
+    return {key: flat[key] for key in COMPARED.split() if key in flat}
+
+
+def _place(path: Path) -> tuple[int, str]:
+    """Sorts metric files as the pipeline runs, files of other names behind."""
+    known = path.stem in STAGES
+    return (STAGES.index(path.stem) if known else len(STAGES), path.stem)
+
+
+def _rows(path: Path, kind: type[R]) -> list[R]:
+    """The rows of a file, none where its stage has not run or left none."""
+    return read_jsonl(path, kind) if path.exists() and path.stat().st_size else []
+
+
+def _by_model(folder: Path) -> dict[str, Any]:
+    paths = {model.name: folder / f"{model.name}.json" for model in MODELS}
+    return {model: _read_json(path) for model, path in paths.items() if path.exists()}
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except ValueError as error:
+        raise DataError(f"{path}: not JSON ({error}); run the stage that writes it again") from None
+
+
+def _outputs(root: Path) -> list[Output]:
+    """Reads dvc.lock but for this stage's own outputs: a page that held the md5 of the page before
+    it would never come out the same twice."""
+    return [
+        Output(out["path"], out["md5"], out["size"])
+        for name, stage in locked_stages(root).items()
+        if name != "report"
+        for out in stage.get("outs", [])
+    ]

@@ -1,0 +1,122 @@
+"""The loss by position in the text, on drafts that no one trained on: does what was written so far
+help with what comes next, as the paper's test of long outputs asks?"""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from longwriter.core.errors import DataError
+from longwriter.core.rows import TrainingRow
+from longwriter.core.settings import RuntimeSettings
+from longwriter.core.sources import read_jsonl
+from longwriter.core.workspace import Workspace
+from longwriter.models.checkpoint import load
+from longwriter.models.settings import StudentSettings
+from longwriter.sft.packing import IGNORED, tokenize
+from longwriter.sft.settings import SftSettings
+
+FIRST_BIN = 32
+"""Tokens of the first bin; each further one ends at twice the position of the one before."""
+
+
+def read_validation(sft: SftSettings, work: Workspace) -> list[TrainingRow]:
+    """The validation rows; none where the filter set none aside.
+
+    Raises:
+        DataError: sft.validation names a file that is not there or holds no row.
+    """
+    path = work.input(sft.validation, "data/sft/validation.jsonl")
+    rows = read_jsonl(path, TrainingRow) if path.exists() and path.stat().st_size else []
+    if sft.validation and not rows:
+        raise DataError(f"sft.validation: {path} is not there or holds no row")
+    return rows
+
+
+def loss_by_position(
+    checkpoints: Mapping[str, Path],
+    rows: Sequence[TrainingRow],
+    sft: SftSettings,
+    student: StudentSettings,
+    runtime: RuntimeSettings,
+) -> dict[str, Any]:
+    """Measures the NLL of every target of `rows` under each checkpoint.
+
+    Returns:
+        `rows`, their number, and what `binned` makes of the losses; nothing else without rows.
+    """
+    if not rows:
+        return {"rows": 0}
+    losses = {
+        name: target_losses(checkpoint, rows, sft, student, runtime)
+        for name, checkpoint in checkpoints.items()
+    }
+    return {"rows": len(rows), **binned(losses)}
+
+
+def target_losses(
+    checkpoint: Path,
+    rows: Sequence[TrainingRow],
+    sft: SftSettings,
+    student: StudentSettings,
+    runtime: RuntimeSettings,
+) -> list[list[float]]:
+    """NLL in nats of every target of each row, in its order in the text; rows of more than
+    sft.max_length tokens up to there."""
+    import torch
+    from trl.trainer.utils import add_fused_lm_head
+
+    from longwriter.models.training_run import bf16_here, set_threads
+
+    set_threads(runtime)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    loaded, tokenizer = load(checkpoint, student)
+    model: Any = loaded
+    add_fused_lm_head(model)
+    model.to(device).eval()
+    found = []
+    with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=bf16_here()):
+        for row in rows:
+            batch = {
+                name: torch.tensor([values[: sft.max_length]], device=device)
+                for name, values in tokenize(row, tokenizer).items()
+            }
+            scores = model(**batch, fused_lm_head=True).log_probs[0]
+            found.append((-scores[batch["labels"][0, 1:] != IGNORED]).tolist())
+    return found
+
+
+def binned(losses: Mapping[str, Sequence[Sequence[float]]]) -> dict[str, Any]:
+    """The losses added up by bin of positions, [0, 32), [32, 64), [64, 128), … until no row is that
+    long, for each row: from these follow means and intervals of any range of positions.
+
+    Args:
+        losses: model → row → NLL of each target. All models have the same rows and targets.
+
+    Returns:
+        `ends`: of the bins, in targets; `targets`: row → bin → how many of its targets lie there;
+        `nll`: model → row → bin → their summed NLL in nats.
+    """
+    first = next(iter(losses.values()))
+    ends, longest = [FIRST_BIN], max(map(len, first))
+    while ends[-1] < longest:
+        ends.append(2 * ends[-1])
+    edges = list(zip([0, *ends], ends, strict=False))
+    return {
+        "ends": ends,
+        "targets": [[len(row[start:end]) for start, end in edges] for row in first],
+        "nll": {
+            name: [[round(math.fsum(row[start:end]), 4) for start, end in edges] for row in found]
+            for name, found in losses.items()
+        },
+    }
+
+
+def mean_loss(position: Mapping[str, Any], model: str) -> float:
+    """Mean NLL of all targets of all rows under `model`, in nats.
+
+    Args:
+        position: as `loss_by_position` returns it, with at least one row.
+    """
+    targets = sum(map(sum, position["targets"]))
+    return round(math.fsum(map(math.fsum, position["nll"][model])) / targets, 4)

@@ -1,0 +1,61 @@
+"""Settings of supervised fine-tuning."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from longwriter.core.settings import names_file
+from longwriter.models.settings import LoraSettings, TrainerSettings
+
+
+class Method(Enum):
+    """Which weights are trained."""
+
+    full = "full"
+    lora = "lora"
+    qlora = "qlora"
+    """LoRA on a base in 4 bits (NF4, needs bitsandbytes)."""
+
+
+class Averaging(Enum):
+    """What the SFT loss is a mean over, in the batch of one optimiser step."""
+
+    token = "token"  # noqa: S105
+    """Over target tokens, as the paper has it."""
+    example = "example"
+    """Over rows, each the mean over its targets: LongAlign's weighting."""
+    longwriter = "longwriter"
+    """Over packs, each the mean over its targets times its number of rows / 30: what LongWriter's
+    released code computes."""
+
+
+class TooLong(Enum):
+    """What becomes of a row of more than max_length tokens. It is never cut."""
+
+    error = "error"
+    skip = "skip"
+    """Left out, and listed in data/sft/packs.jsonl with 0 epochs."""
+
+
+@dataclass(kw_only=True)
+class SftSettings(TrainerSettings):
+    """Supervised fine-tuning."""
+
+    data: str | None = names_file()
+    """Training rows; null: data/sft/train.jsonl."""
+    validation: str | None = names_file()
+    """Rows to measure the loss by position on; null: data/sft/validation.jsonl."""
+    method: Method
+    lora: LoraSettings
+    """Read where `method` is lora or qlora."""
+    loss: Averaging
+    packing: bool
+    """Put several rows into one sequence of max_length tokens, attention kept inside a row."""
+    too_long: TooLong
+    attn_implementation: str | None
+    """transformers' name of a kernel that keeps rows apart by `cu_seq_lens`, e.g.
+    flash_attention_2 or kernels-community/flash-attn3; null: PyTorch's own, row by row."""
+    activation_offloading: bool
+    """Move activations to the host until the backward pass needs them (GPU)."""
+    torch_compile: bool
+    use_kernels: bool
+    """Replace layers by the hub's kernels, Liger's among them (needs `kernels` and a GPU)."""

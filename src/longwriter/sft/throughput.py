@@ -1,0 +1,81 @@
+"""What training steps achieve: tokens a second, memory, utilisation."""
+
+import time
+from typing import Any
+
+import torch
+from trl.trainer.utils import get_peak_flops
+
+from longwriter.models.training_run import peak_memory_mb
+
+
+class Throughput:
+    """What the steps since the last log entry achieved, over all processes.
+
+    `tokens_per_s`, `target_tokens_per_s`, `packing_efficiency` (tokens, of packs times max_length),
+    `peak_memory_mb` and, where a peak is known, `mfu`: model FLOPs utilisation in percent,
+
+        (4 · P + 2 · P_trained) · tokens + 6 · layers · heads · head_dim · Σ (tokens of a row)²
+        ───────────────────────────────────────────────────────────────────────────────────────
+                               seconds · processes · peak_tflops · 10¹²
+
+    P counts the weights of matrix products, the output matrix among them and the embedding not.
+    A product costs 2 FLOPs a weight forward and 2 backward for its input, and 2 for a weight that is
+    trained. Causal attention costs 2 · heads · head_dim · n² a layer forward, twice that backward.
+    What checkpointing computes again does not count. The peak is that of dense products in the
+    device's data sheet: runtime.peak_tflops, else TRL's table for the GPU in bfloat16 (an H100 SXM:
+    989), else, as on a CPU, none.
+
+    Source: PaLM (arXiv 2204.02311), appendix B, with causal attention and LoRA.
+    """
+
+    def __init__(
+        self, model: Any, max_length: int, peak_tflops: float | None, processes: int
+    ) -> None:
+        config = model.config.get_text_config()
+        head = getattr(config, "head_dim", None) or (
+            config.hidden_size // config.num_attention_heads
+        )
+        self.attention = 6 * config.num_hidden_layers * config.num_attention_heads * head
+        embedding = model.get_input_embeddings().weight
+        tied = embedding is model.get_output_embeddings().weight
+        weights = [p for p in model.parameters() if tied or p is not embedding]
+        trained = sum(_size(p) for p in weights if p.requires_grad)
+        self.products = 4 * sum(map(_size, weights)) + 2 * trained
+        if peak_tflops is None and torch.cuda.is_available():
+            known = get_peak_flops(torch.cuda.get_device_name(), "bfloat16")
+            peak_tflops = known and known / 1e12
+        self.peak = peak_tflops and processes * peak_tflops * 1e12
+        self.max_length = max_length
+        self._begin()
+
+    def _begin(self) -> None:
+        self.start = time.monotonic()
+        self.seen = [0.0] * 4
+
+    def add(self, *numbers: float) -> None:
+        """Adds packs, tokens, targets and Σ (tokens of a row)² of a step."""
+        self.seen = [a + b for a, b in zip(self.seen, numbers, strict=True)]
+
+    def take(self) -> dict[str, float]:
+        """The numbers since it was last called; none under sequence parallelism."""
+        if not any(self.seen):
+            return {}
+        seconds = time.monotonic() - self.start
+        packs, tokens, targets, squares = self.seen
+        found = {
+            "tokens_per_s": tokens / seconds,
+            "target_tokens_per_s": targets / seconds,
+            "packing_efficiency": tokens / (packs * self.max_length),
+            "peak_memory_mb": peak_memory_mb(),
+        }
+        if self.peak:
+            flops = self.products * tokens + self.attention * squares
+            found["mfu"] = 100 * flops / seconds / self.peak
+        self._begin()
+        return found
+
+
+def _size(parameter: Any) -> int:
+    """Number of weights, also of one that DeepSpeed has split."""
+    return int(getattr(parameter, "ds_numel", parameter.numel()))

@@ -1,0 +1,1 @@
+"""What can be read off a text without a model: words, lengths, language, refusals, endings, repetition."""

@@ -1,0 +1,50 @@
+"""How much of a text repeats what already stood in it."""
+
+import re
+from collections.abc import Hashable, Sequence, Set
+
+TOKEN = re.compile(r"[\u4e00-\u9fff]|[^\s\u4e00-\u9fff]+")
+
+
+_SENTENCE_END = re.compile(r"[.!?。！？\n]+")
+
+
+_FEWESTTOKENS = 4
+"""Shorter sentences ("Yes.", "And then?") recur in good writing too."""
+
+
+Ngram = int
+"""The hash of its tokens: with a thousand long drafts in work the tokens would fill the memory."""
+
+
+def repeated_ngrams(text: str, n: int = 8) -> float:
+    """Share (0 to 1) of the text's n-grams that occurred earlier in it; 0 below n tokens.
+
+    Equal to 1 - distinct n-grams / n-grams.
+
+    Source: seq-rep-n of Welleck et al., "Neural Text Generation with Unlikelihood Training"
+    (arXiv 1908.04319).
+    """
+    return share_seen(ngrams(text, n))
+
+
+def copied_sentences(text: str) -> float:
+    """Share (0 to 1) of the text's sentences that are copies of an earlier one in it.
+
+    A sentence ends at a full stop, an exclamation or question mark (Chinese ones too) or a line's
+    end. Those of fewer than four tokens are left out; 0 where none is left.
+    """
+    sentences = (tuple(TOKEN.findall(part)) for part in _SENTENCE_END.split(text))
+    return share_seen([tokens for tokens in sentences if len(tokens) >= _FEWESTTOKENS])
+
+
+def ngrams(text: str, n: int) -> list[Ngram]:
+    """Every n tokens that follow each other, in order. A token is a Chinese character (U+4E00 to
+    U+9FFF), or a run of anything else between white space or such characters."""
+    tokens = TOKEN.findall(text)
+    return [hash(gram) for gram in zip(*(tokens[i:] for i in range(n)), strict=False)]
+
+
+def share_seen(items: Sequence[Hashable], known: Set[Hashable] = frozenset()) -> float:
+    """Share (0 to 1) of the items that stand earlier among them, or in `known`; 0 without items."""
+    return (len(items) - len(set(items) - known)) / len(items) if items else 0.0

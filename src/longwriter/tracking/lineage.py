@@ -1,0 +1,66 @@
+"""From a result back to what it came from, by dvc.lock, with the MLflow run that wrote each file."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from longwriter.tracking.provenance import locked_stages
+from longwriter.tracking.runs import Makers, StageRun
+
+DATA = ("data/", "models/")
+"""Where stages leave what other stages read; the rest of their dependencies is code."""
+
+
+class Link(NamedTuple):
+    """A file or folder on the way back."""
+
+    path: str
+    """Of an input that a setting names: the setting."""
+    digest: str
+    """md5 as in dvc.lock; of an input `sha256:…` as in inputs.yaml."""
+    stage: str
+    """Which made it, as DVC calls it; empty for an input."""
+    run: StageRun | None
+    """The run that wrote these very bytes, where MLflow knows one."""
+
+    def __str__(self) -> str:
+        made = f", stage {self.stage}" if self.stage else ", an input"
+        run = f", MLflow run {self.run.run_id}, code {self.run.code}" if self.run else ""
+        return f"{self.path}: {self.digest}{made}{run}"
+
+
+def walk_back(root: Path, makers: Makers, *paths: str) -> list[Link]:
+    """Returns `paths` and all that they were made of, by dvc.lock of the checkout `root`: each once,
+    what is nearest to `paths` first. Paths that dvc.lock does not know are left out.
+
+    Args:
+        makers: as of `tracking.runs.makers`.
+    """
+    stages = locked_stages(root)
+    made = {
+        out["path"]: (out["md5"], name)
+        for name, stage in stages.items()
+        for out in stage.get("outs", [])
+    }
+    links: dict[str, Link] = {}
+    queue = [path for path in paths if path in made]
+    while queue:
+        path = queue.pop(0)
+        if path in links:
+            continue
+        md5, name = made[path]
+        links[path] = Link(path, md5, name, makers.get((path, md5)))
+        deps = [dep["path"] for dep in stages[name].get("deps", [])]
+        queue += [dep for dep in deps if dep.startswith(DATA) and dep in made]
+        for key, digest in _inputs(stages[name]):
+            links.setdefault(key, Link(key, digest, "", None))
+    return list(links.values())
+
+
+def _inputs(stage: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Setting → digest of the files that a stage's settings name and that were there."""
+    for key, value in stage.get("params", {}).get("inputs.yaml", {}).items():
+        if isinstance(value, dict):
+            yield from ((f"{key} {file}", digest) for file, digest in value.items() if digest)
+        elif value:
+            yield key, value

@@ -1,1 +1,0 @@
-"""Checkpoints, supervised fine-tuning, preference pairs, DPO."""

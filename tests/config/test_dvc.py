@@ -1,0 +1,481 @@
+"""Settings reach the stages through DVC and by hand: real repositories, stages that need no model.
+
+The checkout's tracked files are copied; a stage that a test does not run has placeholder outputs.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from dvc.repo import Repo
+from mlflow import MlflowClient
+from omegaconf import OmegaConf
+
+from longwriter.config.load import compose_params
+
+CHECKOUT = Path(__file__).parents[2]
+ALL_MODELS = ("base", "sft", "dpo")
+PREDICT = {f"predict@{model}" for model in ALL_MODELS}
+EVAL = {f"eval@{model}" for model in ALL_MODELS}
+JUDGED = {*EVAL, "calibrate"}
+
+GOOD = "The river rises in the hills and runs past three villages to the sea."  # 14 words
+SHORT = "Once upon a time a fox slept."  # 7 words
+REFUSAL = "I'm sorry, but as an AI language model I cannot help you with that at all."
+
+
+def draft(name: str, response: str) -> dict[str, Any]:
+    """A row of drafts.jsonl without a required length."""
+    return {
+        "id": name,
+        "prompt": f"Write {name}.",
+        "plan": [{"main_point": "All of it", "word_count": 15}],
+        "paragraphs": [response],
+        "response": response,
+        "response_length": len(response.split()),
+        "usage": {"calls": 2},
+    }
+
+
+DRAFTS = [draft("good", GOOD), draft("refused", REFUSAL), draft("short", SHORT)]
+
+
+def write_rows(path: Path, rows: list[dict[str, Any]]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def kept(folder: Path) -> list[str]:
+    """Ids in the training set below `folder`."""
+    return sorted(row["id"] for row in read_rows(folder / "data/sft/train.jsonl"))
+
+
+def rejected(folder: Path) -> dict[str, str]:
+    """Id → rule of what the filter rejected below `folder`."""
+    return {row["id"]: row["rule"] for row in read_rows(folder / "data/sft/rejected.jsonl")}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _own_environment(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Caches, MLflow's database and DVC's own folders lie in a temporary folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith(("DVC_", "MLFLOW_", "GIT_"))]:
+            patch.delenv(name)
+        own = tmp_path_factory.mktemp("environment")
+        who = {
+            f"GIT_{role}_{what}": "n@e"
+            for role in ("AUTHOR", "COMMITTER")
+            for what in ("NAME", "EMAIL")
+        }
+        for name, text in {
+            **who,
+            "GIT_CONFIG_GLOBAL": os.devnull,
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "LONGWRITER_CACHE": str(own / "cache"),
+            "MLFLOW_TRACKING_URI": f"sqlite:///{own}/mlflow.db",
+            "DVC_SITE_CACHE_DIR": str(own / "site"),
+            "DVC_GLOBAL_CONFIG_DIR": str(own / "global"),
+            "DVC_NO_ANALYTICS": "1",
+        }.items():
+            patch.setenv(name, text)
+        yield
+
+
+def run(folder: Path, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Runs `python …` or `dvc …` in the repository `folder`."""
+    program = {"python": [sys.executable], "dvc": [sys.executable, "-m", "dvc"]}[command[0]]
+    return subprocess.run(
+        [*program, *command[1:]],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(folder / "src"), **variables},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def succeed(folder: Path, *command: str, **variables: str) -> str:
+    """What a command prints that must end well."""
+    done = run(folder, *command, **variables)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def git(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository in which `dvc repro` has nothing to do but the report: agentwrite left DRAFTS,
+    the other stages placeholders."""
+    root = tmp_path_factory.mktemp("finished")
+    for name in git(CHECKOUT, "ls-files", "-co", "--exclude-standard").splitlines():
+        source = CHECKOUT / name
+        if source.is_file() and not name.startswith((".venv", "tests/", "metrics/", "dvc.lock")):
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, root / name)
+    git(root, "init", "--quiet")
+    write_rows(root / "data/agentwrite/drafts.jsonl", DRAFTS)
+    set_value(root, "filter/default", "min_words", "10")
+    set_value(root, "runtime/default", "system_metrics", "false")
+    (root / "params.yaml").write_text(compose_params(root))
+    with Repo(root) as repo:
+        outs = [Path(out.fs_path) for out in repo.index.outs]
+    for path in outs:
+        if path.suffix:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        else:
+            path.mkdir(parents=True, exist_ok=True)
+            (path / "file").touch()
+    succeed(root, "dvc", "commit", "--force", "--quiet")
+    git(root, "add", "--all")
+    git(root, "commit", "--quiet", "--message", "a finished pipeline")
+    return root
+
+
+@pytest.fixture
+def root(finished: Path, tmp_path: Path) -> Path:
+    """A finished repository of the test's own."""
+    return Path(shutil.copytree(finished, tmp_path / "checkout"))
+
+
+def set_value(root: Path, option: str, key: str, value: str) -> None:
+    """Edits one value in conf/."""
+    path = root / f"conf/{option}.yaml"
+    text, number = re.subn(
+        rf"^( *{key}): .*$", rf"\1: {value}", path.read_text(), flags=re.MULTILINE
+    )
+    assert number == 1, f"{path} has no {key}"
+    path.write_text(text)
+
+
+def files_of(root: Path, *names: str) -> dict[str, bytes]:
+    """Content of every file at or below the given paths."""
+    found = [path for name in names for path in [root / name, *(root / name).rglob("*")]]
+    return {str(path.relative_to(root)): path.read_bytes() for path in found if path.is_file()}
+
+
+def changed_stages(root: Path) -> set[str]:
+    """Stages but `params` whose dependencies or settings are not those of their last run."""
+    with Repo(root) as repo:
+        status = repo.status()
+    changed = {
+        stage.split(":")[-1]  # DVC puts the path of dvc.yaml before it
+        for stage, reasons in status.items()
+        if any(isinstance(reason, dict) and "changed deps" in reason for reason in reasons)
+    }
+    return changed - {"params"}
+
+
+def logged() -> str:
+    """The value of `filter.min_words` in MLflow's newest run of the stage `filter`."""
+    client = MlflowClient(os.environ["MLFLOW_TRACKING_URI"])
+    experiment = client.get_experiment_by_name("longwriter")
+    assert experiment is not None
+    ours = "tags.`longwriter.stage` = 'filter'"
+    runs = client.search_runs([experiment.experiment_id], ours, order_by=["start_time DESC"])
+    return str(runs[0].data.params["filter.min_words"])
+
+
+# One value in conf/
+
+
+@pytest.mark.parametrize(
+    ("option", "key", "value", "stages"),
+    [
+        ("teacher/smollm2", "temperature", "0.7", {"agentwrite", "general"}),
+        ("teacher/smollm2", "model", "other.gguf", {"agentwrite", "general", "filter"}),
+        ("student/smollm2", "checkpoint", "other", {"base", "pairs", *PREDICT}),
+        ("student/smollm2", "temperature", "0.7", {"pairs", *PREDICT}),
+        ("agentwrite/default", "limit", "3", {"agentwrite"}),
+        ("general/default", "limit", "3", {"general"}),
+        ("filter/default", "min_words", "3", {"filter"}),
+        ("sft/default", "learning_rate", "1.0e-6", {"sft"}),
+        ("pairs/default", "samples", "5", {"pairs"}),
+        ("dpo/default", "r", "2", {"dpo"}),
+        ("bench/own", "limit", "3", PREDICT),
+        ("bench/own", "samples", "2", PREDICT),
+        ("bench/own", "languages", "[en]", PREDICT),
+        ("calibrate/default", "probes", "3", {"calibrate"}),
+        ("judge/smollm2", "repeats", "3", JUDGED),
+        ("bench/own", "length_bins", "[0, 1]", EVAL),
+        (
+            "runtime/default",
+            "seed",
+            "1",
+            {"agentwrite", "general", "filter", "sft", "pairs", "dpo", *PREDICT, *JUDGED},
+        ),
+        ("runtime/default", "threads", "1", set()),
+        ("judge/smollm2", "model", "other.gguf", JUDGED),
+        ("judge/smollm2", "temperature", "1", JUDGED),
+        ("judge/smollm2", "max_tokens", "7", JUDGED),
+        ("judge/smollm2", "structured", "text", JUDGED),
+    ],
+)
+def test_a_value_reaches_the_stages_that_use_it_and_no_other(
+    root: Path, option: str, key: str, value: str, stages: set[str]
+) -> None:
+    assert changed_stages(root) == set()
+    set_value(root, option, key, value)
+    (root / "params.yaml").write_text(compose_params(root))
+    assert changed_stages(root) == stages
+
+
+def test_judge_has_no_stage_below_it_that_generates(root: Path) -> None:
+    """The judge's settings change JUDGED (above); after it only the report reads what it writes."""
+    with Repo(root) as repo:
+        edges = repo.index.graph.edges  # from a stage to those it depends on
+        below = {stage.name for stage, upstream in edges if upstream.name in JUDGED}
+    assert below == {"report"}
+
+
+def test_repro_takes_up_an_edit_and_reruns_only_what_uses_it(root: Path) -> None:
+    set_value(root, "filter/default", "min_words", "3")
+    printed = succeed(root, "dvc", "repro", "filter")
+    ran = re.findall(r"Running stage '(.*)'", printed)
+    assert ran == ["params", "filter"]
+    assert OmegaConf.load(root / "params.yaml").filter.min_words == 3
+    assert kept(root) == ["good", "short"]
+    assert rejected(root) == {"refused": "refusal"}
+    assert logged() == "3"
+    assert changed_stages(root) == {"sft", "pairs"}  # which would now read another training set
+    assert "Running stage 'filter'" not in succeed(root, "dvc", "repro", "filter")
+
+
+# Overrides of an experiment
+
+
+def test_override_of_an_experiment_reaches_the_stage(root: Path) -> None:
+    succeed(root, "dvc", "exp", "run", "-S", "filter.min_words=3", "filter")
+    assert OmegaConf.load(root / "params.yaml").filter.min_words == 3
+    assert kept(root) == ["good", "short"]
+    assert logged() == "3"
+    assert git(root, "status", "--porcelain", "conf") == ""
+    succeed(root, "dvc", "repro", "filter")  # conf/ is in force again
+    assert OmegaConf.load(root / "params.yaml").filter.min_words == 10
+    assert kept(root) == ["good"]
+
+
+def test_a_named_experiment_reaches_params(root: Path) -> None:
+    succeed(root, "dvc", "exp", "run", "-S", "+experiment=smoke", "params")
+    smoke = OmegaConf.load(root / "conf/experiment/smoke.yaml")
+    params = OmegaConf.load(root / "params.yaml")
+    assert OmegaConf.merge(params, smoke) == params  # all of smoke's differences are in it
+    assert params.bench.limit != OmegaConf.load(root / "conf/bench/own.yaml").limit
+
+
+@pytest.mark.parametrize(
+    ("override", "key"),
+    [
+        ("filter.min_wrods=3", "filter.min_wrods"),
+        ("+filter.min_wrods=3", "filter.min_wrods"),
+        ("filter.min_words=-3", "filter.min_words"),
+    ],
+)
+def test_wrong_override_of_an_experiment_is_named(root: Path, override: str, key: str) -> None:
+    before = files_of(root, "data")
+    done = run(root, "dvc", "exp", "run", "-S", override, "filter")
+    assert done.returncode != 0
+    assert key in done.stderr
+    assert "Running stage 'filter'" not in done.stdout
+    assert files_of(root, "data") == before
+
+
+def test_typo_in_conf_stops_repro_and_stages_by_hand(root: Path, tmp_path: Path) -> None:
+    with (root / "conf/filter/default.yaml").open("a") as file:
+        file.write("min_wrods: 3\n")
+    before = files_of(root, "data", "params.yaml", "metrics")
+    by_hand = ["python", "stages/filter.py", f"hydra.run.dir={tmp_path}/out"]
+    for command in (["dvc", "repro", "filter"], by_hand):
+        done = run(root, *command)
+        assert done.returncode != 0
+        assert "filter.min_wrods: " in done.stderr
+        assert "conf/filter/default.yaml" in done.stderr
+        assert "Traceback" not in done.stderr
+        assert "Running stage 'filter'" not in done.stdout
+    assert files_of(root, "data", "params.yaml", "metrics") == before
+
+
+# A stage by hand
+
+
+def test_stage_by_hand_writes_below_its_run_folder(root: Path, tmp_path: Path) -> None:
+    drafts, out = write_rows(tmp_path / "drafts.jsonl", DRAFTS), tmp_path / "out"
+    before = files_of(root, "data", "models", "metrics", "params.yaml", "dvc.lock")
+    command = [f"filter.drafts={drafts}", "filter.min_words=1", f"hydra.run.dir={out}"]
+    succeed(root, "python", "stages/filter.py", *command)
+    rows = read_rows(out / "data/sft/train.jsonl")
+    assert sorted(rows, key=lambda row: row["id"]) == [
+        {
+            "messages": [
+                {"role": "user", "content": f"Write {name}."},
+                {"role": "assistant", "content": response},
+            ],
+            "id": name,
+            "source": "drafts.jsonl",
+            "length": None,
+            "response_length": len(response.split()),
+            "language": "en",
+            "type": "",
+            "tokens": None,
+        }
+        for name, response in (("good", GOOD), ("short", SHORT))
+    ]
+    assert rejected(out) == {"refused": "refusal"}
+    metrics = json.loads((out / "metrics/filter.json").read_text())
+    assert (metrics["drafts"], metrics["kept"]) == (3, 2)
+    assert logged() == "1"
+    assert files_of(root, "data", "models", "metrics", "params.yaml", "dvc.lock") == before
+    assert git(root, "status", "--porcelain") == ""
+    assert changed_stages(root) == set()  # the next `dvc repro` knows nothing of it
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs PR_SET_PDEATHSIG")
+def test_a_killed_dvc_takes_its_stage_along(root: Path, chat_server: Any) -> None:
+    asked, ended = threading.Event(), threading.Event()
+
+    def never(request: dict[str, Any]) -> str:
+        asked.set()
+        ended.wait(60)
+        return ""
+
+    server = chat_server(never)
+    for key, text in {"server": "endpoint", "model": "m", "base_url": server.base_url}.items():
+        set_value(root, "teacher/smollm2", key, text)
+    write_rows(root / "data/instructions.jsonl", [{"prompt": "Write 50 words.", "length": 50}])
+    drafts = root / "data/agentwrite/drafts.jsonl"
+    before = drafts.read_bytes()
+    command = [sys.executable, "-m", "dvc", "repro", "agentwrite"]
+    # DVC starts stages with $SHELL. bash replaces itself by its last command, dash does not.
+    dvc = psutil.Popen(command, cwd=root, env={**os.environ, "SHELL": "/bin/sh"})
+    try:
+        assert asked.wait(60)
+        stage = dvc.children(recursive=True)
+        assert any("stages/agentwrite.py" in process.cmdline() for process in stage)
+        dvc.kill()
+        _, alive = psutil.wait_procs(stage, timeout=10)
+        assert alive == []
+    finally:
+        dvc.kill()
+        ended.set()
+    assert drafts.read_bytes() == before
+
+
+@pytest.mark.parametrize("place", ["first", "last"])
+def test_several_runs_by_hand_have_a_folder_each(root: Path, tmp_path: Path, place: str) -> None:
+    drafts, sweep = write_rows(tmp_path / "drafts.jsonl", DRAFTS), tmp_path / "sweep"
+    command = [f"filter.drafts={drafts}", f"hydra.sweep.dir={sweep}", "filter.min_words=1,10,1000"]
+    where = {"first": ["-m", *command], "last": [*command, "-m"]}[place]
+    done = run(root, "python", "stages/filter.py", *where)
+    assert kept(sweep / "0") == ["good", "short"]
+    assert kept(sweep / "1") == ["good"]
+    assert not (sweep / "2/data").exists()
+    assert done.returncode == 1
+    assert (
+        f"error: {drafts}: no draft passes the rules: {{'refusal': 1, 'too_short': 2}}"
+        in done.stderr
+    )
+    assert "Traceback" not in done.stderr
+
+
+def test_one_model_under_several_names_is_refused(root: Path, tmp_path: Path) -> None:
+    server = ["student.server=endpoint", "student.base_url=http://127.0.0.1:9/v1"]
+    named = ["student.model=m", "predict.model=models/sft", f"hydra.run.dir={tmp_path / 'out'}"]
+    done = run(root, "python", "stages/predict.py", *server, *named)
+    assert done.returncode == 1
+    assert "error: student.model: m would answer for every checkpoint" in done.stderr
+
+
+def test_malformed_drafts_are_rejected_and_named(root: Path, tmp_path: Path) -> None:
+    drafts, out = write_rows(tmp_path / "drafts.jsonl", DRAFTS[:1]), tmp_path / "out"
+    with drafts.open("ab") as file:
+        file.write(b'\n{"prompt": "Caf\xe9", "response": "x"}\n{"id": "cut"')
+    succeed(root, "python", "stages/filter.py", f"filter.drafts={drafts}", f"hydra.run.dir={out}")
+    assert kept(out) == ["good"]
+    details = [row["detail"] for row in read_rows(out / "data/sft/rejected.jsonl")]
+    assert details == [
+        f"{drafts}:3: not UTF-8 (byte 15 of the line)",
+        f"{drafts}:4: not JSON: Expecting ',' delimiter at column 13",
+    ]
+
+
+def test_malformed_drafts_stop_the_stage_where_that_rule_is_off(root: Path, tmp_path: Path) -> None:
+    drafts, out = write_rows(tmp_path / "drafts.jsonl", DRAFTS), tmp_path / "out"
+    command = ["python", "stages/filter.py", f"filter.drafts={drafts}", f"hydra.run.dir={out}"]
+    succeed(root, *command)
+    before = files_of(out, "data", "metrics")
+    write_rows(drafts, [DRAFTS[0], DRAFTS[0] | {"response": " "}])
+    done = run(root, *command, "filter.rules=[too_short]")
+    assert done.returncode == 1
+    [line] = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert line == f"error: {drafts}:2: message 2: the assistant's content is empty or no text"
+    assert files_of(out, "data", "metrics") == before
+
+
+def test_a_full_disk_ends_with_one_line_and_changes_nothing(
+    root: Path, tmp_path: Path, small_disk: Path
+) -> None:
+    drafts = write_rows(tmp_path / "drafts.jsonl", DRAFTS)
+    command = ["python", "stages/filter.py", f"filter.drafts={drafts}"]
+    succeed(root, *command, f"hydra.run.dir={small_disk}")
+    before = files_of(small_disk, "data", "metrics")
+    # The kept rows would fit, the rejected one does not.
+    write_rows(drafts, [DRAFTS[0], DRAFTS[1] | {"id": "long", "response": "too long " * 20_000}])
+    done = run(root, *command, f"hydra.run.dir={small_disk}")
+    assert done.returncode == 1
+    [line] = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert line.endswith("No space left on device. Earlier outputs are as they were.")
+    assert files_of(small_disk, "data", "metrics") == before
+
+
+def test_wrong_override_by_hand_is_named(root: Path, tmp_path: Path) -> None:
+    out = f"hydra.run.dir={tmp_path}/out"
+    for override in ("filter.min_wrods=3", "filter.min_words=-3", "filter.min_words=few"):
+        done = run(root, "python", "stages/filter.py", out, override)
+        assert done.returncode == 1
+        assert override.split("=")[0] in done.stderr
+        assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out/data").exists()
+
+
+# A stage that DVC started
+
+
+def test_stage_under_dvc_reads_params_not_conf(root: Path) -> None:
+    params = root / "params.yaml"
+    params.write_text(params.read_text().replace("min_words: 10\n", "min_words: 3\n"))
+    succeed(root, "python", "stages/filter.py", DVC_STAGE="filter", DVC_ROOT=str(root))
+    assert kept(root) == ["good", "short"]
+    assert not (root / "outputs").exists()
+
+    override = "filter.min_words=15"  # as dvc.yaml gives predict.model
+    done = run(root, "python", "stages/filter.py", override, DVC_STAGE="filter", DVC_ROOT=str(root))
+    assert done.returncode == 1
+    assert "no draft passes the rules" in done.stderr
+    assert kept(root) == ["good", "short"]
+
+
+def test_stage_under_dvc_without_params_says_how_to_make_them(root: Path) -> None:
+    (root / "params.yaml").unlink()
+    done = run(root, "python", "stages/filter.py", DVC_STAGE="filter", DVC_ROOT=str(root))
+    assert done.returncode == 1
+    assert f"{root}/params.yaml" in done.stderr
+    assert "dvc repro params" in done.stderr
+    assert "Traceback" not in done.stderr

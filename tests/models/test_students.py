@@ -1,0 +1,181 @@
+"""Each student's chat template, stop tokens and context, on a tiny model of its architecture.
+
+The tokenizer is SmolLM2's with the student's special tokens added: what a template renders and what
+ends an answer do not depend on the rest of the vocabulary.
+"""
+
+import copy
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import hydra
+import pytest
+import torch
+from helpers.checkpoints import CHECKOUT, packaged_tokenizer, write_tiny
+from torch.nn import functional
+from transformers import AutoModelForCausalLM, AutoTokenizer, GlmConfig, LlamaConfig, Qwen3Config
+
+from longwriter.config.load import validate
+from longwriter.config.schema import Settings
+from longwriter.core.errors import SettingsError
+from longwriter.core.rows import Message, TrainingRow
+from longwriter.llm.settings import ServerKind
+from longwriter.models.checkpoint import materialise
+from longwriter.models.settings import RopeScaling, RopeType
+from longwriter.sft import attention
+from longwriter.sft import trainer as sft
+from longwriter.sft.packing import IGNORED, tokenize
+
+SIZES: dict[str, Any] = {
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 16,
+    "initializer_range": 0.2,
+}
+STUDENTS: dict[str, Any] = {  # architecture, context, begin, end of text, other special tokens
+    "llama31_8b": (LlamaConfig, 131_072, "<|begin_of_text|>", "<|end_of_text|>", []),
+    "qwen3_8b": (Qwen3Config, 32_768, None, "<|endoftext|>", ["<|im_end|>"]),
+    "glm4_9b": (
+        GlmConfig,
+        8_192,
+        None,
+        "<|endoftext|>",
+        ["[gMASK]", "<sop>", "<|system|>", "<|user|>", "<|assistant|>"],
+    ),
+}
+TURNS = [("user", "Hi."), ("assistant", "Ho."), ("user", "Again."), ("assistant", "Ho, ho.")]
+RENDERED = {
+    "llama31_8b": "<|begin_of_text|>User:\nHi.\n\nAssistant:\nHo.<|end_of_text|>User:\nAgain.\n\n"
+    "Assistant:\nHo, ho.<|end_of_text|>",
+    "qwen3_8b": "<|im_start|>user\nHi.<|im_end|>\n<|im_start|>assistant\nHo.<|im_end|>\n"
+    "<|im_start|>user\nAgain.<|im_end|>\n<|im_start|>assistant\nHo, ho.<|im_end|>\n",
+    "glm4_9b": "[gMASK]<sop><|user|>\nHi.<|assistant|>\nHo.<|user|>\nAgain.<|assistant|>\n"
+    "Ho, ho.<|user|>",
+}
+TARGET = {
+    "llama31_8b": "Ho, ho.<|end_of_text|>",
+    "qwen3_8b": "Ho, ho.<|im_end|>\n",
+    "glm4_9b": "Ho, ho.<|user|>",
+}
+CONTEXT = {"llama31_8b": 131_072, "qwen3_8b": 32_768, "glm4_9b": 32_768}
+
+
+def composed(name: str) -> Settings:
+    with hydra.initialize_config_dir(str(CHECKOUT / "conf"), version_base=None):
+        return validate(hydra.compose("config", overrides=[f"student={name}", "sft=paper"]))
+
+
+def write_base_model(name: str, folder: Path) -> None:
+    """A base checkpoint as the student's is: no chat template, its own end-of-text."""
+    kind, context, begin, end, others = STUDENTS[name]
+    tokenizer = copy.deepcopy(packaged_tokenizer())
+    tokenizer.add_special_tokens(
+        {"additional_special_tokens": [*filter(None, [begin]), end, *others]}
+    )
+    tokenizer.chat_template, tokenizer.bos_token, tokenizer.eos_token = None, begin, end
+    torch.manual_seed(7)
+    config = kind(
+        vocab_size=len(tokenizer),
+        max_position_embeddings=context,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        **SIZES,
+    )
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+@pytest.mark.parametrize("name", list(STUDENTS))
+def test_template_stop_tokens_and_context_of_a_student(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(CHECKOUT)
+    settings = composed(name)
+    write_base_model(name, tmp_path / "hub")
+    student = replace(settings.student, checkpoint=str(tmp_path / "hub"), revision=None)
+    materialise(student, tmp_path / "base")
+    tokenizer: Any = AutoTokenizer.from_pretrained(tmp_path / "base")
+
+    row = TrainingRow(id="r", messages=[Message(role=r, content=c) for r, c in TURNS])  # type: ignore[arg-type]
+    tokens = tokenize(row, tokenizer)
+    targets = [label for label in tokens["labels"] if label != IGNORED]
+    assert tokenizer.decode(tokens["input_ids"]) == RENDERED[name]
+    assert tokenizer.decode(targets) == TARGET[name]
+    assert tokenizer.eos_token_id in targets
+    assert len(tokenizer(tokenizer.eos_token, add_special_tokens=False)["input_ids"]) == 1
+
+    stops = json.loads((tmp_path / "base/generation_config.json").read_text())["eos_token_id"]
+    stops = stops if isinstance(stops, list) else [stops]
+    own = tokenizer.convert_tokens_to_ids(STUDENTS[name][3])
+    assert stops[0] == tokenizer.eos_token_id  # generation stops where training ends an answer
+    assert own in stops
+    config = json.loads((tmp_path / "base/config.json").read_text())
+    assert config["max_position_embeddings"] == CONTEXT[name]
+    sft.check_context(tmp_path / "base", settings.sft)  # the paper's 32,768 tokens fit
+    check_packing(tmp_path / "base", tokens)
+
+
+def check_packing(base: Path, tokens: dict[str, list[int]]) -> None:
+    """Two rows in one pack give the losses that they give apart."""
+    attention.register()
+    apart = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float64)
+    packed = AutoModelForCausalLM.from_pretrained(
+        base, dtype=torch.float64, attn_implementation=attention.NAME
+    )
+    ids = torch.tensor([tokens["input_ids"]])
+    n = ids.shape[1]
+    both = torch.cat([ids.flip(1), ids], dim=1)
+    with torch.no_grad():
+        expected = apart(ids).logits
+        found = packed(
+            both,
+            position_ids=torch.arange(n).repeat(2)[None],
+            cu_seq_lens_q=torch.tensor([0, n, 2 * n], dtype=torch.int32),
+            max_length_q=n,
+            use_cache=False,
+        ).logits[:, n:]
+    torch.testing.assert_close(found, expected)
+    assert not torch.allclose(apart(both).logits[:, n:], expected, atol=0.01)  # it would show
+    assert functional.mse_loss(found, expected) < 1e-20
+
+
+def test_an_end_of_turn_that_the_tokenizer_does_not_know_is_an_error(tmp_path: Path) -> None:
+    write_tiny(tmp_path / "hub", packaged_tokenizer())
+    student = replace(
+        composed("qwen3_8b").student, checkpoint=str(tmp_path / "hub"), eos_token="<|no|>"
+    )
+    with pytest.raises(SettingsError, match=r"^student\.eos_token: <\|no\|> is no token"):
+        materialise(student, tmp_path / "base")
+
+
+def test_a_context_that_is_too_short_is_an_error_and_can_be_stretched(tmp_path: Path) -> None:
+    write_tiny(tmp_path / "hub", packaged_tokenizer())  # a context of 512 tokens
+    settings = composed("llama31_8b")
+    short = replace(settings.sft, max_length=512)
+    sft.check_context(tmp_path / "hub", short)
+    with pytest.raises(SettingsError, match=r"513 tokens, and the context of .* is 512; .*yarn"):
+        sft.check_context(tmp_path / "hub", replace(short, max_length=513))
+
+    stretched = replace(
+        settings.student,
+        checkpoint=str(tmp_path / "hub"),
+        revision=None,
+        rope_scaling=RopeScaling(rope_type=RopeType.yarn, factor=4.0),
+    )
+    materialise(stretched, tmp_path / "base")
+    sft.check_context(tmp_path / "base", replace(short, max_length=2048))
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "base")
+    # YaRN (arXiv 2309.00071, section 3.4): attention is scaled by 0.1 · ln(4) + 1
+    assert model.model.rotary_emb.attention_scaling == pytest.approx(1.1386, abs=1e-4)
+    plain = AutoModelForCausalLM.from_pretrained(tmp_path / "hub")
+    slowest = plain.model.rotary_emb.inv_freq[-1] / model.model.rotary_emb.inv_freq[-1]
+    assert slowest == pytest.approx(4, rel=1e-4)  # positions of long waves are interpolated
+
+    served_here = replace(stretched, server=ServerKind.llama_cpp)
+    with pytest.raises(SettingsError, match="the GGUF that llama_cpp serves"):
+        materialise(served_here, tmp_path / "other")

@@ -1,0 +1,89 @@
+"""SFT in processes that the stage starts: the same model, one MLflow run, errors that come through."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import mlflow
+import pytest
+import torch
+from helpers.checkpoints import CHECKOUT, default_settings, packaged_tokenizer, write_tiny
+from safetensors.torch import load_file
+from test_sft import tune
+
+from longwriter.config.schema import Settings
+from longwriter.core.errors import SettingsError, TrainingError
+from longwriter.tracking.store import tracking_uri
+
+TWO = str(CHECKOUT / "conf/runtime/accelerate/cpu2.yaml")
+
+
+@pytest.fixture(autouse=True)
+def _own_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ["MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "DVC_ROOT", "DVC_STAGE"]:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("LONGWRITER_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PYTHONPATH", str(CHECKOUT / "src"))
+
+
+@pytest.fixture
+def settings() -> Iterator[Settings]:
+    """Two packs a step, and one epoch of two steps over three packs."""
+    threads = torch.get_num_threads()
+    settings = default_settings()
+    settings.sft = replace(
+        settings.sft,
+        learning_rate=1e-3,
+        num_train_epochs=2,
+        gradient_accumulation_steps=2,
+        max_length=90,
+        packing=True,
+        save_steps=1,
+    )
+    yield settings
+    torch.set_num_threads(threads)
+
+
+def test_two_processes_train_the_model_that_one_does(settings: Settings, tmp_path: Path) -> None:
+    base = write_tiny(tmp_path / "base", packaged_tokenizer())
+    one = tune(base, tmp_path / "one/sft", settings, tmp_path)
+    assert one.metrics["sequences"] == 3  # an odd number, for two processes
+
+    settings.sft = replace(settings.sft, gradient_accumulation_steps=1)
+    settings.runtime = replace(settings.runtime, accelerate=TWO)
+    two = tune(base, tmp_path / "two/sft", settings, tmp_path)
+    assert two.packs == one.packs
+    keys = ["step", "loss", "grad_norm", "learning_rate"]
+    found, expected = (
+        [[entry[key] for key in keys] for entry in tuned.trained.curve] for tuned in (two, one)
+    )
+    assert len(found) == 4
+    assert found == [
+        pytest.approx(row, rel=0.02) for row in expected
+    ]  # bfloat16 where there is one
+    timing = {"seconds", "tokens_per_s", "target_tokens_per_s", "peak_memory_mb", "train_loss"}
+    assert {k: v for k, v in two.metrics.items() if k not in timing} == {
+        k: v for k, v in one.metrics.items() if k not in timing
+    }
+    ours, theirs = (load_file(tmp_path / n / "sft/model.safetensors") for n in ("one", "two"))
+    assert all(torch.allclose(ours[name], theirs[name], atol=5e-3) for name in ours)
+
+    client = mlflow.MlflowClient(tracking_uri(tmp_path))
+    runs = client.search_runs(["1"])
+    assert [run.info.status for run in runs] == ["FINISHED"] * 2
+    for run in runs:  # logged live by the first process
+        history = client.get_metric_history(run.info.run_id, "loss")
+        assert [point.step for point in history] == [1, 2, 3, 4]
+        assert {"target_tokens_per_s", "packing_efficiency", "grad_norm"} <= set(run.data.metrics)
+    assert not list((tmp_path / "cache/checkpoints").glob("*.job"))
+
+
+def test_an_error_of_the_processes_is_the_stage_s(settings: Settings, tmp_path: Path) -> None:
+    base = write_tiny(tmp_path / "base", packaged_tokenizer())
+    settings.sft = replace(settings.sft, max_length=60)
+    settings.runtime = replace(settings.runtime, accelerate=TWO)
+    with pytest.raises(TrainingError, match=r"^row three: \d+ tokens, and sft\.max_length is 60"):
+        tune(base, tmp_path / "sft", settings, tmp_path)
+    settings.runtime = replace(settings.runtime, accelerate="none.yaml")
+    with pytest.raises(SettingsError, match=r"^runtime\.accelerate: .*none\.yaml: no such file"):
+        tune(base, tmp_path / "sft", settings, tmp_path)

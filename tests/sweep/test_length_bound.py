@@ -1,0 +1,93 @@
+"""What a sweep over the cap found, read back from DVC's experiments."""
+
+import json
+from pathlib import Path
+
+import pytest
+from helpers.sweeping import call, git, make_repository
+
+from longwriter.core.rows import Prediction, TrainingRow
+from longwriter.dataset.settings import FilterSettings
+from longwriter.sweep.length_bound import point
+
+
+def row(words: int) -> TrainingRow:
+    talk = [{"role": "user", "content": "Write."}, {"role": "assistant", "content": "Text."}]
+    return TrainingRow.model_validate({"messages": talk, "id": "r", "response_length": words})
+
+
+def answer(asked: int, words: int, finish_reason: str = "stop") -> Prediction:
+    return Prediction(
+        prompt="p",
+        type="Ruler",
+        length=asked,
+        response="x",
+        response_length=words,
+        finish_reason=finish_reason,
+    )
+
+
+def test_a_point_is_about_the_longest_requests() -> None:
+    written = [answer(200, 150), answer(600, 90), answer(600, 94), answer(600, 110, "length")]
+    assert point("100", [row(40), row(95)], written) == {
+        "cap": "100",
+        "rows": 2,
+        "longest_trained": 95,
+        "asked": 600,
+        "n": 3,
+        "cut_off": 1,
+        "median": 94,
+        "low": 90.0,  # 7 of 27 resamples have it as their median
+        "high": 110.0,
+        "longest": 110,
+    }
+
+
+STAGE = """
+import json, sys
+from longwriter.config.run import run_stage
+
+def stage(settings, work):
+    cap = settings.filter.max_words
+    talk = [{"role": "user", "content": "Write."}, {"role": "assistant", "content": "Text."}]
+    row = {"messages": talk, "id": "r", "response_length": cap}
+    answer = {"prompt": "p", "type": "Ruler", "length": 600, "response": "x", "response_length": cap + 5}
+    for path, value in [
+        ("data/sft/train.jsonl", row),
+        ("data/predictions/sft.jsonl", answer),
+        ("metrics/predict/sft.json", {"mean_words": cap + 5}),
+    ]:
+        work.output(path).parent.mkdir(parents=True, exist_ok=True)
+        work.output(path).write_text(json.dumps(value) + "\\n")
+
+run_stage(stage)
+"""
+PIPELINE = """
+stages:
+  predict:
+    matrix: {model: [sft]}
+    cmd: exec python stages/stage.py
+    deps: [stages/stage.py]
+    params: [filter]
+    outs: [data/sft/train.jsonl, data/predictions/sft.jsonl]
+    metrics: [metrics/predict/sft.json: {cache: false}]
+"""
+
+
+@pytest.mark.skipif(
+    "max_words" not in FilterSettings.__dataclass_fields__,
+    reason="the filter has no cap on length yet",
+)
+def test_the_sweep_is_read_back(tmp_path: Path) -> None:
+    root = make_repository(tmp_path / "root")
+    (root / "stages/stage.py").write_text(STAGE)
+    (root / "dvc.yaml").write_text(PIPELINE)
+    git(root, "commit", "--quiet", "--all", "--message", "two")
+    what = ["sweep.targets=[predict@sft]", "sweep.score=predict.sft.mean_words", "sweep.id=bound"]
+    status, printed = call(root, "-m", "longwriter.sweep", "filter.max_words=400,50", *what)
+    assert status == 0, printed
+    status, printed = call(root, "-m", "longwriter.sweep.length_bound", "bound")
+    assert status == 0, printed
+    assert "| 50 | 1 | 55 [55, 55] | 1 | 55 | 0 |" in printed.replace(".0", "")
+    found = json.loads((root / "metrics/length_bound.json").read_text())
+    assert [(each["cap"], each["longest"]) for each in found] == [("50", 55), ("400", 405)]

@@ -1,0 +1,284 @@
+"""Sweeps in real repositories whose stages take no time."""
+
+import json
+import os
+import re
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+import pytest
+from filelock import FileLock, Timeout
+from helpers.sweeping import call, environment, git, make_repository, stages_run, start
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from omegaconf import OmegaConf
+
+from longwriter.core.errors import SettingsError
+from longwriter.sweep.experiments import check_repository
+from longwriter.sweep.job import JobRecord
+from longwriter.sweep.stage_locks import StageLocks
+from longwriter.sweep.table import table
+
+SWEEP = ("-m", "longwriter.sweep", "-m")
+TWO_AT_ONCE = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+WRITING = ("sweep.targets=[agentwrite]", "sweep.score=agentwrite.cost_usd")
+FOUR = (*SWEEP, "sft.learning_rate=1e-5,5e-5", "filter.min_words=20,100")
+
+
+def runs(root: Path, filter_string: str) -> list[Run]:
+    client = MlflowClient(f"sqlite:///{root}/mlruns/mlflow.db")
+    experiment = client.get_experiment_by_name("longwriter")
+    assert experiment is not None
+    return list(client.search_runs([experiment.experiment_id], filter_string))
+
+
+def files_of(root: Path) -> dict[str, bytes]:
+    """Every file of the workspace that git or DVC looks after."""
+    skip = {".git", ".dvc", "mlruns", "multirun", "__pycache__"}
+    return {
+        str(path.relative_to(root)): path.read_bytes()
+        for path in root.rglob("*")
+        if path.is_file() and not skip & set(path.relative_to(root).parts)
+    }
+
+
+class Swept(NamedTuple):
+    """A repository with an edit that is not committed, in which four jobs have run, two at once,
+    after a start that was killed in the first job's first stage."""
+
+    root: Path
+    before: dict[str, bytes]
+    """The workspace's files before the sweep."""
+    left_running: int
+    """Runs that MLflow took for running after the kill."""
+    printed: str
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> Swept:
+    root = make_repository(tmp_path_factory.mktemp("swept") / "root")
+    limit = root / "conf/agentwrite/default.yaml"
+    limit.write_text(re.sub(r"^limit: \d+$", "limit: 7", limit.read_text(), flags=re.MULTILINE))
+    (root / "data/mine.jsonl").write_text("{}\n")  # which git does not know
+    before = files_of(root)
+    if os.name == "posix":  # PR_SET_PDEATHSIG
+        kill_in_agentwrite(root, FOUR)
+    left_running = len(runs(root, "attributes.status = 'RUNNING'"))
+    status, printed = call(root, *FOUR, *TWO_AT_ONCE)
+    assert status == 0, printed
+    return Swept(root, before, left_running, printed)
+
+
+def kill_in_agentwrite(root: Path, command: Sequence[str]) -> None:
+    """Kills the sweep and its stage with -9 while the stage works, and forgets that it ran."""
+    ran = Path(environment(root)["RAN"])
+    wait = Path(f"{ran}.7.wait")
+    wait.touch()
+    sweep = start(root, *command)
+    try:
+        deadline = time.monotonic() + 120
+        while stages_run(root) != ["agentwrite"]:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        below = psutil.Process(sweep.pid).children(recursive=True)
+        [stage] = [process for process in below if "stages/stage.py" in process.cmdline()]
+        stage.kill()
+        sweep.kill()
+        assert psutil.wait_procs(below, timeout=20)[1] == []  # DVC goes along
+    finally:
+        sweep.kill()
+        sweep.communicate()
+        wait.unlink()
+        ran.unlink()
+
+
+def test_four_jobs_leave_four_comparable_runs(swept: Swept) -> None:
+    root = swept.root
+    found = {
+        (run.data.params["sft.learning_rate"], run.data.params["filter.min_words"]): run
+        for run in runs(root, "tags.`longwriter.kind` = 'pipeline'")
+    }
+    # the stand-in's S_l: min_words + learning_rate · 1e5
+    assert {key: run.data.metrics["eval/dpo/S_l"] for key, run in found.items()} == {
+        ("1e-05", "20"): 21.0,
+        ("1e-05", "100"): 101.0,
+        ("5e-05", "20"): 25.0,
+        ("5e-05", "100"): 105.0,
+    }
+    assert len({run.data.tags["longwriter.sweep"] for run in found.values()}) == 1
+    assert {run.data.tags["longwriter.git_dirty"] for run in found.values()} == {"true"}
+
+
+def test_what_jobs_share_runs_once_and_the_workspace_stays(
+    swept: Swept,
+) -> None:
+    root = swept.root
+    assert stages_run(root) == ["agentwrite"] + ["eval@dpo"] * 4 + ["filter"] * 2 + ["sft"] * 4
+    assert files_of(root) == swept.before
+    assert git(root, "status", "--porcelain").splitlines() == [
+        " M conf/agentwrite/default.yaml",
+        "?? data/mine.jsonl",
+    ]
+    assert git(root, "stash", "list") == ""
+
+
+def test_jobs_are_experiments_that_hold_the_edit(
+    swept: Swept,
+) -> None:
+    root = swept.root
+    refs = git(root, "for-each-ref", "--format=%(refname)", "refs/exps").split()
+    assert len(refs) == 4
+    params = [git(root, "show", f"{ref}:params.yaml") for ref in refs]
+    assert all("  limit: 7\n" in text for text in params)
+
+
+def test_the_table_is_printed_and_saved(swept: Swept) -> None:
+    [saved] = swept.root.glob("multirun/sweep/*/table.md")
+    assert saved.read_text() in swept.printed
+    rows = [[cell.strip() for cell in line.split("|")] for line in saved.read_text().splitlines()]
+    assert rows[0][1:8] == [
+        "sft.learning_rate",
+        "filter.min_words",
+        "S̄",
+        "S_l",
+        "S_q",
+        "score",
+        "cost ($)",
+    ]
+    assert [row[1:8] for row in rows[2:6]] == [
+        ["1e-05", "100", "60.5", "101.0", "20.0", "101.0000", "0.50"],
+        ["1e-05", "20", "20.5", "21.0", "20.0", "21.0000", "0.50"],
+        ["5e-05", "100", "62.5", "105.0", "20.0", "105.0000", "0.50"],
+        ["5e-05", "20", "22.5", "25.0", "20.0", "25.0000", "0.50"],
+    ]
+
+
+def test_killed_it_goes_on_and_no_run_stays_running(swept: Swept) -> None:
+    assert swept.left_running == 1
+    assert runs(swept.root, "attributes.status = 'RUNNING'") == []
+    stages = runs(swept.root, "tags.`longwriter.stage` = 'agentwrite'")
+    assert sorted((run.info.status, run.data.params["agentwrite.limit"]) for run in stages) == [
+        ("FINISHED", "7"),
+        ("KILLED", "7"),
+    ]
+
+
+def test_a_search_takes_the_scores_of_jobs_that_are_there(swept: Swept) -> None:
+    root, before = swept.root, stages_run(swept.root)
+    [folder] = root.glob("multirun/sweep/*/")
+    optuna = ("hydra/sweeper=optuna", "hydra.sweeper.n_trials=6", f"sweep.id={folder.name}")
+    status, printed = call(root, *FOUR, *optuna)
+    assert status == 0, printed
+    assert stages_run(root) == before
+    reached = {float(score) for score in re.findall(r"eval\.dpo\.S_l ([\d.]+)$", printed, re.M)}
+    assert reached <= {21.0, 25.0, 101.0, 105.0}
+    best = OmegaConf.load(folder / "optimization_results.yaml")
+    assert best.best_value == max(reached)
+    assert f"best of 6: eval.dpo.S_l {max(reached):g} with sft.learning_rate=" in printed
+    assert (folder / "table.md").read_text() in printed
+
+
+def test_a_job_that_fails_is_reported_and_stops_no_other(swept: Swept) -> None:
+    """The jobs run through submitit, as on SLURM, with its executor for one machine."""
+    pytest.importorskip("submitit", reason="needs the extra slurm")
+    root = swept.root
+    jobs = ("agentwrite.limit=13,-1,7", *WRITING, "sweep.id=faulty")
+    status, printed = call(root, *SWEEP, *jobs, "hydra/launcher=submitit_local")
+    assert status == 1
+    rows = (root / "multirun/sweep/faulty/table.md").read_text()
+    assert "failed: drafts.jsonl: thirteen is too many\n" in rows
+    assert "failed: agentwrite.limit: is -1 and must be at least 1" in rows
+    assert "| 7 | – | – | – | 0.2500 | 0.25 |" in rows
+    assert "2 of 3 jobs failed" in printed
+    assert "Traceback" not in printed
+    [record] = [
+        json.loads(path.read_bytes())
+        for path in root.glob("multirun/sweep/faulty/*.json")
+        if "limit=13" in path.read_text()
+    ]
+    assert record["score"] is None
+    assert len(list(root.glob("multirun/sweep/faulty/.submitit/*/*_submission.sh"))) in (0, 3)
+
+
+def test_after_a_sweep_the_pipeline_is_that_of_conf(swept: Swept) -> None:
+    root = swept.root
+    status, printed = call(root, "-m", "dvc", "repro")
+    assert status == 0, printed
+    params = OmegaConf.load(root / "params.yaml")
+    rate, words = params.sft.learning_rate, params.filter.min_words
+    assert (rate, words) == (
+        OmegaConf.load(root / "conf/sft/default.yaml").learning_rate,
+        OmegaConf.load(root / "conf/filter/default.yaml").min_words,
+    )
+    assert json.loads((root / "metrics/eval/dpo.json").read_bytes())["S_l"] == words + rate * 1e5
+    [run] = [
+        run
+        for run in runs(root, "tags.`longwriter.kind` = 'pipeline'")
+        if "longwriter.sweep" not in run.data.tags
+    ]
+    assert run.data.params == {"sft.learning_rate": str(rate)}
+    assert run.data.metrics["eval/dpo/S_l"] == words + rate * 1e5
+
+
+def test_new_code_that_git_does_not_know_is_named(tmp_path: Path) -> None:
+    root = make_repository(tmp_path / "root")
+    check_repository(root)
+    (root / "conf/sft/mine.yaml").write_text("defaults: [default]\n")
+    with pytest.raises(SettingsError, match=r"`git add conf/sft/mine\.yaml` first"):
+        check_repository(root)
+    git(root, "update-ref", "-d", "HEAD")
+    with pytest.raises(SettingsError, match="has no commit"):
+        check_repository(root)
+
+
+# One turn a stage
+
+
+def test_a_turn_is_passed_on_when_dvc_comes_to_the_next_stage(tmp_path: Path) -> None:
+    keys = {"agentwrite": "a", "filter": "b", "sft": "c"}
+    with StageLocks(tmp_path, keys) as turns:
+        turns.read("Running stage 'agentwrite':\n")
+        assert is_taken(tmp_path / "a.lock")
+        turns.read("> exec python stages/agentwrite.py\n")
+        assert is_taken(tmp_path / "a.lock")
+        turns.read("Stage 'filter' is cached - skipping run, checking out outputs\n")
+        assert not is_taken(tmp_path / "a.lock")
+        assert is_taken(tmp_path / "b.lock")
+    assert [path.name for path in tmp_path.glob("*.done")] == ["a.done"]
+    assert not is_taken(tmp_path / "b.lock")
+    with StageLocks(tmp_path, keys):
+        assert not is_taken(tmp_path / "a.lock")  # done: nobody needs to wait
+        assert is_taken(tmp_path / "b.lock")
+
+
+def is_taken(path: Path) -> bool:
+    try:
+        with FileLock(path, timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+def test_table_of_jobs_with_different_keys_and_a_failure() -> None:
+    records = [
+        JobRecord(
+            experiment="s-1",
+            overrides=["+experiment=smoke"],
+            score=1,
+            scores={"S_bar": 1.25, "S_l": 1, "S_q": None},
+            cost_usd=0,
+            seconds=61.4,
+        ),
+        JobRecord(experiment="s-2", overrides=["sft.max_length=512"], error="out of memory"),
+    ]
+    assert table(records).splitlines() == [
+        "| experiment | sft.max_length | S̄ | S_l | S_q | score | cost ($) | time (s) | experiment |",
+        "|---|---|---|---|---|---|---|---|---|",
+        "| smoke |  | 1.2 | 1.0 | – | 1.0000 | 0.00 | 61 | s-1 |",
+        "|  | 512 | – | – | – | – | – | – | s-2 |",
+        "",
+        "s-2 failed: out of memory",
+    ]

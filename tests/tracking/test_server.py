@@ -1,0 +1,218 @@
+"""A team's MLflow server: a real `mlflow server` process, away and there, on sqlite and PostgreSQL."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from helpers import postgres
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from omegaconf import DictConfig, OmegaConf
+
+from longwriter.config.load import compose_params, validate
+from longwriter.config.schema import Settings
+from longwriter.core.workspace import Workspace
+from longwriter.tracking.pipeline import log_pipeline_run
+from longwriter.tracking.runs import stage_run
+from longwriter.tracking.server import mirrored, send_finished
+
+CHECKOUT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def settings() -> Settings:
+    config = OmegaConf.create(compose_params(CHECKOUT))
+    assert isinstance(config, DictConfig)
+    config.runtime.system_metrics = False
+    return validate(config)
+
+
+@pytest.fixture(scope="module")
+def port() -> int:
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def start_server(
+    port: int, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[], MlflowClient]]:
+    """Starts the server where it does not run yet, and returns a client of it."""
+    folder = tmp_path_factory.mktemp("server")
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start() -> MlflowClient:
+        if not started:
+            started.append(serve(folder, f"sqlite:///{folder}/server.db", port))
+        return MlflowClient(f"http://127.0.0.1:{port}")
+
+    yield start
+    for process in started:
+        process.terminate()
+        process.wait(20)
+
+
+def serve(folder: Path, database: str, port: int) -> "subprocess.Popen[bytes]":
+    """Starts `mlflow server` and waits until it answers."""
+    command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", database]
+    command += ["--artifacts-destination", str(folder / "artifacts")]
+    plain = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_TRACKING")}
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(command, env=plain, stdout=log, stderr=log)
+    deadline = time.monotonic() + 120
+    while not is_up(f"http://127.0.0.1:{port}"):
+        assert process.poll() is None and time.monotonic() < deadline, (folder / "log").read_text()
+        time.sleep(0.2)
+    return process
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def is_up(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{address}/health", timeout=1) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
+    for name in ("MLFLOW_RUN_ID", "DVC_ROOT", "DVC_STAGE", "DVC_EXP_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://someone:planted@127.0.0.1:{port}")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("checkout")
+
+
+def runs_on(client: MlflowClient) -> dict[str, Run]:
+    """Name → run of all that the server has."""
+    experiment = client.get_experiment_by_name("longwriter")
+    if experiment is None:
+        return {}
+    return {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
+
+
+def test_a_server_that_is_away_stops_nothing_and_gets_all_later(
+    settings: Settings,
+    root: Path,
+    tmp_path: Path,
+    start_server: Callable[[], MlflowClient],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    figure = tmp_path / "scores.svg"
+    figure.write_text("<svg/>")
+    with stage_run("sft", settings, Workspace(root, root), ["sft"]) as log:
+        import mlflow
+
+        log.activate()
+        for step in range(1200):  # more than one request takes
+            mlflow.log_metric("loss", 2.0 - step / 1000, step=step, synchronous=False)
+        log.log({"rows": 37})
+    pointers = {"data/sft/train.jsonl": "a" * 32, "models/sft": "b" * 32 + ".dir"}
+    log_pipeline_run(root, {"sft.max_length": 1024}, {"S_l": 60.7}, [figure], pointers)
+    warned = capsys.readouterr().err
+    assert "does not take 1 run(s)" in warned
+    assert "does not take 2 run(s)" in warned
+    assert "mlruns/mlflow.db" in warned
+    assert "planted" not in warned
+
+    server = start_server()
+    assert send_finished(root) == 0
+    found = runs_on(server)
+    assert found.keys() == {"sft", "pipeline"}
+    sft, pipeline = found["sft"], found["pipeline"]
+    assert (sft.info.status, pipeline.info.status) == ("FINISHED", "FINISHED")
+    assert sft.data.params["sft.learning_rate"] == str(settings.sft.learning_rate)
+    assert sft.data.metrics["rows"] == 37.0
+    history = server.get_metric_history(sft.info.run_id, "loss")
+    assert [(point.step, point.value) for point in history] == [
+        (step, 2.0 - step / 1000) for step in range(1200)
+    ]
+    assert pipeline.data.metrics == {"S_l": 60.7}
+    assert pipeline.data.tags["dvc.models/sft"] == "b" * 32 + ".dir"
+    assert [file.path for file in server.list_artifacts(pipeline.info.run_id)] == ["scores.svg"]
+    [model] = server.search_logged_models([pipeline.info.experiment_id])
+    assert (model.name, model.tags["dvc.md5"]) == ("sft", "b" * 32 + ".dir")
+    assert pipeline.inputs is not None
+    assert [i.dataset.digest for i in pipeline.inputs.dataset_inputs] == ["a" * 32]
+    assert not any("planted" in text for run in found.values() for text in run.data.tags.values())
+
+
+def test_what_the_server_has_is_not_sent_again_and_an_update_is(
+    root: Path, start_server: Callable[[], MlflowClient]
+) -> None:
+    server = start_server()
+    before = len(runs_on(server))
+    log_pipeline_run(root, {"again": 1}, {"S_l": 1.0}, [], {"models/sft": "c" * 32})
+    log_pipeline_run(root, {"again": 1}, {"S_l": 1.0}, [], {"models/sft": "d" * 32})
+    experiment = server.get_experiment_by_name("longwriter")
+    assert experiment is not None
+    found = server.search_runs([experiment.experiment_id])
+    assert len(found) == before + 1
+    [again] = [run for run in found if run.data.params.get("again") == "1"]
+    assert again.data.tags["dvc.models/sft"] == "d" * 32
+    assert len(server.get_metric_history(again.info.run_id, "S_l")) == 1
+
+
+def test_the_server_shows_a_run_while_it_goes_on(
+    settings: Settings, root: Path, start_server: Callable[[], MlflowClient]
+) -> None:
+    server = start_server()
+    with (
+        stage_run("dpo", settings, Workspace(root, root), ["dpo"]) as log,
+        mirrored(root, log.id, every_s=0.1),
+    ):
+        log.log({"loss": 0.69})
+        deadline = time.monotonic() + 60
+        while not (run := runs_on(server).get("dpo")) or "loss" not in run.data.metrics:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert run.info.status == "RUNNING"
+    assert runs_on(server)["dpo"].info.status == "FINISHED"
+
+
+@pytest.mark.skipif(
+    postgres.find_programs() is None, reason="no PostgreSQL here (apt-get install postgresql)"
+)
+def test_a_server_on_postgresql_holds_what_was_sent(
+    settings: Settings, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    psycopg = pytest.importorskip("psycopg", reason="needs the extra postgresql")
+    programs, port = postgres.find_programs(), free_port()
+    assert programs is not None
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+    with postgres.running(programs, free_port()) as database:
+        server = serve(tmp_path, database, port)
+        try:
+            with stage_run("sft", settings, Workspace(root, root), ["sft"]) as log:
+                log.log({"on_postgresql": 37})
+            pointers = {"models/sft": "b" * 32 + ".dir"}
+            log_pipeline_run(root, {"sft.max_length": 1024}, {"on_postgresql": 60.7}, [], pointers)
+            found = runs_on(MlflowClient(f"http://127.0.0.1:{port}"))
+        finally:
+            server.terminate()
+            server.wait(20)
+        with psycopg.connect(database) as connection:
+            kept = connection.execute(
+                "SELECT name, status, value FROM runs JOIN metrics USING (run_uuid)"
+                " WHERE key = 'on_postgresql'"
+            ).fetchall()
+    assert sorted(kept) == [
+        ("pipeline", "FINISHED", 60.7),
+        ("sft", "FINISHED", 37.0),
+    ]
+    assert found["sft"].data.params["sft.learning_rate"] == str(settings.sft.learning_rate)
