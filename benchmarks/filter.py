@@ -1,12 +1,12 @@
-"""How fast the filter is, whether it uses all cores, and what it keeps in memory.
+"""Measures how fast the filter is, whether it uses all cores, and what it keeps in memory.
 
     python benchmarks/filter.py             # 6,000 rows of 5,000 words
     python benchmarks/filter.py --short     # 1,000, 10,000 and 100,000 rows of 40 words
 
-Rows are words of the project's own instructions in data/, drawn as often as they stand there, so that all
-rules of the default are asked and none ends the work early. Prints seconds, the processor time of all
-processes over the wall time (2.0: two cores full), peak memory, and the bytes that the index of near
-duplicates takes a row; of several sizes, time and memory a row of the largest against the smallest.
+Rows are words of the project's own instructions in data/, drawn as often as they occur there, so that all
+rules of the default are applied and none ends the work early. Prints seconds, the processor time of all
+processes over the wall time (2.0: two cores full), peak memory, and the bytes a row that the index of near
+duplicates takes; of several sizes, time and memory a row of the largest against the smallest.
 """
 
 import argparse
@@ -31,6 +31,7 @@ from omegaconf import DictConfig, OmegaConf
 from longwriter.config.load import compose_params, validate
 from longwriter.config.schema import Settings
 from longwriter.core.workspace import Workspace
+from longwriter.dataset.card import Writer
 from longwriter.dataset.stage import filter_rows
 from longwriter.text.minhash import PERMUTATIONS, NearIndex
 
@@ -50,8 +51,8 @@ class Measured(NamedTuple):
 
 
 def vocabulary() -> list[str]:
-    """The words of all English instructions, as often as they stand there; no numbers, for these would
-    ask for a length."""
+    """Returns the words of all English instructions, as often as they occur; not "words", which with a
+    number would ask for a length."""
     prompts = [
         json.loads(line)["prompt"]
         for path in sorted((ROOT / "data").glob("instructions*.jsonl"))
@@ -74,7 +75,7 @@ def write_rows(path: Path, rows: int, words: int) -> None:
 
 
 def settings(drafts: Path) -> Settings:
-    """The default's, without a limit of tokens, which the long rows would miss."""
+    """Returns the default's, without the limits that would reject all long or all short rows."""
     config = OmegaConf.create(compose_params(ROOT))
     assert isinstance(config, DictConfig)
     loaded = validate(config)
@@ -85,14 +86,17 @@ def settings(drafts: Path) -> Settings:
 
 
 def measure(rows: int, words: int) -> Measured:
-    """Filters so many rows of so many words."""
+    """Filters `rows` rows of `words` words."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_rows(folder / "drafts.jsonl", rows, words)
         work = Workspace(ROOT, folder / "out")
         watch, start = _Watch(), time.perf_counter()
         watch.start()
-        metrics = filter_rows(settings(folder / "drafts.jsonl"), work, "")
+        chosen = settings(folder / "drafts.jsonl")
+        metrics = filter_rows(
+            chosen.filter, chosen.contamination, chosen.runtime, work, Writer("", "")
+        )
         seconds = time.perf_counter() - start
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         cores = watch.end() / seconds
@@ -100,14 +104,14 @@ def measure(rows: int, words: int) -> Measured:
 
 
 def in_a_process(rows: int, words: int) -> Measured:
-    """`measure` in a process of its own, for its peak memory."""
+    """Runs `measure` in a process of its own, for its peak memory."""
     command = [sys.executable, __file__, "--one", str(rows), str(words)]
     answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return Measured(*json.loads(answer.splitlines()[-1]))
 
 
 def line(run: Measured) -> str:
-    """One run in words."""
+    """Returns a run in words."""
     return (
         f"{run.rows:7} rows of {run.words} words: {run.seconds:.1f} s, "
         f"{run.seconds / run.rows * 1e3:.2f} ms a row, {run.cores:.2f} cores, peak "
@@ -116,19 +120,19 @@ def line(run: Measured) -> str:
 
 
 def growth(runs: Sequence[Measured]) -> str:
-    """Time a row of the last run over that of the first, and the memory that each more row took."""
+    """Returns the time a row of the last run over that of the first, and the memory of each further row."""
     first, last = runs[0], runs[-1]
     time_ratio = last.seconds / last.rows / (first.seconds / first.rows)
     memory = (last.peak_mib - first.peak_mib) * 2**20 / (last.rows - first.rows)
     return (
         f"time a row, {last.rows} rows over {first.rows}: {time_ratio:.2f}; "
-        f"memory: {memory:.0f} bytes more for each row more"
+        f"memory: {memory:.0f} bytes for each further row"
     )
 
 
 class _Watch(Thread):
-    """Adds up the processor time of this process and its children, who are nobody's to ask once they
-    have ended, and keeps the most memory that they took."""
+    """Adds up the processor time of this process and its children, which can't be read once they have
+    ended, and keeps the most memory that they took."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
@@ -156,7 +160,7 @@ class _Watch(Thread):
 
 
 def index_bytes(rows: int) -> float:
-    """Bytes that the two indexes of near duplicates take a row."""
+    """Returns the bytes a row that the two indexes of near duplicates take."""
     draws = np.random.default_rng(0).integers(0, 2**32, (rows, PERMUTATIONS), dtype=np.uint32)
     tracemalloc.start()
     index = NearIndex()

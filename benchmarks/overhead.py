@@ -18,9 +18,9 @@ from pathlib import Path
 from statistics import median
 
 ROOT = Path(__file__).resolve().parent.parent
-ASK = ("agentwrite", "general", "pairs", "predict", "eval", "calibrate")
-LATE = {"filter": "longwriter.dataset.run"} | dict.fromkeys(ASK, "openai")
-LATE |= {"sft": "longwriter.training.packed", "dpo": "longwriter.training.preference_trainer"}
+ASK = ("agentwrite", "short_answers", "pairs", "predict", "eval", "judge_audit")
+LATE = {"filter": "longwriter.dataset.stage"} | dict.fromkeys(ASK, "openai")
+LATE |= {"sft": "longwriter.sft.loss", "dpo": "longwriter.preference.trainer"}
 """Stage → what it imports when it begins; the last two import torch and TRL."""
 STAGE = """
 import importlib, runpy, sys
@@ -31,7 +31,7 @@ from longwriter.core.workspace import Workspace
 from longwriter.config.load import read_params
 from longwriter.tracking.runs import stage_run
 settings = read_params(root)
-with stage_run(stage, settings, Workspace(root, Path(sys.argv[3])), []) as run:
+with stage_run(stage, {}, Workspace(root, Path(sys.argv[3])), settings.runtime) as run:
     if stage in ("sft", "dpo"):
         run.activate()
     importlib.import_module(late)

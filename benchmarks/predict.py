@@ -22,6 +22,7 @@ from longwriter.config.schema import Settings
 from longwriter.core.rows import BenchmarkPrompt
 from longwriter.evaluation.benchmark import chosen_benchmark
 from longwriter.evaluation.predict import predict
+from longwriter.llm.fanout import CallContext
 from longwriter.models.serving import with_student
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -35,9 +36,7 @@ def ours(settings: Settings, checkpoint: Path, prompts: list[BenchmarkPrompt]) -
             lambda client: predict(client, prompts),
             checkpoint,
             settings.student,
-            Path(cache),
-            seed=0,
-            threads=None,
+            CallContext(Path(cache), seed=0, threads=None),
         )
     return int(spent["completion_tokens"]), time.perf_counter() - start
 
@@ -64,9 +63,9 @@ def one_by_one(
         with torch.inference_mode():
             output = model.generate(
                 **inputs,
-                max_new_tokens=settings.student.max_tokens,
+                max_new_tokens=settings.student.server.max_tokens,
                 do_sample=True,
-                temperature=settings.student.temperature,
+                temperature=settings.student.server.temperature,
                 top_k=0,
                 num_beams=1,
             )
@@ -80,12 +79,15 @@ def main() -> None:
     parser.add_argument("--prompts", type=int, default=24)
     parser.add_argument("--every", type=int, default=8, help="generate answers each n-th prompt")
     parser.add_argument("--bfloat16", action="store_true", help="of generate")
-    parser.add_argument("--tokens", type=int, help="limit of both; default: student.max_tokens")
+    parser.add_argument(
+        "--tokens", type=int, help="limit of both; default: student.server.max_tokens"
+    )
     options = parser.parse_args()
     config = OmegaConf.create(compose_params(CHECKOUT))
     assert isinstance(config, DictConfig)
     settings = validate(config)
-    settings.student.max_tokens = options.tokens or settings.student.max_tokens
+    server = settings.student.server
+    server.max_tokens = options.tokens or server.max_tokens
     prompts = chosen_benchmark(settings.predict, settings.bench, CHECKOUT)[: options.prompts]
 
     few = prompts[:: options.every]

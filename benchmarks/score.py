@@ -47,7 +47,7 @@ def main() -> None:
                 }
                 file.write(json.dumps(row, ensure_ascii=False) + "\n")
         start = time.perf_counter()
-        command = [sys.executable, "-m", "longwriter.cli", "score", str(path), "--json"]
+        command = [sys.executable, "-m", "longwriter.cli.main", "score", str(path), "--json"]
         done = subprocess.run(command, check=True, capture_output=True, text=True)
         seconds = time.perf_counter() - start
     [found] = json.loads(done.stdout)["files"].values()

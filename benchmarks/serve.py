@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from longwriter.config.load import compose_params, validate
 from longwriter.llm.client import ChatClient
-from longwriter.llm.fanout import all_at_once, with_client
+from longwriter.llm.fanout import CallContext, all_at_once, with_client
 
 REQUESTS = 16
 
@@ -49,9 +49,7 @@ def main() -> None:
             (tokens, seconds), _ = with_client(
                 lambda client: generate(client, options.tokens),
                 replace(teacher, concurrency=slots),
-                Path(cache),
-                seed=0,
-                threads=None,
+                CallContext(Path(cache), seed=0, threads=None),
                 checkpoint=options.gguf,
             )
         rate = tokens / seconds

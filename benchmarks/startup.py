@@ -37,7 +37,13 @@ def main() -> None:
     runs = parser.parse_args().runs
     server = HTTPServer(("127.0.0.1", 0), Endpoint)
     Thread(target=server.serve_forever, daemon=True).start()
-    command = [sys.executable, "-m", "longwriter.cli", "write", "Write 10,000 words about tea."]
+    command = [
+        sys.executable,
+        "-m",
+        "longwriter.cli.main",
+        "write",
+        "Write 10,000 words about tea.",
+    ]
     command += ["--model", "m", "--base-url", f"http://127.0.0.1:{server.server_port}/v1"]
     times, before = [], os.times()
     with tempfile.TemporaryDirectory() as folder:

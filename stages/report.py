@@ -4,6 +4,7 @@ import gc
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from omegaconf import OmegaConf
 
@@ -11,50 +12,50 @@ from longwriter.config.run import run_stage
 from longwriter.config.schema import Settings
 from longwriter.core.files import write_json, write_text
 from longwriter.core.settings import flatten_settings
-from longwriter.core.tables import ReportFigure
 from longwriter.core.workspace import Workspace
-from longwriter.models.lineup import MODELS
 from longwriter.report.intervals import with_intervals
 from longwriter.report.load import (
     Results,
     as_json,
     compare_models,
-    compared_settings,
     read_results,
     row_table,
 )
-from longwriter.report.render import (
-    ReportProvenance,
-    is_toy,
-    render,
-    render_markdown,
-    results_table,
-)
+from longwriter.report.render import ReportProvenance, is_toy, render, render_markdown
+from longwriter.report.tables import results_table
 from longwriter.tracking.lineage import walk_back
-from longwriter.tracking.pipeline import log_pipeline_run, log_report, run_address
-from longwriter.tracking.runs import makers
+from longwriter.tracking.pipeline import (
+    compared_settings,
+    log_pipeline_run,
+    log_report,
+    run_address,
+)
+from longwriter.tracking.runs import maker_finder
+
+if TYPE_CHECKING:
+    from longwriter.report.style import ReportFigure
 
 gc.disable()  # through the imports of so short a process it takes a fifth of the time
 
 
-def drawn(folder: Path, results: Results) -> list[ReportFigure]:
+def draw_all(folder: Path, results: Results) -> "list[ReportFigure]":
     from longwriter.report.figures import draw
 
     return draw(folder, results.evals, results.judgements, results.metrics)
 
 
 def report(settings: Settings, work: Workspace) -> None:
-    results = with_intervals(read_results(work.root), settings.statistics)
+    results = with_intervals(read_results(work.root), work.root, settings.statistics)
     # Two halves that take seconds each: matplotlib, and MLflow with the statistics.
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as other:
-        drawing = other.submit(drawn, work.output("reports/figures"), results)
+        drawing = other.submit(draw_all, work.output("reports/figures"), results)
         comparisons = compare_models(results, settings.bench, settings.statistics)
-        made = makers(work.root)
+        find_maker = maker_finder(work.root)
         figures = drawing.result()
-    table = results_table(results.evals, {step: c["S_l"] for step, c in comparisons.items()})
     page, text, rows = (
         work.output(f"reports/{name}") for name in ("index.html", "report.md", "rows.json")
     )
+    table = results_table(results.evals, {step: c["S_l"] for step, c in comparisons.items()})
     write_json(work.output("metrics/comparison.json"), as_json(comparisons))
     write_text(work.output("reports/results.md"), table)
     write_json(rows, row_table(results.judgements))
@@ -65,8 +66,8 @@ def report(settings: Settings, work: Workspace) -> None:
         figures=[figure.path for figure in figures],
         pointers=results.pointers,
     )
-    answers = [f"data/predictions/{model.name}.jsonl" for model in MODELS]
-    links = walk_back(work.root, made, *answers)
+    scores = [f"data/judgements/{model}.jsonl" for model in results.evals]
+    links = walk_back(work.root, find_maker, *scores, "metrics/judge_audit.json")
     seconds = {link.run.stage: link.run.seconds for link in links if link.run}
     params = OmegaConf.to_yaml(OmegaConf.structured(settings))
     origin = ReportProvenance(run, run_address(work.root, run), links, params)

@@ -12,7 +12,7 @@ import pytest
 from helpers.loopback import Answer, ChatServer, endpoint_settings
 
 from longwriter.llm.client import ChatClient
-from longwriter.llm.servers import Address
+from longwriter.llm.settings import Address
 
 # A shell starts what runs in the background with Ctrl-C ignored, and a test's processes inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)

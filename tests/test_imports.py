@@ -31,7 +31,17 @@ def test_package_is_light() -> None:
 
 @pytest.mark.parametrize(
     "stage",
-    ["params", "agentwrite", "filter", "pairs", "predict", "eval", "calibrate", "report"],
+    [
+        "params",
+        "agentwrite",
+        "short_answers",
+        "filter",
+        "pairs",
+        "predict",
+        "eval",
+        "judge_audit",
+        "report",
+    ],
 )
 def test_stage_is_light(stage: str) -> None:
     code = "import runpy\nrunpy.run_path(sys.argv[1], run_name='imported')"
@@ -39,12 +49,12 @@ def test_stage_is_light(stage: str) -> None:
 
 
 def test_the_command_is_lighter() -> None:
-    code = "import longwriter.cli, longwriter.write"
+    code = "import longwriter.cli.main, longwriter.cli.write"
     assert loaded_by(code, of=(*HEAVY, "mlflow", "hydra", "numpy", "scipy")) == []
 
 
 def test_scoring_files_is_light_too() -> None:
-    code = "import longwriter.cli, longwriter.score"
+    code = "import longwriter.cli.main, longwriter.cli.score"
     assert loaded_by(code, of=(*HEAVY, "mlflow", "hydra", "scipy", "matplotlib")) == []
 
 

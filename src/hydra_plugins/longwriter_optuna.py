@@ -1,8 +1,8 @@
 """`hydra/sweeper=optuna`: Optuna chooses the values of a sweep's next jobs by the scores so far.
 
-Hydra takes sweepers from the package `hydra_plugins` only. Its own one for Optuna wants a version
-before 3.0, whose databases today's SQLAlchemy cannot open; this one has the same name, the same
-words for what is searched and the same file of results.
+Hydra finds sweepers in the package `hydra_plugins` only. Its own plugin for Optuna needs a version
+before 3.0, whose databases today's SQLAlchemy cannot open. This one has the same name, the same syntax
+for what is searched and the same file of results.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ Direction = Literal["maximize", "minimize"]
 
 
 class Space(NamedTuple):
-    """What a search varies, and what it leaves."""
+    """What a search varies, and what it does not."""
 
     searched: "dict[str, BaseDistribution]"
     """Key of an override → its values."""
@@ -39,9 +39,9 @@ class Space(NamedTuple):
 
 
 def search_space(overrides: Sequence[Override]) -> Space:
-    """Takes overrides apart: `a,b` and `choice(…)` are choices without an order, `range(…)` and
-    `interval(…)` numbers: whole ones with `int(interval(…))`, on a logarithmic scale with
-    `tag(log,interval(…))`."""
+    """Returns what `overrides` say is searched: `a,b` and `choice(…)` are choices without an order,
+    `range(…)` and `interval(…)` are numbers; `int(interval(…))` are whole numbers, and
+    `tag(log,interval(…))` is on a logarithmic scale."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     searched: dict[str, BaseDistribution] = {}
@@ -72,8 +72,8 @@ def search_space(overrides: Sequence[Override]) -> Space:
 class OptunaSweeper(Sweeper):
     """Asks Optuna for values, has a launcher run them as jobs, tells Optuna their scores.
 
-    Every trial is in the database `sweep/optuna.db` of the cache at once, so that a search that was
-    stopped goes on where it was. A search whose code, inputs, score or space is another begins anew.
+    Every trial is written to the database `sweep/optuna.db` of the cache at once, so a search that
+    was stopped continues. A search with other code, inputs, score or space starts anew.
     """
 
     def __init__(
@@ -88,15 +88,15 @@ class OptunaSweeper(Sweeper):
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
-        """Hydra's call before the search."""
+        """Keeps what the search needs; Hydra calls it first."""
         self.config, self.hydra_context = config, hydra_context
         self.launcher = Plugins.instance().instantiate_launcher(
             config=config, hydra_context=hydra_context, task_function=task_function
         )
 
     def sweep(self, arguments: list[str]) -> None:
-        """Runs trials until `n_trials` of them have a score or as many have failed as there were to
-        do; prints the best and writes it into the sweep's folder.
+        """Runs as many trials as `n_trials` lacks, also where some of them fail; prints the best one and
+        writes it into the sweep's folder.
 
         Raises:
             CompactHydraException: Optuna is not installed, nothing is searched, or the command is
@@ -140,7 +140,7 @@ class OptunaSweeper(Sweeper):
         return search_space(list(parsed.values()))
 
     def _open(self, storage: str, name: str) -> "Study":
-        """Opens the study. What a search that was killed left running comes first again."""
+        """Opens the study. Trials that a killed search left running are run again first."""
         import optuna
         from optuna.trial import TrialState
 
@@ -151,7 +151,7 @@ class OptunaSweeper(Sweeper):
         for trial in study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
             study.tell(trial.number, state=TrialState.FAIL)
             study.enqueue_trial(trial.params)
-        # With the same seed again the first trials would be those that are there already.
+        # With the same seed the first trials would repeat those that exist.
         study.sampler = optuna.samplers.TPESampler(seed=self.seed + len(study.trials))
         return study
 

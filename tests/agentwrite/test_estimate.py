@@ -1,10 +1,10 @@
 from typing import Any
 
 import pytest
-from helpers.loopback import agentwrite_settings, endpoint_settings
+from helpers.loopback import PROMPTS, agentwrite_settings, endpoint_settings
 
 from longwriter.agentwrite.estimate import Estimate, estimate
-from longwriter.agentwrite.prompts import plan_messages, step_messages
+from longwriter.agentwrite.prompts import StepRequest, plan_messages, step_messages
 from longwriter.core.errors import DataError
 from longwriter.core.rows import Instruction, Step
 from longwriter.llm.client import prompt_bytes
@@ -15,18 +15,30 @@ POINT = "x" * 200  # half of max_point_characters
 PLAN_TOKENS = 2 * (200 // 4 + 15)
 
 
+EN = PROMPTS["en"]
+
+
 def estimated(*instructions: Instruction, parallel: bool = False, **teacher: Any) -> Estimate:
     settings = endpoint_settings("http://127.0.0.1:1/v1", **{"context": 32768} | teacher)
-    return estimate(list(instructions), agentwrite_settings(parallel=parallel), settings)
+    return estimate(list(instructions), agentwrite_settings(parallel=parallel), settings, PROMPTS)
 
 
 def prompts() -> tuple[int, int, int]:
     """Tokens of the prompts for TEA without the text so far: plan, first step, second step."""
     plan = [Step(main_point=POINT, word_count=500)] * 2
     first, second = (
-        prompt_bytes(step_messages(TEA, plan, plan[n], n, n == 1, "", 500)) // 4 for n in (0, 1)
+        prompt_bytes(
+            step_messages(
+                TEA,
+                plan,
+                StepRequest(step=plan[n], number=n, last=n == 1, words=500, so_far=""),
+                EN,
+            )
+        )
+        // 4
+        for n in (0, 1)
     )
-    return prompt_bytes(plan_messages(TEA, 2, 50, lines=False)) // 4, first, second
+    return prompt_bytes(plan_messages(TEA, 2, 50, False, EN)) // 4, first, second
 
 
 def test_calls_tokens_and_time_of_one_text() -> None:
@@ -40,7 +52,7 @@ def test_calls_tokens_and_time_of_one_text() -> None:
     assert found.seconds == (PLAN_TOKENS + 2000) / 50
 
 
-def test_apart_a_step_sees_no_text_and_waits_for_the_plan_only() -> None:
+def test_in_parallel_a_step_sees_no_text_and_waits_for_the_plan_only() -> None:
     found = estimated(TEA, parallel=True)
     plan, first, second = prompts()
     assert found.prompt_tokens == plan + first + second
@@ -71,7 +83,7 @@ def test_a_text_that_outgrows_the_context_is_not_sent_whole() -> None:
     long = Instruction(prompt="Write 20000 words.", length=20_000)
     # 40 steps of 1,000 tokens each beside a prompt of 3,096 at most, and the plan before them.
     found = estimated(long, context=4096)
-    plan = prompt_bytes(plan_messages(long, 40, 50, lines=False)) // 4
+    plan = prompt_bytes(plan_messages(long, 40, 50, False, EN)) // 4
     assert found.prompt_tokens <= plan + 40 * 3096
     assert found.prompt_tokens > plan + 39 * 3000
 

@@ -28,10 +28,10 @@ import asyncio
 import sys
 from pathlib import Path
 
-from helpers.loopback import agentwrite_settings, endpoint_settings
+from helpers.loopback import PROMPTS, agentwrite_settings, endpoint_settings
 from longwriter.agentwrite.writer import write_drafts
 from longwriter.llm.client import ChatClient
-from longwriter.llm.servers import Address
+from longwriter.llm.settings import Address
 from longwriter.core.rows import Instruction
 from longwriter.core.sources import read_jsonl
 from longwriter.core.files import write_jsonl
@@ -48,7 +48,7 @@ teacher = endpoint_settings(
 async def write():
     address = Address(base_url, "m", "m")
     async with ChatClient.open(teacher, address, folder, 7) as client:
-        return await write_drafts(client, read_jsonl(folder / "in", Instruction), agentwrite)
+        return await write_drafts(client, read_jsonl(folder / "in", Instruction), agentwrite, PROMPTS)
 
 
 outcome = asyncio.run(write())

@@ -9,7 +9,7 @@ from itertools import count
 from typing import Any
 
 import pytest
-from helpers.loopback import ChatServer, agentwrite_settings
+from helpers.loopback import PROMPTS, ChatServer, agentwrite_settings
 
 from longwriter.agentwrite.writer import write_drafts
 from longwriter.core.rows import Draft, Instruction
@@ -61,12 +61,12 @@ def score(chat_server: Any, open_client: Any) -> Callable[..., float]:
             async with open_client(
                 server, structured=structured, max_tokens=8192, context=131_072
             ) as client:
-                outcome = await write_drafts(client, [instruction], PAPER)
+                outcome = await write_drafts(client, [instruction], PAPER, PROMPTS)
                 assert outcome.failures == []
                 return outcome.drafts[0]
 
         draft = asyncio.run(work())
-        assert draft.unseen_words == 0
+        assert draft.hidden_words == 0
         return length_score(length, draft.response_length)
 
     return run

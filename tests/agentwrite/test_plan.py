@@ -4,7 +4,7 @@ import random
 from typing import Any
 
 import pytest
-from helpers.loopback import agentwrite_settings, completion
+from helpers.loopback import PROMPTS, agentwrite_settings, completion
 
 from longwriter.agentwrite.plan import (
     fit_budgets,
@@ -21,6 +21,7 @@ from longwriter.llm.client import Completion
 from longwriter.llm.settings import Structured
 
 PAPER = agentwrite_settings()
+EN, ZH = PROMPTS["en"], PROMPTS["zh"]
 
 
 def steps(*word_counts: int) -> list[Step]:
@@ -109,21 +110,21 @@ def test_rescale(
     assert rescale(budgets, total, *bounds) == expected
 
 
-def test_a_mended_plan_adds_up_within_its_bounds() -> None:
+def test_a_plan_adds_up_within_its_bounds() -> None:
     draw = random.Random(1)
     for _ in range(500):
         length = draw.randint(200, 40_000)
         number = draw.randint(max(1, -(-length // 2000)), 50)
         plan = steps(*(draw.randint(1, 3000) for _ in range(number)))
-        mended = fit_budgets(plan, length, "en", PAPER)
-        assert sum(step.word_count for step in mended) == length
-        assert all(200 <= step.word_count <= 1000 for step in mended)
-        assert len(mended) <= 50
-        assert len({step.main_point for step in mended}) == len(mended)
+        fitted = fit_budgets(plan, length, EN, PAPER)
+        assert sum(step.word_count for step in fitted) == length
+        assert all(200 <= step.word_count <= 1000 for step in fitted)
+        assert len(fitted) <= 50
+        assert len({step.main_point for step in fitted}) == len(fitted)
 
 
 def test_budgets_keep_their_proportions_where_none_is_outside() -> None:
-    assert [step.word_count for step in fit_budgets(steps(200, 400, 300), 1800, "en", PAPER)] == [
+    assert [step.word_count for step in fit_budgets(steps(200, 400, 300), 1800, EN, PAPER)] == [
         400,
         800,
         600,
@@ -132,30 +133,30 @@ def test_budgets_keep_their_proportions_where_none_is_outside() -> None:
 
 def test_steps_too_large_are_split() -> None:
     # 2,600 words: 3 steps of at most 1,000; the second has most, so it gets the third part.
-    mended = fit_budgets(steps(300, 1000), 2600, "en", PAPER)
-    assert [(step.main_point, step.word_count) for step in mended] == [
+    fitted = fit_budgets(steps(300, 1000), 2600, EN, PAPER)
+    assert [(step.main_point, step.word_count) for step in fitted] == [
         ("point 0", 600),
         ("point 1 (part 1 of 2)", 1000),
         ("point 1 (part 2 of 2)", 1000),
     ]
-    (_, part, _) = fit_budgets([Step(main_point="点", word_count=9)] * 2, 2600, "zh", PAPER)
+    (_, part, _) = fit_budgets([Step(main_point="点", word_count=9)] * 2, 2600, ZH, PAPER)
     assert part.main_point == "点（第2部分，共2部分）"
 
 
 def test_steps_too_small_are_merged() -> None:
     # 600 words: 3 steps of at least 200; the pairs with fewest words become one.
-    mended = fit_budgets(steps(50, 60, 300, 10, 200), 600, "en", PAPER)
-    assert [(step.main_point, step.word_count) for step in mended] == [
+    fitted = fit_budgets(steps(50, 60, 300, 10, 200), 600, EN, PAPER)
+    assert [(step.main_point, step.word_count) for step in fitted] == [
         ("point 0 point 1", 200),
         ("point 2", 200),
         ("point 3 point 4", 200),
     ]
-    assert [step.word_count for step in fit_budgets(steps(50, 60), 150, "en", PAPER)] == [150]
+    assert [step.word_count for step in fit_budgets(steps(50, 60), 150, EN, PAPER)] == [150]
 
 
 def test_without_a_length_the_teachers_own_sum_stands() -> None:
-    assert [s.word_count for s in fit_budgets(steps(400, 800), None, "en", PAPER)] == [400, 800]
-    assert [s.word_count for s in fit_budgets(steps(100, 500), None, "en", PAPER)] == [200, 400]
+    assert [s.word_count for s in fit_budgets(steps(400, 800), None, EN, PAPER)] == [400, 800]
+    assert [s.word_count for s in fit_budgets(steps(100, 500), None, EN, PAPER)] == [200, 400]
 
 
 @pytest.mark.parametrize(
@@ -165,9 +166,9 @@ def test_without_a_length_the_teachers_own_sum_stands() -> None:
         (steps(*[2000] * 26), None, "52000 words in all, and 50 steps at most"),
     ],
 )
-def test_a_plan_that_cannot_be_mended(plan: list[Step], length: int | None, fault: str) -> None:
+def test_a_plan_that_cannot_be_fitted(plan: list[Step], length: int | None, fault: str) -> None:
     with pytest.raises(BadCompletion) as raised:
-        fit_budgets(plan, length, "en", PAPER)
+        fit_budgets(plan, length, EN, PAPER)
     assert str(raised.value) == fault
 
 
@@ -283,13 +284,13 @@ def test_make_plan(
 
     async def run() -> list[Step]:
         async with open_client(server, max_tokens=1024) as client:
-            return await make_plan(client, instruction, PAPER, usage)
+            return await make_plan(client, instruction, PAPER, EN, usage)
 
     assert [step.word_count for step in asyncio.run(run())] == budgets
     assert usage.calls == 3
     # 900 / 500 is near 2 steps; without a length up to max_steps
     number = 2 if length else 50
-    asked = plan_messages(instruction, length and 2, 50, lines=False)
+    asked = plan_messages(instruction, length and 2, 50, False, EN)
     assert [request["messages"][:3] for request in server.requests] == [asked] * 3
     # What was wrong with the answer before goes back with it.
     again = [request["messages"][3:] for request in server.requests]
@@ -309,9 +310,13 @@ def test_make_plan(
 
 
 def test_without_a_length_the_plan_is_asked_for_freely() -> None:
-    asked = plan_messages(Instruction(prompt="Write about tea."), None, 50, False)[-1]["content"]
+    asked = plan_messages(Instruction(prompt="Write about tea."), None, 50, False, EN)[-1][
+        "content"
+    ]
     assert "50 at most" in asked
-    assert "3 paragraph(s)" in plan_messages(Instruction(prompt="p"), 3, 50, False)[-1]["content"]
+    assert (
+        "3 paragraph(s)" in plan_messages(Instruction(prompt="p"), 3, 50, False, EN)[-1]["content"]
+    )
 
 
 def test_a_request_too_long_for_max_steps_is_not_asked_for(
@@ -322,7 +327,7 @@ def test_a_request_too_long_for_max_steps_is_not_asked_for(
 
     async def run() -> list[Step]:
         async with open_client(server) as client:
-            return await make_plan(client, long, PAPER, Usage())
+            return await make_plan(client, long, PAPER, EN, Usage())
 
     with pytest.raises(BadCompletion, match=r"50001 words need 51 steps .*max_steps is 50; raise"):
         asyncio.run(run())
@@ -334,7 +339,7 @@ def test_no_usable_plan(chat_server: Any, open_client: Any) -> None:
 
     async def run() -> list[Step]:
         async with open_client(server) as client:
-            return await make_plan(client, Instruction(prompt="p", length=900), PAPER, Usage())
+            return await make_plan(client, Instruction(prompt="p", length=900), PAPER, EN, Usage())
 
     with pytest.raises(BadCompletion) as raised:
         asyncio.run(run())
@@ -352,7 +357,7 @@ def test_a_server_without_schemas_is_asked_for_lines(
 
     async def run() -> list[Step]:
         async with open_client(server, structured=Structured.text, max_tokens=2048) as client:
-            return await make_plan(client, instruction, PAPER, Usage())
+            return await make_plan(client, instruction, PAPER, EN, Usage())
 
     assert [step.word_count for step in asyncio.run(run())] == [500, 1000]
     (request,) = server.requests

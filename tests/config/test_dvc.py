@@ -3,6 +3,7 @@
 The checkout's tracked files are copied; a stage that a test does not run has placeholder outputs.
 """
 
+import hashlib
 import json
 import os
 import re
@@ -10,6 +11,8 @@ import shutil
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +22,17 @@ from dvc.repo import Repo
 from mlflow import MlflowClient
 from omegaconf import OmegaConf
 
-from longwriter.config.load import compose_params
+from longwriter.config.load import write_params
+from longwriter.llm.settings import ServerSettings
+from longwriter.models.lineup import MODELS
 
 CHECKOUT = Path(__file__).parents[2]
-ALL_MODELS = ("base", "sft", "dpo")
-PREDICT = {f"predict@{model}" for model in ALL_MODELS}
-EVAL = {f"eval@{model}" for model in ALL_MODELS}
-JUDGED = {*EVAL, "calibrate"}
+PREDICT = {f"predict@{model.name}" for model in MODELS}
+EVAL = {f"eval@{model.name}" for model in MODELS}
+JUDGED = {*EVAL, "judge_audit"}
+WRITTEN = {"agentwrite", "short_answers", "filter", "pairs", *PREDICT, *JUDGED}
+"""Stages that speak to a model or look at its words."""
+ALL = {"base", "sft", "dpo", *WRITTEN}
 
 GOOD = "The river rises in the hills and runs past three villages to the sea."  # 14 words
 SHORT = "Once upon a time a fox slept."  # 7 words
@@ -134,7 +141,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_rows(root / "data/agentwrite/drafts.jsonl", DRAFTS)
     set_value(root, "filter/default", "min_words", "10")
     set_value(root, "runtime/default", "system_metrics", "false")
-    (root / "params.yaml").write_text(compose_params(root))
+    write_params(root)
     with Repo(root) as repo:
         outs = [Path(out.fs_path) for out in repo.index.outs]
     for path in outs:
@@ -194,48 +201,259 @@ def logged() -> str:
     return str(runs[0].data.params["filter.min_words"])
 
 
-# One value in conf/
+# One edit at a time
 
 
 @pytest.mark.parametrize(
     ("option", "key", "value", "stages"),
     [
-        ("teacher/smollm2", "temperature", "0.7", {"agentwrite", "general"}),
-        ("teacher/smollm2", "model", "other.gguf", {"agentwrite", "general", "filter"}),
-        ("student/smollm2", "checkpoint", "other", {"base", "pairs", *PREDICT}),
+        ("teacher/smollm2", "max_tokens", "700", {"agentwrite", "short_answers"}),
+        ("server/smollm2", "kind", "endpoint", ALL - {"filter", "sft"}),
+        ("student/smollm2", "checkpoint", "other", {"base", "sft", "dpo", "pairs", *PREDICT}),
         ("student/smollm2", "temperature", "0.7", {"pairs", *PREDICT}),
+        ("student/smollm2", "timeout_s", "70", set()),
         ("agentwrite/default", "limit", "3", {"agentwrite"}),
-        ("general/default", "limit", "3", {"general"}),
+        ("short_answers/default", "limit", "3", {"short_answers"}),
         ("filter/default", "min_words", "3", {"filter"}),
+        ("contamination/default", "max_overlap", "0.5", {"filter", "pairs"}),
         ("sft/default", "learning_rate", "1.0e-6", {"sft"}),
         ("pairs/default", "samples", "5", {"pairs"}),
         ("dpo/default", "r", "2", {"dpo"}),
         ("bench/own", "limit", "3", PREDICT),
         ("bench/own", "samples", "2", PREDICT),
         ("bench/own", "languages", "[en]", PREDICT),
-        ("calibrate/default", "probes", "3", {"calibrate"}),
-        ("judge/smollm2", "repeats", "3", JUDGED),
+        ("bench/own", "sha256", "0", PREDICT),
         ("bench/own", "length_bins", "[0, 1]", EVAL),
-        (
-            "runtime/default",
-            "seed",
-            "1",
-            {"agentwrite", "general", "filter", "sft", "pairs", "dpo", *PREDICT, *JUDGED},
-        ),
-        ("runtime/default", "threads", "1", set()),
-        ("judge/smollm2", "model", "other.gguf", JUDGED),
+        ("judge_audit/default", "probes", "3", {"judge_audit"}),
+        ("judge/grading", "repeats", "3", JUDGED),
         ("judge/smollm2", "temperature", "1", JUDGED),
         ("judge/smollm2", "max_tokens", "7", JUDGED),
-        ("judge/smollm2", "structured", "text", JUDGED),
+        ("judge/smollm2", "concurrency", "2", set()),
+        ("statistics/default", "resamples", "500", JUDGED),
+        ("runtime/default", "threads", "1", set()),
+        ("runtime/default", "seed", "1", ALL - {"base"}),
+        ("agentwrite/default", "seed", "1", {"agentwrite"}),
+        ("short_answers/default", "seed", "1", {"short_answers"}),
+        ("filter/default", "seed", "1", {"filter"}),
+        ("sft/default", "seed", "1", {"sft"}),
+        ("pairs/default", "seed", "1", {"pairs"}),
+        ("dpo/default", "seed", "1", {"dpo"}),
+        ("bench/own", "seed", "1", {*PREDICT, *JUDGED}),
     ],
 )
 def test_a_value_reaches_the_stages_that_use_it_and_no_other(
     root: Path, option: str, key: str, value: str, stages: set[str]
 ) -> None:
-    assert changed_stages(root) == set()
     set_value(root, option, key, value)
-    (root / "params.yaml").write_text(compose_params(root))
+    write_params(root)
     assert changed_stages(root) == stages
+
+
+def test_the_teacher_s_pace_changes_nothing(root: Path) -> None:
+    for key in ("concurrency", "timeout_s", "max_retries", "requests_per_minute"):
+        set_value(root, "server/endpoint", key, "3")
+    set_value(root, "server/smollm2", "concurrency", "3")
+    write_params(root)
+    assert changed_stages(root) == set()
+
+
+def test_accelerate_s_values_reach_sft(root: Path) -> None:
+    set_value(root, "config", "- runtime", "cpu2")
+    write_params(root)
+    assert changed_stages(root) == {"sft"}
+    succeed(root, "dvc", "commit", "--force", "--quiet", "sft")
+    assert changed_stages(root) == set()
+    set_value(root, "runtime/cpu2", "num_processes", "3")
+    write_params(root)
+    assert changed_stages(root) == {"sft"}
+
+
+FILES = {
+    "teacher/smollm2": {"model": {"agentwrite", "short_answers", "filter"}},
+    "student/smollm2": {
+        "checkpoint": {"base", "sft", "dpo", "pairs", *PREDICT},
+        "chat_template_path": {"base"},
+    },
+    "judge/grading": {"prompt_path": JUDGED},
+    "agentwrite/default": {"instructions": {"agentwrite"}, "en": {"agentwrite", "filter"}},
+    "short_answers/default": {"instructions": {"short_answers"}},
+    "filter/default": {"drafts": {"filter"}, "tokenizer": {"filter"}, "path": {"filter"}},
+    "sft/default": {"data": {"sft"}, "validation": {"sft"}},
+    "pairs/default": {"instructions": {"pairs"}, "path": {"pairs"}},
+    "dpo/default": {"pairs": {"dpo"}, "validation": {"dpo"}},
+    "bench/own": {"path": {"filter", "pairs", *PREDICT}},
+    "judge_audit/default": {"predictions": {"judge_audit"}, "labels": {"judge_audit"}},
+}
+"""Option → its settings that name a file → stages that read the setting. A new name and a new content
+are the same to them, but that a checkpoint is told from another by its bytes too."""
+BY_CONTENT = {
+    ("teacher/smollm2", "model"): {"agentwrite", "short_answers"},  # filter: its name, for the card
+    ("student/smollm2", "checkpoint"): {
+        "base",
+        "pairs",
+        *PREDICT,
+    },  # sft, dpo: its name, for the card
+}
+
+
+@pytest.fixture(scope="module")
+def with_files(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished repository in which every setting of FILES names a file of its own."""
+    root = Path(shutil.copytree(finished, tmp_path_factory.mktemp("with-files") / "checkout"))
+    (root / "own").mkdir()
+    for option, keys in FILES.items():
+        for key in keys:
+            name = own_file(option, key)
+            (root / name).write_text("first\n")
+            point_at(root, option, key, name)
+    write_params(root)
+    succeed(root, "dvc", "commit", "--force", "--quiet")
+    return root
+
+
+def point_at(root: Path, option: str, key: str, name: str) -> None:
+    """Has a setting name a file; conf/teacher leaves the model to conf/server."""
+    path = root / f"conf/{option}.yaml"
+    if re.search(rf"^ *{key}:", path.read_text(), re.MULTILINE):
+        set_value(root, option, key, name)
+    else:
+        path.write_text(f"{path.read_text()}{key}: {name}\n")
+
+
+def own_file(option: str, key: str) -> str:
+    return f"own/{option.replace('/', '-')}-{key}"
+
+
+@pytest.mark.parametrize("option", FILES)
+def test_a_file_s_content_reaches_the_stages_that_read_it(
+    with_files: Path, tmp_path: Path, option: str
+) -> None:
+    root = Path(shutil.copytree(with_files, tmp_path / "checkout"))
+    for key, stages in FILES[option].items():
+        path = root / own_file(option, key)
+        path.write_text("second\n")
+        write_params(root)
+        assert changed_stages(root) == BY_CONTENT.get((option, key), stages), key
+        path.write_text("first\n")
+        write_params(root)
+        assert changed_stages(root) == set()
+
+
+@pytest.mark.parametrize("option", FILES)
+def test_another_file_reaches_the_stages_that_read_it(root: Path, option: str) -> None:
+    text = (root / f"conf/{option}.yaml").read_text()
+    for key, stages in FILES[option].items():
+        point_at(root, option, key, "own/other")
+        write_params(root)
+        assert changed_stages(root) == stages, key
+        (root / f"conf/{option}.yaml").write_text(text)
+
+
+def test_every_setting_that_names_a_file_is_in_the_table(root: Path) -> None:
+    """But for those whose file the DAG itself gives, and lists of files, tested below."""
+    inputs = OmegaConf.to_container(OmegaConf.load(root / "inputs.yaml"))
+    keys = {".".join(path) for path in paths_of(inputs)}
+    groups = {option.split("/")[0] for option in FILES}
+    missing = {key for key in keys if key.split(".")[0] not in groups}
+    assert missing == {
+        "contamination.benchmarks." + name
+        for name in (
+            "data/benchmark.jsonl",
+            "data/benchmark_long.jsonl",
+            "data/longbench_write.jsonl",
+            "data/longwrite_ruler.jsonl",
+        )
+    } | {"predict.model", "predict.benchmark", "eval.predictions", "second_judge"}
+
+
+def paths_of(node: Any) -> Iterator[tuple[str, ...]]:
+    """Keys of every leaf."""
+    if not isinstance(node, dict):
+        yield ()
+        return
+    for key, inner in node.items():
+        yield from ((key, *rest) for rest in paths_of(inner))
+
+
+def test_a_benchmark_that_is_fetched_is_held_against_the_rows(root: Path) -> None:
+    (root / "data/longbench_write.jsonl").write_text('{"prompt": "x"}\n')
+    write_params(root)
+    assert changed_stages(root) == {"filter", "pairs"}
+
+
+def test_a_hub_id_is_known_by_its_revision(root: Path) -> None:
+    set_value(root, "agentwrite/default", "instructions", "org/name")
+    set_value(root, "agentwrite/default", "revision", "abc")
+    write_params(root)
+    inputs = OmegaConf.load(root / "inputs.yaml")
+    assert inputs.agentwrite.instructions == "hub:org/name@abc"
+    assert inputs.second_judge is None  # DVC wants the key of every group that a stage names
+
+
+@pytest.mark.parametrize(
+    ("module", "stages"),
+    [
+        ("core/files", ALL),
+        ("text/words", WRITTEN),
+        ("llm/client", WRITTEN),
+        ("agentwrite/writer", {"agentwrite"}),
+        ("agentwrite/short_answers", {"agentwrite", "short_answers"}),
+        ("evaluation/judge", {"filter", "pairs", *JUDGED}),
+        ("evaluation/contamination", {"filter", "pairs", *JUDGED}),
+        ("evaluation/predict", {*PREDICT, *JUDGED}),
+        ("evaluation/summary", JUDGED),
+        ("models/checkpoint", {"base", "sft", "dpo"}),
+        ("models/training_run", {"sft", "dpo"}),
+        ("models/serving", {"pairs", *PREDICT}),
+        ("models/lineup", set()),
+        ("sft/loss", {"sft"}),
+        ("preference/pairing", {"pairs"}),
+        ("preference/trainer", {"dpo"}),
+        ("dataset/rules", {"filter"}),
+        ("tracking/runs", set()),
+        ("report/render", set()),
+        ("config/load", set()),
+        ("cli/explain", set()),
+        ("sweep/job", set()),
+    ],
+)
+def test_a_module_reaches_the_stages_that_run_it(root: Path, module: str, stages: set[str]) -> None:
+    with (root / f"src/longwriter/{module}.py").open("a") as file:
+        file.write("# edited\n")
+    assert changed_stages(root) == stages
+
+
+PACE = {
+    "concurrency",
+    "timeout_s",
+    "max_retries",
+    "requests_per_minute",
+    "tokens_per_minute",
+    "api_key_env",
+    "vllm",
+}
+"""Settings of a server that shape neither an answer nor its cost."""
+
+
+@pytest.mark.parametrize(
+    ("stage", "group"),
+    [
+        ("agentwrite", "teacher"),
+        ("short_answers", "teacher"),
+        ("pairs", "student.server"),
+        *((stage, "student.server") for stage in PREDICT),
+        *((stage, "judge") for stage in JUDGED),
+    ],
+)
+def test_a_stage_depends_on_all_that_shapes_its_server_s_answers(
+    finished: Path, stage: str, group: str
+) -> None:
+    with Repo(finished) as repo:
+        [found] = repo.stage.collect(stage)
+        keys = {key for dep in found.deps for key in getattr(dep, "params", ())}
+    assert {key.removeprefix(f"{group}.") for key in keys if key.startswith(f"{group}.")} >= {
+        field.name for field in fields(ServerSettings)
+    } - PACE
 
 
 def test_judge_has_no_stage_below_it_that_generates(root: Path) -> None:
@@ -263,14 +481,16 @@ def test_repro_takes_up_an_edit_and_reruns_only_what_uses_it(root: Path) -> None
 
 
 def test_override_of_an_experiment_reaches_the_stage(root: Path) -> None:
+    before = files_of(root, "data/sft", "metrics")
     succeed(root, "dvc", "exp", "run", "-S", "filter.min_words=3", "filter")
     assert OmegaConf.load(root / "params.yaml").filter.min_words == 3
     assert kept(root) == ["good", "short"]
     assert logged() == "3"
     assert git(root, "status", "--porcelain", "conf") == ""
-    succeed(root, "dvc", "repro", "filter")  # conf/ is in force again
+    printed = succeed(root, "dvc", "repro", "filter")  # conf/ is in force again
     assert OmegaConf.load(root / "params.yaml").filter.min_words == 10
-    assert kept(root) == ["good"]
+    assert "Stage 'filter' is cached - skipping run" in printed  # DVC's run cache has it
+    assert files_of(root, "data/sft", "metrics") == before
 
 
 def test_a_named_experiment_reaches_params(root: Path) -> None:
@@ -279,6 +499,27 @@ def test_a_named_experiment_reaches_params(root: Path) -> None:
     params = OmegaConf.load(root / "params.yaml")
     assert OmegaConf.merge(params, smoke) == params  # all of smoke's differences are in it
     assert params.bench.limit != OmegaConf.load(root / "conf/bench/own.yaml").limit
+
+
+def test_an_experiment_digests_the_files_of_its_overrides(root: Path) -> None:
+    (root / "own.jsonl").write_text('{"prompt": "Write."}\n')
+    succeed(root, "dvc", "exp", "run", "-S", "pairs.instructions=own.jsonl", "params")
+    digest = hashlib.sha256((root / "own.jsonl").read_bytes()).hexdigest()
+    inputs = OmegaConf.load(root / "inputs.yaml")
+    assert inputs.pairs.instructions == f"sha256:{digest}"
+
+
+def test_a_stage_that_fails_says_how_to_get_its_outputs_back(root: Path) -> None:
+    before = files_of(root, "data/sft", "metrics/filter.json")
+    set_value(root, "filter/default", "min_words", "1000")
+    done = run(root, "dvc", "repro", "filter")
+    assert done.returncode != 0
+    assert "no draft passes the rules" in done.stderr
+    assert "`dvc checkout --force`" in done.stderr and "`git checkout -- metrics/`" in done.stderr
+    assert files_of(root, "data/sft", "metrics/filter.json") == {}
+    succeed(root, "dvc", "checkout", "--force")
+    git(root, "checkout", "--", "metrics/")
+    assert files_of(root, "data/sft", "metrics/filter.json") == before
 
 
 @pytest.mark.parametrize(
@@ -357,8 +598,9 @@ def test_a_killed_dvc_takes_its_stage_along(root: Path, chat_server: Any) -> Non
         return ""
 
     server = chat_server(never)
-    for key, text in {"server": "endpoint", "model": "m", "base_url": server.base_url}.items():
-        set_value(root, "teacher/smollm2", key, text)
+    for key, text in {"kind": "endpoint", "model": "m"}.items():
+        set_value(root, "server/smollm2", key, text)
+    set_value(root, "server/endpoint", "base_url", server.base_url)
     write_rows(root / "data/instructions.jsonl", [{"prompt": "Write 50 words.", "length": 50}])
     drafts = root / "data/agentwrite/drafts.jsonl"
     before = drafts.read_bytes()
@@ -375,6 +617,8 @@ def test_a_killed_dvc_takes_its_stage_along(root: Path, chat_server: Any) -> Non
     finally:
         dvc.kill()
         ended.set()
+    assert not drafts.exists()  # DVC removes a stage's outputs before it runs
+    succeed(root, "dvc", "checkout", "--force")
     assert drafts.read_bytes() == before
 
 
@@ -396,11 +640,15 @@ def test_several_runs_by_hand_have_a_folder_each(root: Path, tmp_path: Path, pla
 
 
 def test_one_model_under_several_names_is_refused(root: Path, tmp_path: Path) -> None:
-    server = ["student.server=endpoint", "student.base_url=http://127.0.0.1:9/v1"]
-    named = ["student.model=m", "predict.model=models/sft", f"hydra.run.dir={tmp_path / 'out'}"]
+    server = ["student.server.kind=endpoint", "student.server.base_url=http://127.0.0.1:9/v1"]
+    named = [
+        "student.server.model=m",
+        "predict.model=models/sft",
+        f"hydra.run.dir={tmp_path / 'out'}",
+    ]
     done = run(root, "python", "stages/predict.py", *server, *named)
     assert done.returncode == 1
-    assert "error: student.model: m would answer for every checkpoint" in done.stderr
+    assert "error: student.server.model: m would answer for every checkpoint" in done.stderr
 
 
 def test_malformed_drafts_are_rejected_and_named(root: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,8 @@ from dvc.utils.hydra import compose_and_dump
 from omegaconf import DictConfig, OmegaConf
 
 from longwriter.cli.write import WriteSettings
-from longwriter.config.load import compose_params, load_groups, validate
-from longwriter.config.schema import Settings
+from longwriter.config.load import assignment, compose, compose_params, validate
+from longwriter.config.schema import RENAMED, Settings
 from longwriter.core.errors import SettingsError
 from longwriter.preference.settings import Loss
 
@@ -33,7 +34,8 @@ SWEEPS = {
 OPTIONS = sorted(
     f"{file.parent.name}={file.stem}"
     for file in CONF.glob("*/*.yaml")
-    if file.parent.name != "experiment"
+    if file.parent.name not in ("experiment", "server", "prompts")
+    and file.stem != "grading"  # part of the judges beside it
 )
 
 
@@ -60,8 +62,8 @@ def value(settings: Settings, key: str) -> Any:
 def test_default_composes_and_validates() -> None:
     settings = composed()
     assert value(settings, "student.checkpoint").startswith("package:")  # no network
-    for model in ("teacher", "student", "judge"):
-        assert value(settings, f"{model}.server") == "llama_cpp"
+    for model in ("teacher", "student.server", "judge"):
+        assert value(settings, f"{model}.kind") == "llama_cpp"
         assert value(settings, f"{model}.api_key_env") is None
 
 
@@ -91,23 +93,47 @@ def test_every_option_of_every_group_composes_and_validates(option: str) -> None
     composed(option)
 
 
-def test_every_value_in_conf_is_stated_once_by_every_option() -> None:
-    """Options of a group have the same keys, so that none inherits a value unseen."""
-    for group in sorted({option.split("=")[0] for option in OPTIONS}):
-        keys = {
-            file.name: set(OmegaConf.load(file))
-            for file in sorted((CONF / group).glob("*.yaml"))
-            if "defaults" not in OmegaConf.load(file)
+@pytest.mark.parametrize("option", sorted(file.stem for file in CONF.glob("server/*.yaml")))
+@pytest.mark.parametrize("group", ["teacher", "judge"])
+def test_a_server_s_settings_serve_teacher_and_judge(group: str, option: str) -> None:
+    server = OmegaConf.load(CONF / f"server/{option}.yaml")
+    with hydra.initialize_config_dir(str(CONF), version_base=None):
+        config = hydra.compose("config", overrides=[f"server@{group}={option}"])
+    assert validate(config)
+    assert config[group].kind == server.get("kind", "endpoint")
+
+
+def plain(file: Path) -> dict[str, Any]:
+    found = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
+    assert isinstance(found, dict)
+    return {str(key): each for key, each in found.items()}
+
+
+def test_an_option_states_only_what_differs_from_those_it_is_made_of() -> None:
+    """What an option says again would have to be changed twice."""
+    for file in sorted(CONF.glob("*/*.yaml")):
+        own = plain(file)
+        if "defaults" not in own or file.parent.name == "experiment":
+            continue
+        parts = [name for name in own["defaults"] if isinstance(name, str) and name != "_self_"]
+        inherited = {
+            key: each
+            for part in parts
+            for key, each in plain(file.with_name(f"{part}.yaml")).items()
         }
-        first = next(iter(keys.values()))
-        assert all(found == first for found in keys.values()), (group, keys)
+        repeated = {
+            key
+            for key, each in own.items()
+            if key in inherited and each == inherited[key] and key != "defaults"
+        }
+        assert repeated == set(), f"{file}: {repeated}"
 
 
 def test_a_second_judge_is_any_option_of_judge(tmp_path: Path) -> None:
     assert composed().second_judge is None
     settings = composed("judge=openai", "judge@second_judge=vllm", "second_judge.repeats=3")
     assert settings.second_judge is not None
-    assert value(settings, "second_judge.server") == "vllm"
+    assert value(settings, "second_judge.kind") == "vllm"
     assert (settings.second_judge.repeats, settings.judge.repeats) == (3, 1)
     text = composed_by_dvc(tmp_path / "params.yaml", "judge@second_judge=openai")
     by_dvc = OmegaConf.create(text)
@@ -147,8 +173,8 @@ PAPER = {
     "dpo.loss_type": [Loss.sigmoid],
     # section 2: LongBench-Write
     "judge.model": "gpt-4o-2024-05-13",
-    "student.temperature": 0.5,
-    "student.max_tokens": 32768,
+    "student.server.temperature": 0.5,
+    "student.server.max_tokens": 32768,
     "bench.limit": None,
     "bench.languages": ["en", "zh"],
     "bench.samples": 1,
@@ -191,7 +217,7 @@ def edit(root: Path, file: str, pattern: str, replacement: str) -> None:
 
 
 FILTER, DPO = "conf/filter/default.yaml", "conf/dpo/default.yaml"
-TEACHER = "conf/teacher/smollm2.yaml"
+SERVER = "conf/server/smollm2.yaml"
 
 
 @pytest.mark.parametrize(
@@ -217,9 +243,7 @@ TEACHER = "conf/teacher/smollm2.yaml"
         pytest.param(
             DPO, r"^loss_type: .*", "loss_type: [sigmoidal]", "dpo.loss_type[0]", id="unknown loss"
         ),
-        pytest.param(
-            TEACHER, r"^server: .*", "server: llamacpp", "teacher.server", id="unknown server"
-        ),
+        pytest.param(SERVER, r"^kind: .*", "kind: llamacpp", "teacher.kind", id="unknown server"),
     ],
 )
 def test_what_is_wrong_is_named_with_key_and_file(
@@ -310,26 +334,54 @@ def test_a_planted_secret_would_be_seen(planted: str) -> None:
     assert SECRET.search(planted)
 
 
-CHOICES = {"teacher": "smollm2", "agentwrite": "default", "runtime": "default"}
+# Parts of conf/, and overrides
 
 
-def test_load_groups_agrees_with_hydra() -> None:
-    settings, all_settings = load_groups(WriteSettings, CHECKOUT, CHOICES, {}), composed()
+def test_a_command_s_groups_are_those_of_the_whole() -> None:
+    settings, all_settings = compose(WriteSettings, ["agentwrite.attempts=2"]), composed()
     assert settings.teacher == all_settings.teacher
-    assert settings.agentwrite == all_settings.agentwrite
+    assert settings.agentwrite == replace(all_settings.agentwrite, attempts=2)
     assert settings.runtime == all_settings.runtime
 
 
-def test_load_groups_names_what_is_wrong(tmp_path: Path) -> None:
+def test_a_wrong_override_of_a_command_is_named() -> None:
     with pytest.raises(SettingsError) as raised:
-        load_groups(WriteSettings, CHECKOUT, CHOICES, {"agentwrite": {"attempts": 0}})
+        compose(WriteSettings, ["agentwrite.attempts=0"])
     assert str(raised.value) == (
-        "agentwrite.attempts: is 0 and must be at least 1. Mend it in conf/agentwrite/default.yaml, "
+        "agentwrite.attempts: is 0 and must be at least 1. Fix it in conf/agentwrite/default.yaml, "
         "in the experiment or in the override that sets it."
     )
-    with pytest.raises(SettingsError) as raised:
-        load_groups(WriteSettings, tmp_path, CHOICES, {})
-    assert str(raised.value) == (
-        f"{tmp_path}/conf/teacher/smollm2.yaml: No such file or directory; install longwriter from "
-        "its checkout (pip install -e .), with its conf/"
-    )
+
+
+@pytest.mark.parametrize("text", ["a b", "it's", 'say "x"', "a=b,c", "[x]", "back\\slash", "中文"])
+def test_any_text_can_be_assigned(text: str) -> None:
+    settings = compose(WriteSettings, assignment("teacher.model", text))
+    assert settings.teacher.model == text
+
+
+@pytest.mark.parametrize(("old", "new"), RENAMED.items())
+def test_an_old_name_is_refused_with_the_new_one(old: str, new: str) -> None:
+    with pytest.raises(SettingsError, match=rf"^{re.escape(old)}: is called {re.escape(new)} now"):
+        compose(WriteSettings, [f"{old}=x"])
+    assert value(composed("judge@second_judge=smollm2"), new) is not ...  # the new name exists
+
+
+def test_an_old_name_in_conf_is_refused_with_the_new_one(root: Path) -> None:
+    edit(root, FILTER, r"\Z", "held_out: 3\n")
+    with pytest.raises(
+        SettingsError, match=r"^filter\.held_out: is called filter\.validation_rows"
+    ):
+        compose_params(root)
+
+
+@pytest.mark.parametrize(
+    ("override", "advice"),
+    [
+        ("sft.loss=released", "longwriter"),
+        ("sft.loss=sequence", "example"),
+        ("student.server=endpoint", "student.server.kind=endpoint"),
+    ],
+)
+def test_an_old_value_is_refused_with_the_new_one(override: str, advice: str) -> None:
+    with pytest.raises(SettingsError, match=re.escape(advice)):
+        compose(WriteSettings, [override])

@@ -41,8 +41,8 @@ def test_predict_then_eval_of_a_model_served_elsewhere(
     assert isinstance(config, DictConfig)
     settings, work = validate(config), Workspace(tmp_path, tmp_path)
     settings.runtime.system_metrics = False
-    settings.student = replace(
-        settings.student, server=ServerKind.endpoint, base_url=server.base_url, model="m"
+    settings.student.server = replace(
+        settings.student.server, kind=ServerKind.endpoint, base_url=server.base_url, model="m"
     )
     settings.judge = replace(
         settings.judge, **asdict(endpoint_settings(server.base_url)), max_unscored=0.5
@@ -71,9 +71,9 @@ def test_predict_then_eval_of_a_model_served_elsewhere(
     second = json.loads((tmp_path / "metrics/eval/m.json").read_text())
     assert (second["calls"], second["second"]["S_q"]) == (4, 75.0)
 
-    settings.calibrate.predictions = settings.eval.predictions
-    stage("calibrate", "calibrate_stage")(settings, work)
-    tried = json.loads((tmp_path / "metrics/calibrate.json").read_text())
+    settings.judge_audit.predictions = settings.eval.predictions
+    stage("judge_audit", "judge_audit")(settings, work)
+    tried = json.loads((tmp_path / "metrics/judge_audit.json").read_text())
     assert (tried["labels"], tried["bias"]["length"]["n"]) == (0, 0)  # two words have no half
 
     kept = (tmp_path / "metrics/eval/m.json").read_bytes()

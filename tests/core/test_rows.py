@@ -1,14 +1,12 @@
 import hashlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from longwriter.core.errors import DataError
-from longwriter.core.files import replacing, write_json, write_jsonl, write_text
-from longwriter.core.rows import BenchmarkPrompt, Instruction, Record, TrainingRow
+from longwriter.core.files import write_jsonl
+from longwriter.core.rows import BenchmarkPrompt, Instruction, TrainingRow
 from longwriter.core.sources import read_jsonl
 
 GOOD = b'{"prompt": "Write a poem."}\n'
@@ -39,23 +37,23 @@ def test_fields_the_row_does_not_name_are_kept(tmp_path: Path) -> None:
         (b'{"prompt": "a"', "not JSON: Expecting ',' delimiter at column 15"),
         (b"Write a poem.", "not JSON: Expecting value at column 1"),
         (b'{"prompt": "a\xff"}', "not UTF-8 (byte 13 of the line)"),
-        (b'{"length": 5}', "prompt: Field required; mend the row or remove it"),
+        (b'{"length": 5}', "prompt: Field required; fix the row or remove it"),
         (
             b'{"prompt": "a", "length": "long"}',
             "length: Input should be a valid integer, unable to parse string as an integer; "
-            "mend the row or remove it",
+            "fix the row or remove it",
         ),
         (
             b'{"prompt": "a", "length": 0}',
-            "length: Input should be greater than 0; mend the row or remove it",
+            "length: Input should be greater than 0; fix the row or remove it",
         ),
         (
             b'{"prompt": "a", "language": "fr"}',
-            "language: Input should be 'en' or 'zh'; mend the row or remove it",
+            "language: Input should be 'en' or 'zh'; fix the row or remove it",
         ),
         (
             b'{"prompt": " \\n"}',
-            "prompt: String should match pattern '\\S'; mend the row or remove it",
+            "prompt: String should match pattern '\\S'; fix the row or remove it",
         ),
     ],
 )
@@ -75,7 +73,7 @@ def test_a_bad_message_is_named_by_its_place(tmp_path: Path) -> None:
         read_jsonl(path, TrainingRow)
     assert str(raised.value) == (
         f"{path}:1: messages.1.content: String should have at least 1 character; "
-        "mend the row or remove it"
+        "fix the row or remove it"
     )
 
 
@@ -118,72 +116,3 @@ def test_an_instruction_without_id_has_one_made_of_its_prompt() -> None:
 def test_a_benchmark_may_write_its_lengths_as_text() -> None:
     row = {"prompt": "p", "type": "t", "length": "500"}
     assert BenchmarkPrompt.model_validate(row).length == 500
-
-
-def test_unicode_is_written_as_it_is(tmp_path: Path) -> None:
-    path = tmp_path / "new" / "rows.jsonl"
-    write_jsonl(path, [Record.model_validate({"text": "写诗 é 😀 \u2028", "lines": "a\nb"})])
-    assert path.read_bytes().decode() == '{"text": "写诗 é 😀 \u2028", "lines": "a\\nb"}\n'
-    write_json(path, {"诗": [1, None]})
-    assert path.read_bytes().decode() == '{\n  "诗": [\n    1,\n    null\n  ]\n}\n'
-
-
-def test_a_row_that_cannot_be_serialised_leaves_the_old_file(tmp_path: Path) -> None:
-    path = tmp_path / "rows.jsonl"
-    path.write_bytes(GOOD)
-    rows = [Record.model_validate({"x": value}) for value in ("fine", object())]
-    with pytest.raises(TypeError, match="not JSON serializable"):
-        write_jsonl(path, rows)
-    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == {"rows.jsonl": GOOD}
-
-
-def test_the_old_file_stands_until_the_new_one_is_whole(tmp_path: Path) -> None:
-    path = tmp_path / "rows.jsonl"
-    path.write_bytes(GOOD)
-
-    def rows() -> Iterator[Record]:
-        for number in range(10_000):  # more than any buffer holds
-            yield Record.model_validate({"n": number})
-            assert path.read_bytes() == GOOD
-
-    write_jsonl(path, rows())
-    assert path.read_text().splitlines()[-1] == '{"n": 9999}'
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_several_outputs_take_their_places_together_or_not_at_all(tmp_path: Path) -> None:
-    file, folder = tmp_path / "new/a.txt", tmp_path / "b"
-    folder.mkdir()
-    (folder / "old").touch()
-    (tmp_path / ".b.tmp").mkdir()  # what a kill left
-    (tmp_path / ".b.tmp/stale").touch()
-
-    def write(text: str, then: BaseException | None) -> None:
-        with replacing(file, folder) as (new_file, new_folder):
-            new_file.write_text(text)
-            new_folder.mkdir()
-            (new_folder / text).touch()
-            assert not file.exists() or file.read_text() == "first"
-            if then:
-                raise then
-
-    write("first", None)
-    with pytest.raises(KeyboardInterrupt):
-        write("second", KeyboardInterrupt())
-    found = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")}
-    assert found == {"new", "new/a.txt", "b", "b/first"}
-    assert file.read_text() == "first"
-
-
-@pytest.mark.parametrize("kind", ["jsonl", "json", "text"])
-def test_a_full_disk_leaves_the_old_file(small_disk: Path, kind: str) -> None:
-    path, big = small_disk / "rows.jsonl", "x" * 200_000
-    write_text(path, "old")
-    writes: dict[str, Any] = {
-        "jsonl": lambda: write_jsonl(path, [Record.model_validate({"x": "x" * 999})] * 200),
-        "json": lambda: write_json(path, {"x": big}),
-        "text": lambda: write_text(path, big),
-    }
-    with pytest.raises(OSError, match="No space left on device"):
-        writes[kind]()
-    assert {file.name: file.read_text() for file in small_disk.iterdir()} == {"rows.jsonl": "old"}

@@ -1,136 +1,185 @@
-"""A data set of the Hugging Face hub in place of drafts. The hub is a server on loopback that answers
-what `datasets` asks; in a process of its own, for HF_ENDPOINT is read at import."""
+"""One reader for JSON Lines, parquet and the hub: the same rows from each, and errors that name the
+row and the setting."""
 
 import json
-import os
-import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from helpers.texts import TALES, ZH_TALES
-from huggingface_hub import DatasetCard
-from test_filter import read
+from helpers.hub import REVISION, hub, run_with_hub
 
-NAME, REVISION = "org/LongWriter-6k", "0123456789abcdef0123456789abcdef01234567"
-ROWS = [
-    ("Write about a market.", TALES[0]),
-    ("Write 2000 words on soil.", TALES[7]),
-    ("写一篇关于茶的文章。", ZH_TALES[5]),
-    ("Tell of clocks.", "I'm sorry, but I can't help with that. " + TALES[4]),
-]
-FILES = {
-    "README.md": b"# LongWriter-6k\n",
-    "long.jsonl": "".join(
-        json.dumps({"messages": [{"role": "user", "content": prompt}, {"role": "assistant", "content": response}]}) + "\n"
-        for prompt, response in ROWS
-    ).encode(),
-}  # fmt: skip
-SCRIPT = """
-import sys
-from pathlib import Path
-from longwriter.dataset.stage import filter_rows
-from longwriter.core.errors import LongwriterError
-from longwriter.core.workspace import Workspace
-from training.checkpoints import default_settings
-settings = default_settings()
-settings.filter.drafts, settings.filter.revision = sys.argv[2:]
-settings.filter.licenses["org/LongWriter-6k"] = "Apache-2.0"
-settings.filter.held_out, settings.filter.general.number = 0, 0
-try:
-    filter_rows(settings, Workspace(Path(sys.argv[1]), Path(sys.argv[1])), "0")
-except LongwriterError as error:
-    sys.exit(f"{type(error).__name__}: {error}")
-"""
+from longwriter.core.errors import DataError, SettingsError
+from longwriter.core.sources import Source, SourceKind, open_source
+
+ROWS: list[dict[str, Any]] = [{"id": "a", "n": 1}, {"id": "诗", "n": None}, {"id": "c", "n": 3}]
 
 
-class Hub(BaseHTTPRequestHandler):
-    """The repository NAME at REVISION; anything else is not there."""
+def jsonl(rows: list[dict[str, Any]]) -> str:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
-    protocol_version = "HTTP/1.1"
 
-    def do_HEAD(self) -> None:
-        self.do_GET()
-
-    def do_GET(self) -> None:
-        api, files = f"/api/datasets/{NAME}", f"/datasets/{NAME}/resolve/{REVISION}/"
-        path = self.path.split("?")[0]
-        if path == f"{api}/revision/{REVISION}":
-            siblings = [{"rfilename": name} for name in FILES]
-            self._json({"id": NAME, "sha": REVISION, "siblings": siblings, "tags": []})
-        elif path == f"{api}/tree/{REVISION}":
-            self._json(
-                [
-                    {"type": "file", "path": name, "size": len(data), "oid": REVISION}
-                    for name, data in FILES.items()
-                ]
-            )
-        elif path.startswith(files) and path.removeprefix(files) in FILES:
-            headers = {"ETag": f'"{path}"', "X-Repo-Commit": REVISION}
-            self._reply(200, FILES[path.removeprefix(files)], headers)
-        else:
-            known = f"/{REVISION}" in path
-            code = "EntryNotFound" if known else "RevisionNotFound"
-            self._reply(404, b"{}", {"X-Error-Code": code})
-
-    def _json(self, value: Any) -> None:
-        self._reply(200, json.dumps(value).encode(), {"Content-Type": "application/json"})
-
-    def _reply(self, status: int, body: bytes, headers: dict[str, str]) -> None:
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-
-    def log_message(self, *args: Any) -> None:
-        pass
+def opened(path: Path, **changes: Any) -> Source:
+    given: dict[str, Any] = {"given": str(path), "revision": None, "setting": "filter.drafts"}
+    return open_source(**given | changes, path=path)
 
 
 @pytest.fixture
-def hub() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+def sources(tmp_path: Path) -> dict[str, Path]:
+    """The same rows in every form of files; the folder's are in two files, one in a subfolder."""
+    (tmp_path / "rows.jsonl").write_text(f"\n{jsonl(ROWS)}")
+    pq.write_table(pa.Table.from_pylist(ROWS), tmp_path / "rows.parquet")
+    (tmp_path / "folder/part").mkdir(parents=True)
+    pq.write_table(pa.Table.from_pylist(ROWS[:1]), tmp_path / "folder/a.parquet")
+    pq.write_table(pa.Table.from_pylist(ROWS[1:]), tmp_path / "folder/part/b.parquet")
+    return {name: tmp_path / name for name in ("rows.jsonl", "rows.parquet", "folder")}
 
 
-def filtered(folder: Path, hub: str, revision: str) -> subprocess.CompletedProcess[str]:
-    tests = str(Path(__file__).parents[1])
-    environment = os.environ | {
-        "HF_ENDPOINT": hub,
-        "HF_HOME": str(folder / "hf-home"),
-        "HF_HUB_OFFLINE": "0",
-        "PYTHONPATH": os.pathsep.join([tests, *filter(None, [os.environ.get("PYTHONPATH")])]),
-    }
-    command = [sys.executable, "-c", SCRIPT, str(folder), NAME, revision]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+@pytest.mark.parametrize(
+    ("name", "kind", "places"),
+    [
+        ("rows.jsonl", SourceKind.jsonl, [":2", ":3", ":4"]),
+        ("rows.parquet", SourceKind.parquet, [", row 1", ", row 2", ", row 3"]),
+        (
+            "folder",
+            SourceKind.parquet,
+            ["/a.parquet, row 1", "/part/b.parquet, row 1", "/part/b.parquet, row 2"],
+        ),
+    ],
+)
+def test_files(sources: dict[str, Path], name: str, kind: SourceKind, places: list[str]) -> None:
+    path = sources[name]
+    source = opened(path)
+    assert (source.name, source.kind) == (name, kind)
+    assert list(source.rows()) == [
+        (f"{path}{place}", row) for place, row in zip(places, ROWS, strict=True)
+    ]
+    lines = [(where, json.loads(line)) for where, line in source.lines]
+    assert lines == list(source.rows())
 
 
-def test_longwriter_6k_from_the_hub(tmp_path: Path, hub: str) -> None:
-    run = filtered(tmp_path, hub, REVISION)
+def test_only_the_columns_asked_for_are_read(sources: dict[str, Path]) -> None:
+    rows = [row for _, row in opened(sources["rows.parquet"]).rows({"id", "other"})]
+    assert rows == [{"id": "a"}, {"id": "诗"}, {"id": "c"}]
+    assert [row for _, row in opened(sources["rows.jsonl"]).rows({"id"})] == ROWS
+
+
+def test_a_line_of_json_is_passed_on_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(b'{"id":  "a"}\r\n\nno JSON\n')
+    source = opened(path)
+    assert list(source.lines) == [(f"{path}:1", b'{"id":  "a"}'), (f"{path}:3", b"no JSON")]
+    with pytest.raises(DataError, match=r"rows\.jsonl:3: not JSON: Expecting value at column 1$"):
+        list(source.rows())
+
+
+def test_what_json_has_no_form_for_becomes_text_in_a_line(tmp_path: Path) -> None:
+    row = {"when": datetime(2024, 5, 1, tzinfo=UTC)}
+    pq.write_table(pa.Table.from_pylist([row]), tmp_path / "x.parquet")
+    ((_, line),) = opened(tmp_path / "x.parquet").lines
+    assert line == b'{"when": "2024-05-01 00:00:00+00:00"}'
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("x.jsonl", "[1]\n", r"x\.jsonl:1: not a JSON object; fix the row or remove it$"),
+        ("x.jsonl", "\n", r"^x\.jsonl: holds no row$"),
+        ("x.jsonl", None, r"x\.jsonl: cannot be read \(No such file"),
+        (
+            "x.parquet",
+            "no parquet",
+            r"x\.parquet: cannot be read after row 0 \(.*\); fix the file o",
+        ),
+        (
+            "x.parquet",
+            None,
+            r"x\.parquet: cannot be read after row 0 \(.*\); .* or filter\.drafts$",
+        ),
+    ],
+)
+def test_what_cannot_be_read(tmp_path: Path, name: str, content: str | None, message: str) -> None:
+    if content is not None:
+        (tmp_path / name).write_text(content)
+    with pytest.raises(DataError, match=message):
+        list(opened(tmp_path / name).rows())
+
+
+def test_a_damaged_file_is_named_with_the_rows_read(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    table = pa.table({"id": [f"{number:09}" for number in range(1000)]})
+    pq.write_table(table, path, row_group_size=500, compression="none", use_dictionary=False)
+    content = bytearray(path.read_bytes())
+    second = content.index(b"000000500")
+    content[second - 4 : second] = b"\xff" * 4  # the length of the second group's first text
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"x\.parquet: cannot be read after row 500 \("):
+        list(opened(path).rows())
+
+
+def test_a_folder_without_parquet(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as raised:
+        opened(tmp_path)
+    assert str(raised.value) == f"{tmp_path}: holds no *.parquet file; fix filter.drafts"
+
+
+@pytest.mark.parametrize(
+    ("setting", "revision"),
+    [
+        ("filter.chat_mix.path", "filter.chat_mix.revision"),
+        ("agentwrite.instructions", "agentwrite.revision"),
+    ],
+)
+def test_the_hub_needs_a_revision(tmp_path: Path, setting: str, revision: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        opened(tmp_path / "org/name", given="org/name", setting=setting)
+    assert str(raised.value) == (
+        f"{revision}: is null; {setting}=org/name is no file here, so it is taken as a Hugging Face "
+        "data set, which needs a commit or tag to read the same rows again"
+    )
+
+
+@pytest.mark.parametrize("given", ["data/rows.jsonl", "data/rows.json", "rows", "a/b/c", None])
+def test_what_is_no_hub_id_must_be_a_file(tmp_path: Path, given: str | None) -> None:
+    with pytest.raises(DataError, match=r"cannot be read \(No such file"):
+        list(opened(tmp_path / "missing", given=given).lines)
+
+
+@pytest.mark.parametrize(("name", "package"), [("x.parquet", "pyarrow"), ("org/name", "datasets")])
+def test_a_package_that_is_not_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, package: str
+) -> None:
+    for module in [package, "pyarrow.parquet"]:
+        monkeypatch.setitem(sys.modules, module, None)  # as if it could not be found
+    source = opened(tmp_path / name, given=name, revision="abc")
+    with pytest.raises(SettingsError) as raised:
+        list(source.rows())
+    message = str(raised.value)
+    assert message.startswith("filter.drafts")
+    assert f"{package} is needed" in message
+    assert message.endswith("pip install 'longwriter[pipeline]'")
+
+
+HUB_ROWS = """
+import json, sys
+from pathlib import Path
+from longwriter.core.sources import open_source
+name, revision, split = sys.argv[1:]
+source = open_source(name, revision, Path("none", name), "pairs.chat_mix.path", split)
+print(json.dumps([source.name, source.kind.value, *source.rows({"id"})]))
+"""
+
+
+def test_a_split_of_a_data_set_of_the_hub(tmp_path: Path) -> None:
+    files = {"train.jsonl": jsonl(ROWS).encode(), "test.jsonl": jsonl(ROWS[:1]).encode()}
+    with hub("org/rows", files) as address:
+        run = run_with_hub(address, tmp_path, HUB_ROWS, "org/rows", REVISION, "test")
     assert run.returncode == 0, run.stderr
-    train = read(tmp_path / "data/sft/train.jsonl")
-    assert {row["messages"][1]["content"] for row in train} == {TALES[0], ZH_TALES[5]}
-    assert {row["source"] for row in train} == {f"{NAME} at {REVISION}"}
-    rejected = {row["rule"] for row in read(tmp_path / "data/sft/rejected.jsonl")}
-    assert rejected == {"length_missed", "refusal"}
-    assert f"| {NAME} at {REVISION} | {REVISION} |" in (tmp_path / "data/sft/card.md").read_text()
-    header = DatasetCard.load(tmp_path / "data/sft/hf/README.md").data
-    assert (header.license, header["source_datasets"]) == ("apache-2.0", [NAME])
-
-
-def test_a_revision_that_is_not_there(tmp_path: Path, hub: str) -> None:
-    run = filtered(tmp_path, hub, "f" * 40)
-    assert run.returncode == 1
-    message = run.stderr.splitlines()[-1]
-    assert message.startswith(f"DataError: {NAME} at {'f' * 40}: cannot be read after row 0 (")
-    assert message.endswith("mend the data set's name or its revision")
-    assert not (tmp_path / "data/sft").exists()
+    assert json.loads(run.stdout) == [
+        f"org/rows at {REVISION}",
+        "hub",
+        ["org/rows, row 1", {"id": "a"}],
+    ]

@@ -1,45 +1,63 @@
+import math
+
+import numpy as np
 import pytest
 
-from longwriter.core.statistics import Interval, halves, interval, means_by, paired, spread_within
+from longwriter.core import statistics
+from longwriter.core.settings import StatisticsSettings
+from longwriter.core.statistics import (
+    Bounds,
+    Interval,
+    bootstrap,
+    halves,
+    interval,
+    means_by,
+    paired,
+    spread_within,
+)
+
+
+def of(resamples: int, seed: int) -> StatisticsSettings:
+    return StatisticsSettings(resamples=resamples, seed=seed)
 
 
 def test_interval_of_a_binomial() -> None:
     # Means of resamples of eight 0 and two 10 are K ~ Binomial(10, 0.2).
     # P(K=0) = 0.8^10 = 0.107 > 0.025, so the lower end is 0.
     # P(K≤4) = 0.967 < 0.975 ≤ P(K≤5) = 0.994, so the upper end is 5 (of a 90 % interval: 4).
-    assert interval([0.0] * 8 + [10.0] * 2, 10_000, 1) == Interval(2.0, 0.0, 5.0)
+    assert interval([0.0] * 8 + [10.0] * 2, of(10_000, 1)) == Interval(2.0, 0.0, 5.0)
 
 
 def test_the_seed_gives_the_interval() -> None:
     values = [3.0, 1.0, 4.0, 1.5, 9.0, 2.0, 6.0]
-    assert interval(values, 200, 5) == interval(values, 200, 5)
-    assert interval(values, 200, 5) != interval(values, 200, 6)
+    assert interval(values, of(200, 5)) == interval(values, of(200, 5))
+    assert interval(values, of(200, 5)) != interval(values, of(200, 6))
 
 
 @pytest.mark.parametrize("values", [[0.1], [0.1, 0.1, 0.1]])
 def test_values_without_spread_are_their_interval(values: list[float]) -> None:
-    assert interval(values, 100, 1) == Interval(0.1, 0.1, 0.1)
+    assert interval(values, of(100, 1)) == Interval(0.1, 0.1, 0.1)
 
 
 def test_no_value_no_interval() -> None:
-    assert interval([], 100, 1) is None
+    assert interval([], of(100, 1)) is None
 
 
 def test_paired_takes_the_prompts_difference() -> None:
     # b - a is 5 for every prompt, however far apart the prompts are.
-    assert paired([0.0, 50.0, 90.0], [5.0, 55.0, 95.0], 100, 1) == Interval(5.0, 5.0, 5.0)
+    assert paired([0.0, 50.0, 90.0], [5.0, 55.0, 95.0], of(100, 1)) == Interval(5.0, 5.0, 5.0)
 
 
 def test_paired_draws_prompts() -> None:
     # b - a: eight 0 and two 10, as in test_interval_of_a_binomial.
     a = [float(i) for i in range(10)]
     b = [10.0, 11.0, *a[2:]]
-    assert paired(a, b, 10_000, 1) == Interval(2.0, 0.0, 5.0)
+    assert paired(a, b, of(10_000, 1)) == Interval(2.0, 0.0, 5.0)
 
 
 def test_paired_needs_a_partner_for_each() -> None:
     with pytest.raises(ValueError, match=r"zip\(\) argument 2 is shorter"):
-        paired([1.0, 2.0], [1.0], 100, 1)
+        paired([1.0, 2.0], [1.0], of(100, 1))
 
 
 def test_answers_to_the_same_prompt_are_one_observation() -> None:
@@ -55,12 +73,69 @@ def test_spread_within_pools_over_prompts() -> None:
 
 def test_halves_draws_the_same_prompts_for_both() -> None:
     # S_l + S_q is 100 for every prompt, so S̄ is 50 in every resample.
-    assert halves([0.0, 40.0, 100.0], [100.0, 60.0, 0.0], 200, 1) == Interval(50.0, 50.0, 50.0)
+    assert halves([0.0, 40.0, 100.0], [100.0, 60.0, 0.0], of(200, 1)) == Interval(50.0, 50.0, 50.0)
 
 
 def test_halves_leaves_out_what_has_no_grades() -> None:
-    found = halves([10.0, 30.0], [None, 50.0], 500, 1)
+    found = halves([10.0, 30.0], [None, 50.0], of(500, 1))
     assert found is not None
     # (20 + 50) / 2; resamples: both second: (30 + 50) / 2, one each: 35, both first: left out
     assert found == Interval(35.0, 35.0, 40.0)
-    assert halves([10.0], [None], 100, 1) is None
+    assert halves([10.0], [None], of(100, 1)) is None
+
+
+def test_bootstrap_of_a_median() -> None:
+    # The median of resamples of 0, 0, 0, 10, 10 is 10 where at least three of five draws are a 10:
+    # P = 10 · 0.4³ · 0.6² + 5 · 0.4⁴ · 0.6 + 0.4⁵ = 0.317 > 0.025, and 0.683 > 0.025 for 0.
+    x = np.array([0, 0, 0, 10, 10])
+    found = bootstrap(5, lambda drawn: np.median(x[drawn], axis=1), of(2000, 1))
+    assert found == Bounds(0.0, 10.0)
+
+
+def test_bootstrap_draws_whole_rows() -> None:
+    # Each row is a cluster of values whose sum is 6, so every resample of three rows has the sum 18.
+    clusters = [[1.0, 5.0], [2.0, 2.0, 2.0], [6.0]]
+    drawn_rows = []
+
+    def total(drawn: np.ndarray) -> list[float]:
+        drawn_rows.append(drawn.shape)
+        return [math.fsum(value for row in rows for value in clusters[row]) for rows in drawn]
+
+    assert bootstrap(3, total, of(100, 1)) == Bounds(18.0, 18.0)
+    assert drawn_rows == [(100, 3)]
+
+
+def test_bootstrap_is_the_same_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = np.arange(7.0) ** 2
+    shapes = []
+
+    def mean(drawn: np.ndarray) -> np.ndarray:
+        shapes.append(drawn.shape)
+        return x[drawn].mean(axis=1)
+
+    whole = bootstrap(7, mean, of(100, 3))
+    monkeypatch.setattr(statistics, "DRAWN_AT_ONCE", 7 * 33)
+    assert bootstrap(7, mean, of(100, 3)) == whole
+    assert shapes == [(100, 7), (33, 7), (33, 7), (33, 7), (1, 7)]
+
+
+def test_bootstrap_where_the_statistic_is_not_defined() -> None:
+    # Of two rows, a quarter of the resamples draw the first twice, for which there is no value.
+    def where_the_second_is_drawn(drawn: np.ndarray) -> np.ndarray:
+        return np.where(drawn.any(axis=1), 1.0, np.nan)
+
+    assert bootstrap(2, where_the_second_is_drawn, of(1000, 1)) == Bounds(1.0, 1.0)
+    assert bootstrap(2, where_the_second_is_drawn, of(1000, 1), least_defined=0.7) == Bounds(1, 1)
+    assert bootstrap(2, where_the_second_is_drawn, of(1000, 1), least_defined=0.8) is None
+    assert bootstrap(2, lambda drawn: np.full(len(drawn), np.nan), of(100, 1)) is None
+
+
+def test_bootstrap_agrees_with_scipy() -> None:
+    from scipy.stats import bootstrap as independent
+
+    x = np.random.default_rng(5).normal(50, 20, 113)
+    found = independent((x,), np.mean, n_resamples=2000, method="percentile", rng=3)
+    mean = interval(list(x), of(2000, 3))
+    assert mean is not None
+    low, high = found.confidence_interval
+    assert mean == (pytest.approx(x.mean()), pytest.approx(low), pytest.approx(high))

@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers.checkpoints import default_settings, packaged_tokenizer
+from helpers.drafts import draft, filtered, read, write
 from helpers.texts import TALES, ZH_TALES
-from test_filter import draft, read, write
-from training.checkpoints import default_settings, packaged_tokenizer
 
 from longwriter.config.schema import Settings
-from longwriter.core.workspace import Workspace
-from longwriter.dataset.stage import filter_rows
 
 ROWS = [
     draft("en-a", "Write about a market.", TALES[0], type="story"),
@@ -39,12 +37,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Settings]:
     settings.teacher.model = "writer-1"
     chosen = settings.filter
     chosen.drafts = str(write(folder / "drafts.jsonl", ROWS))
-    chosen.general.path = str(write(folder / "chat.jsonl", [CHAT]))
-    chosen.tokenizer, chosen.max_length, chosen.held_out = str(folder / "tokenizer"), 900, 0
+    chosen.chat_mix.path = str(write(folder / "chat.jsonl", [CHAT]))
+    chosen.tokenizer, chosen.max_length, chosen.validation_rows = str(folder / "tokenizer"), 900, 0
     chosen.licenses = {"own": "CC-BY-4.0", "default": "unknown"}
-    chosen.benchmarks = [str(write(folder / "asked.jsonl", [{"prompt": "p"}])), "absent.jsonl"]
+    benchmark = write(folder / "asked.jsonl", [{"prompt": "p"}])
+    settings.contamination.benchmarks = [str(benchmark), "absent.jsonl"]
     packaged_tokenizer().save_pretrained(folder / "tokenizer")
-    filter_rows(settings, Workspace(folder, folder / "out"), "f" * 64)
+    filtered(settings, folder, folder / "out")
     return folder, settings
 
 
@@ -116,7 +115,7 @@ def test_provenance_licences_settings_and_limits(made: Any) -> None:
         for name in ("chat.jsonl", "drafts.jsonl")
     ]
     assert (
-        f"Teacher: `writer-1`. The agent's prompts: SHA-256 `{'f' * 64}`. Seed: {settings.runtime.seed}."
+        f"Teacher: `writer-1`. The agent's prompts: SHA-256 `{'f' * 64}`. Seed: {settings.filter.seed}."
         in text
     )
     shown = json.loads(text.split("```json\n")[1].split("```")[0])

@@ -1,22 +1,17 @@
 """The stage `filter` as a whole, on files."""
 
-import json
 import random
 from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers.checkpoints import default_settings
+from helpers.drafts import draft, filtered, read, write
 from helpers.texts import EN, FABLE, STORY
-from training.checkpoints import default_settings
+from omegaconf import OmegaConf
 
 from longwriter.cli.explain import explain_row
 from longwriter.config.schema import Settings
-from longwriter.core.workspace import Workspace
-from longwriter.dataset.stage import filter_rows
-
-
-def draft(name: str, prompt: str, response: str, **fields: Any) -> dict[str, Any]:
-    return {"id": name, "prompt": prompt, "response": response, "source": "own"} | fields
 
 
 def variation(number: int) -> str:
@@ -43,16 +38,6 @@ DRAFTS = [
 ]  # fmt: skip
 
 
-def write(path: Path, rows: list[dict[str, Any]]) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
-    return path
-
-
-def read(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
-
-
 def settings(drafts: Path, **changes: Any) -> Settings:
     loaded = default_settings()
     loaded.filter.drafts = str(drafts)
@@ -63,12 +48,11 @@ def settings(drafts: Path, **changes: Any) -> Settings:
 
 def run(folder: Path, rows: list[dict[str, Any]], **changes: Any) -> tuple[Path, dict[str, Any]]:
     drafts = write(folder / "drafts.jsonl", rows)
-    work = Workspace(folder, folder / "out")
-    return folder / "out/data/sft", filter_rows(settings(drafts, **changes), work, "0")
+    return folder / "out/data/sft", filtered(settings(drafts, **changes), folder, folder / "out")
 
 
 def test_duplicates_and_near_duplicates(tmp_path: Path) -> None:
-    folder, metrics = run(tmp_path, DRAFTS, held_out=0)
+    folder, metrics = run(tmp_path, DRAFTS, validation_rows=0)
     rejected = {row["id"]: (row["rule"], row["detail"]) for row in read(folder / "rejected.jsonl")}
     assert rejected == {
         "b": ("duplicate", "the same response as a"),
@@ -89,12 +73,12 @@ def test_a_chain_of_near_duplicates_keeps_what_no_kept_row_is_like(tmp_path: Pat
     rows = [
         draft(name, f"About {name * 9}?", text) for name, text in zip("abc", texts, strict=True)
     ]
-    folder, _ = run(tmp_path, rows, held_out=0)
+    folder, _ = run(tmp_path, rows, validation_rows=0)
     assert {row["id"] for row in read(folder / "train.jsonl")} == {"a", "c"}
 
 
 def test_another_order_gives_the_same_bytes(tmp_path: Path) -> None:
-    names = ("train.jsonl", "heldout.jsonl", "card.md", "hf/data/train.parquet")
+    names = ("train.jsonl", "validation.jsonl", "card.md", "hf/data/train.parquet")
     expected = None
     for seed in range(4):
         shuffled = random.Random(seed).sample(DRAFTS, len(DRAFTS))
@@ -105,30 +89,34 @@ def test_another_order_gives_the_same_bytes(tmp_path: Path) -> None:
         assert (found, reasons, metrics) == expected
 
 
-def test_held_out_rows_are_not_trained_on(tmp_path: Path) -> None:
-    folder, metrics = run(tmp_path, DRAFTS, held_out=4)
-    held = {row["id"] for row in read(folder / "heldout.jsonl")}
+def test_validation_rows_are_not_trained_on(tmp_path: Path) -> None:
+    folder, metrics = run(tmp_path, DRAFTS, validation_rows=4)
+    validation = {row["id"] for row in read(folder / "validation.jsonl")}
     train = {row["id"] for row in read(folder / "train.jsonl")}
-    assert (len(held), len(train), held & train) == (3, 11, set())  # a quarter of 14 at most
-    assert (metrics["held_out"], metrics["kept"], metrics["rows"]) == (3, 14, 11)
+    assert (len(validation), len(train), validation & train) == (
+        3,
+        11,
+        set(),
+    )  # a quarter of 14 at most
+    assert (metrics["validation"], metrics["kept"], metrics["rows"]) == (3, 14, 11)
 
 
-def test_general_rows_are_checked_and_mixed_in(tmp_path: Path) -> None:
+def test_chat_rows_are_checked_and_mixed_in(tmp_path: Path) -> None:
     good = [
         {"id": f"g{n}", "messages": [{"role": "user", "content": f"What is {n}?"}, {"role": "assistant", "content": f"It is {n}."}]}
         for n in range(8)
     ]  # fmt: skip
     odd = {"messages": [{"role": "assistant", "content": "Hi."}]}
-    path = write(tmp_path / "general.jsonl", [*good, odd])
-    loaded = settings(write(tmp_path / "drafts.jsonl", DRAFTS), held_out=0)
-    loaded.filter.general.path, loaded.filter.general.number = str(path), 5
-    metrics = filter_rows(loaded, Workspace(tmp_path, tmp_path / "out"), "0")
-    assert metrics["general"] == {"read": 9, "mixed_in": 5, "rejected": {"malformed": 1}}
-    loaded.filter.general.ratio = 0.15  # of 14 drafts: 2.1
-    metrics = filter_rows(loaded, Workspace(tmp_path, tmp_path / "out"), "0")
-    assert (metrics["general"]["mixed_in"], metrics["rows"]) == (2, 16)
+    path = write(tmp_path / "chat.jsonl", [*good, odd])
+    loaded = settings(write(tmp_path / "drafts.jsonl", DRAFTS), validation_rows=0)
+    loaded.filter.chat_mix.path, loaded.filter.chat_mix.number = str(path), 5
+    metrics = filtered(loaded, tmp_path, tmp_path / "out")
+    assert metrics["chat_mix"] == {"read": 9, "mixed_in": 5, "rejected": {"malformed": 1}}
+    loaded.filter.chat_mix.ratio = 0.15  # of 14 drafts: 2.1
+    metrics = filtered(loaded, tmp_path, tmp_path / "out")
+    assert (metrics["chat_mix"]["mixed_in"], metrics["rows"]) == (2, 16)
     sources = [row["source"] for row in read(tmp_path / "out/data/sft/train.jsonl")]
-    assert sources.count("general.jsonl") == 2
+    assert sources.count("chat.jsonl") == 2
 
 
 def test_parquet_in_and_a_hugging_face_folder_out(
@@ -145,7 +133,7 @@ def test_parquet_in_and_a_hugging_face_folder_out(
     ]  # fmt: skip
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "longwriter6k.parquet")
     loaded = settings(tmp_path / "longwriter6k.parquet", licenses={"default": "Apache-2.0"})
-    metrics = filter_rows(loaded, Workspace(tmp_path, tmp_path / "out"), "0")
+    metrics = filtered(loaded, tmp_path, tmp_path / "out")
     # Ids are hashes here, so another of a, b and c stays: not a, and d is like none that is kept.
     assert metrics["kept"] == 15
     folder = tmp_path / "out/data/sft"
@@ -159,29 +147,29 @@ def test_parquet_in_and_a_hugging_face_folder_out(
     assert "size_categories:\n- n<1K\n" in header
 
 
-def test_many_rows_in_processes_of_their_own_are_judged_alike(tmp_path: Path) -> None:
+def test_many_rows_in_processes_of_their_own_get_the_same_verdicts(tmp_path: Path) -> None:
     rows = [draft(f"r{n:04}", f"About {n} {variation(n)[:30]}", " ".join(variation(n * 50 + k) for k in range(9))) for n in range(350)]  # fmt: skip
     kept = []
     for threads in (1, 2):
         loaded = settings(write(tmp_path / "drafts.jsonl", rows))
         loaded.runtime.threads = threads
         out = tmp_path / str(threads)
-        filter_rows(loaded, Workspace(tmp_path, out), "0")
+        filtered(loaded, tmp_path, out)
         kept.append((out / "data/sft/train.jsonl").read_bytes())
     assert (tmp_path / "drafts.jsonl").stat().st_size > 2_000_000
     assert kept[0] == kept[1]
 
 
-def test_a_plan_is_trained_on_where_it_is_asked_for_and_judged_never(tmp_path: Path) -> None:
+def test_a_plan_is_trained_on_if_it_is_wanted_and_no_rule_sees_it(tmp_path: Path) -> None:
     plan = [{"main_point": "The sea", "word_count": 95}]
     rows = [row | ({"plan": plan} if row["id"] == "a" else {}) for row in DRAFTS]
     drafts = write(tmp_path / "drafts.jsonl", rows)
     found, kept = {}, {}
     for asked in (False, True):
         out = tmp_path / str(asked)
-        filter_rows(settings(drafts, plan=asked), Workspace(tmp_path, out), "0")
+        filtered(settings(drafts, plan=asked), tmp_path, out)
         rows = [
-            row for name in ("train", "heldout") for row in read(out / f"data/sft/{name}.jsonl")
+            row for name in ("train", "validation") for row in read(out / f"data/sft/{name}.jsonl")
         ]
         kept[asked] = {row["id"] for row in rows}
         [found[asked]] = [row for row in rows if row["id"] == "a"]
@@ -192,8 +180,6 @@ def test_a_plan_is_trained_on_where_it_is_asked_for_and_judged_never(tmp_path: P
 
 
 def test_explain_shows_every_verdict(tmp_path: Path) -> None:
-    from omegaconf import OmegaConf
-
     text = "I'm sorry, but I can't assist with that. " + " ".join(EN[:2])
     rows = [
         *DRAFTS,
@@ -207,9 +193,9 @@ def test_explain_shows_every_verdict(tmp_path: Path) -> None:
     ]
     write(tmp_path / "data/agentwrite/drafts.jsonl", rows)
     loaded = settings(tmp_path)
-    loaded.filter.drafts, loaded.filter.held_out = None, 0
+    loaded.filter.drafts, loaded.filter.validation_rows = None, 0
     (tmp_path / "params.yaml").write_text(OmegaConf.to_yaml(OmegaConf.structured(loaded)))
-    filter_rows(loaded, Workspace(tmp_path, tmp_path), "0")
+    filtered(loaded, tmp_path)
     write(
         tmp_path / "data/sft/packs.jsonl",
         [
@@ -219,7 +205,7 @@ def test_explain_shows_every_verdict(tmp_path: Path) -> None:
     )
     shown = explain_row(tmp_path, "bad")
     assert "  step 1: All (45 of 90 words)" in shown
-    assert "  REJECT refusal: says \"I'm sorry, but I can't assist\"" in shown
+    assert "  REJECT refusal: says \"I'm sorry, but I can't\"" in shown
     assert "  REJECT length_missed: 45 words for 500: S_l 0" in shown
     assert "  ok     residue" in shown
     assert "rejected by refusal: " in shown

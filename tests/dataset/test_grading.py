@@ -6,15 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers.checkpoints import default_settings
+from helpers.drafts import draft, filtered, read, write
 from helpers.loopback import Answer, ChatServer, endpoint_settings
 from helpers.texts import TALES
-from test_filter import draft, read, write
-from training.checkpoints import default_settings
 
 from longwriter.config.schema import Settings
 from longwriter.core.errors import SettingsError
-from longwriter.core.workspace import Workspace
-from longwriter.dataset.stage import filter_rows
 from longwriter.evaluation.judge import DIMENSIONS
 
 ROWS = [
@@ -44,7 +42,7 @@ def server(chat_server: Any) -> ChatServer:
 def settings(tmp_path: Path, server: ChatServer) -> Settings:
     loaded = default_settings()
     loaded.filter.drafts = str(write(tmp_path / "drafts.jsonl", ROWS))
-    loaded.filter.held_out, loaded.filter.general.number = 0, 0
+    loaded.filter.validation_rows, loaded.filter.chat_mix.number = 0, 0
     loaded.filter.min_quality = 50
     loaded.filter.judge = replace(loaded.judge, **asdict(endpoint_settings(server.base_url)))
     loaded.filter.judge.model = "grader"
@@ -52,7 +50,7 @@ def settings(tmp_path: Path, server: ChatServer) -> Settings:
 
 
 def test_the_judge_rejects_what_it_finds_poor(tmp_path: Path, settings: Settings) -> None:
-    metrics = filter_rows(settings, Workspace(tmp_path, tmp_path), "0")
+    metrics = filtered(settings, tmp_path)
     rejected = {
         row["id"]: (row["rule"], row["detail"], row["response"])
         for row in read(tmp_path / "data/sft/rejected.jsonl")
@@ -73,10 +71,10 @@ def test_the_judge_rejects_what_it_finds_poor(tmp_path: Path, settings: Settings
 def test_another_threshold_asks_nothing_again(
     tmp_path: Path, settings: Settings, server: ChatServer
 ) -> None:
-    first = filter_rows(settings, Workspace(tmp_path, tmp_path), "0")
+    first = filtered(settings, tmp_path)
     asked = len(server.requests)
     settings.filter.min_quality = 80
-    again = filter_rows(settings, Workspace(tmp_path, tmp_path), "0")
+    again = filtered(settings, tmp_path)
     assert (first["kept"], again["kept"]) == (3, 2)  # a grade of 4 is 75
     assert (asked, len(server.requests)) == (3, 3)
 
@@ -84,4 +82,4 @@ def test_another_threshold_asks_nothing_again(
 def test_a_judge_without_a_threshold_is_refused(tmp_path: Path, settings: Settings) -> None:
     settings.filter.min_quality = None
     with pytest.raises(SettingsError, match=r"filter\.judge: is set, and filter\.min_quality"):
-        filter_rows(settings, Workspace(tmp_path, tmp_path), "0")
+        filtered(settings, tmp_path)

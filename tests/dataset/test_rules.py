@@ -1,16 +1,17 @@
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
-from training.checkpoints import default_settings
+from helpers.checkpoints import default_settings
 
 from longwriter.core.errors import DataError, SettingsError
 from longwriter.dataset.row import Row
-from longwriter.dataset.rules import RULES, Rule, chosen, copied, length_missed, refusal, repetition
+from longwriter.dataset.rules import RULES, chosen, copied, length_missed, refusal, repetition
 from longwriter.dataset.settings import FilterSettings
-from longwriter.evaluation.contamination import BenchmarkIndex
-from longwriter.text.similarity import hashes, jaccard, longest_repeat, shingles, tokens
+from longwriter.evaluation.contamination import PromptIndex
+from longwriter.evaluation.settings import ContaminationSettings
+from longwriter.text.similarity import hashes, jaccard, longest_repeat, shingles
+from longwriter.text.words import tokens
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +120,9 @@ def test_similarity_of_one_changed_word() -> None:
 
 
 def test_an_unknown_rule_is_named(settings: FilterSettings) -> None:
-    rule: Rule = BenchmarkIndex([]).rule
+    def rule(row: Row, settings: FilterSettings) -> str | None:
+        return None
+
     with pytest.raises(SettingsError, match=r"filter\.rules: there is no rule 'to_short'"):
         chosen(["to_short"], rule)
     with pytest.raises(SettingsError, match="list them last"):
@@ -148,13 +151,13 @@ def test_a_malformed_row_says_where_it_stands(line: bytes, what: str) -> None:
     assert str(error.value) == f"f.jsonl:7: {what}"
 
 
-def test_contamination_ignores_numbers_case_and_what_stands_around(tmp_path: Path) -> None:
-    benchmarks = BenchmarkIndex([("b", "Write a 900-word report on the tides of northern fjords.")])
+def test_contamination_ignores_numbers_case_and_what_is_around() -> None:
+    limits = ContaminationSettings(benchmarks=[], max_overlap=0.8, min_similarity=0.7)
+    benchmarks = PromptIndex([("b", "Write a 900-word report on the tides of northern fjords.")])
     for prompt in (
         "write a 50-word report on the tides of Northern Fjords",
         "Hello. Write a 900-word report on the tides of northern fjords. Thanks!",
     ):
-        assert benchmarks.find(prompt, 0.8, 0.7) is not None
-    assert (
-        benchmarks.find("Write a 900-word report on the birds of southern lakes.", 0.8, 0.7) is None
-    )
+        assert benchmarks.find(prompt, limits) is not None
+    other = "Write a 900-word report on the birds of southern lakes."
+    assert benchmarks.find(other, limits) is None

@@ -1,7 +1,7 @@
 from pathlib import Path
 
+from helpers.checkpoints import packaged_tokenizer
 from helpers.texts import FABLE, STORY
-from training.checkpoints import packaged_tokenizer
 
 from longwriter.dataset.tokenizer import ChatTokenizer
 

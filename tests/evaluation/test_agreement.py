@@ -7,7 +7,8 @@ import pytest
 
 from longwriter.core.errors import DataError
 from longwriter.core.rows import Judgement
-from longwriter.evaluation.agreement import Label, agreement, read_labels, with_labels
+from longwriter.core.settings import StatisticsSettings
+from longwriter.evaluation.agreement import GradePair, Label, agreement, read_labels, with_labels
 from longwriter.evaluation.judge import DIMENSIONS
 
 
@@ -17,15 +18,13 @@ def graded(prompt: str, grade: int | None) -> Judgement:
     return Judgement.model_validate(row | {"scores": scores})
 
 
-def pairs(a: list[int], b: list[int]) -> list[tuple[str, str, float, float]]:
-    return [
-        ("Clarity", f"p{n}", float(x), float(y)) for n, (x, y) in enumerate(zip(a, b, strict=True))
-    ]
+def pairs(a: list[int], b: list[int]) -> list[GradePair]:
+    return [GradePair("Clarity", f"p{n}", x, y) for n, (x, y) in enumerate(zip(a, b, strict=True))]
 
 
 def test_measures_are_those_of_their_definitions() -> None:
     a, b = [1, 2, 3, 4, 5], [2, 1, 4, 3, 5]
-    found = agreement(pairs(a, b), 200, 1)["Clarity"]
+    found = agreement(pairs(a, b), StatisticsSettings(resamples=200, seed=1))["Clarity"]
     assert found["n"] == 5
     # Spearman: 1 - 6 Σd² / (n (n² - 1)) = 1 - 6 · 4 / 120
     assert found["spearman"]["value"] == pytest.approx(0.8)
@@ -39,21 +38,23 @@ def test_measures_are_those_of_their_definitions() -> None:
 
 def test_perfect_agreement_has_a_perfect_interval() -> None:
     grades = [1, 2, 3, 4, 5] * 4
-    found = agreement(pairs(grades, grades), 100, 1)["all"]
+    found = agreement(pairs(grades, grades), StatisticsSettings(resamples=100, seed=1))["all"]
     for measure in ("spearman", "kendall", "kappa"):
         assert found[measure]["value"] == pytest.approx(1.0)
         assert found[measure]["interval"] == pytest.approx([1.0, 1.0])
 
 
 def test_a_judge_that_gives_one_grade_only_has_no_measure() -> None:
-    found = agreement(pairs([1, 2, 3], [4, 4, 4]), 100, 1)["Clarity"]
+    found = agreement(pairs([1, 2, 3], [4, 4, 4]), StatisticsSettings(resamples=100, seed=1))[
+        "Clarity"
+    ]
     assert found["spearman"] == {"value": None, "interval": None}
 
 
 def test_grades_of_the_same_prompt_are_drawn_together() -> None:
     # One prompt only: every resample is the whole, so the interval is the value.
-    one = [("Clarity", "p", float(x), float(y)) for x, y in [(1, 2), (2, 1), (3, 4), (5, 5)]]
-    found = agreement(one, 50, 1)["all"]["spearman"]
+    one = [GradePair("Clarity", "p", x, y) for x, y in [(1, 2), (2, 1), (3, 4), (5, 5)]]
+    found = agreement(one, StatisticsSettings(resamples=50, seed=1))["all"]["spearman"]
     assert found["interval"] == pytest.approx([found["value"]] * 2)
 
 
@@ -92,6 +93,9 @@ def test_a_wrong_label_is_named(tmp_path: Path, row: dict[str, Any], message: st
 
 
 def test_half_grades_are_allowed_to_people() -> None:
-    found = agreement([("Clarity", f"p{n}", n + 0.5, n + 1.0) for n in range(1, 5)], 50, 1)
+    found = agreement(
+        [GradePair("Clarity", f"p{n}", n + 0.5, n + 1.0) for n in range(1, 5)],
+        StatisticsSettings(resamples=50, seed=1),
+    )
     assert math.isclose(found["all"]["kappa"]["value"], 1.0)  # 1.5 counts as 2, as 2.0 does
     assert Label(row=1, dimension="Clarity", score=4.5).score == 4.5

@@ -73,6 +73,10 @@ def test_distinct_words_do_not_fall_with_length() -> None:
         ("and then,", "", True),
         ("The end.", "length", True),
         ("", "stop", True),
+        # as the filter's rule sees it
+        ("The end.\n\nTo be continued…", "stop", True),
+        ("We need:\n\n- tea\n- water\n- time", "stop", False),
+        ("Dear Anna,\n\nThe end.\n\nYours,\nPeter", "stop", False),
     ],
 )
 def test_endings(text: str, finish_reason: str, unfinished: bool) -> None:

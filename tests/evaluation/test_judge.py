@@ -129,8 +129,8 @@ def test_judge_replaces_an_earlier_judgement(judged: Any) -> None:
     again = judged((400, b'{"error": {"message": "no"}}'), first)
     assert again.scores is None
     assert again.unscored is not None
-    mended = judged(json.dumps(GRADES), again)
-    assert (mended.scores, mended.unscored) == (GRADES, None)
+    repaired = judged(json.dumps(GRADES), again)
+    assert (repaired.scores, repaired.unscored) == (GRADES, None)
 
 
 @pytest.mark.parametrize("response", ["", " \n"])

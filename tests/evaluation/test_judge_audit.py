@@ -12,6 +12,7 @@ from longwriter.config.load import compose_params, validate
 from longwriter.config.schema import Settings
 from longwriter.core.errors import DataError
 from longwriter.core.rows import Prediction
+from longwriter.core.settings import StatisticsSettings
 from longwriter.evaluation.judge import DIMENSIONS, JudgePrompt
 from longwriter.evaluation.judge_audit import audit_judge, audit_labels, audit_line
 from longwriter.evaluation.settings import JudgeAuditSettings
@@ -53,7 +54,13 @@ def test_a_judge_that_grades_as_people_do(
     async def run() -> dict[str, Any]:
         async with open_client(server) as client:
             return await audit_judge(
-                client, predictions, labels, JudgePrompt(), settings.judge, 0, 100, 1
+                client,
+                predictions,
+                labels,
+                JudgePrompt(),
+                settings.judge,
+                0,
+                StatisticsSettings(resamples=100, seed=1),
             )
 
     found = asyncio.run(run())
@@ -73,6 +80,6 @@ def test_other_labels_than_expected_are_refused(tmp_path: Path) -> None:
     given = JudgeAuditSettings(
         predictions=None, labels="labels.jsonl", labels_sha256="0" * 64, probes=0
     )
-    with pytest.raises(DataError, match=r"calibrate\.labels_sha256 expects 0{64}"):
+    with pytest.raises(DataError, match=r"judge_audit\.labels_sha256 expects 0{64}"):
         audit_labels(given, tmp_path, 6)
     assert audit_labels(replace(given, labels=None), tmp_path, 6) == []

@@ -6,6 +6,7 @@ import pytest
 
 from longwriter.core.errors import RateLimited
 from longwriter.core.rows import Prediction
+from longwriter.core.settings import StatisticsSettings
 from longwriter.evaluation.judge import DIMENSIONS, JudgePrompt
 from longwriter.evaluation.judge_audit import first_half, probe
 
@@ -33,7 +34,8 @@ def probed(chat_server: Any, open_client: Any, answer: Any, **options: Any) -> d
     async def run() -> dict[str, Any]:
         async with open_client(server) as client:
             prompt = options.get("prompt", JudgePrompt())
-            return await probe(client, options.get("rows", rows(3)), prompt, 2, 100, 1)
+            statistics = StatisticsSettings(resamples=100, seed=1)
+            return await probe(client, options.get("rows", rows(3)), prompt, 2, statistics)
 
     found = asyncio.run(run())
     found["calls"] = len(server.requests)
@@ -82,7 +84,7 @@ def test_a_form_without_grades_is_counted_and_left_out(chat_server: Any, open_cl
     assert found["padding"]["n"] == 2
 
 
-def test_the_list_in_a_file_cannot_be_turned(chat_server: Any, open_client: Any) -> None:
+def test_the_list_in_a_file_cannot_be_reversed(chat_server: Any, open_client: Any) -> None:
     prompt = JudgePrompt("Grade $RESPONSE$ for $INST$.")
     found = probed(chat_server, open_client, lambda request: grades(4), prompt=prompt)
     assert (found["calls"], found["position"]["n"]) == (6, 0)

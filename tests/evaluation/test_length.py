@@ -6,8 +6,7 @@ from random import Random
 import pytest
 
 from longwriter.evaluation.length import Length, describe_lengths
-from longwriter.text.constraints import LengthConstraint
-from longwriter.text.lengths import length_score
+from longwriter.text.lengths import LengthConstraint, length_score
 from longwriter.text.words import count_words
 
 

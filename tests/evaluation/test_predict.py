@@ -15,6 +15,7 @@ from longwriter.core.rows import BenchmarkPrompt, Prediction
 from longwriter.evaluation.benchmark import chosen_benchmark, load_benchmark
 from longwriter.evaluation.predict import describe, predict, predictions_name
 from longwriter.evaluation.settings import BenchSettings, PredictSettings
+from longwriter.llm.fanout import CallContext
 from longwriter.llm.settings import ServerKind
 from longwriter.models.serving import with_student
 from longwriter.models.settings import Dtype, StudentSettings
@@ -44,11 +45,16 @@ def predicted(open_client: Any) -> Callable[..., list[Prediction]]:
 
 
 def student(base_url: str, model: str | None = "m", **changes: Any) -> StudentSettings:
-    shared = vars(endpoint_settings(base_url, model=model, **changes))
-    own = dict.fromkeys(("revision", "chat_template_path", "eos_token", "rope_scaling")) | {
-        "trust_remote_code": False
-    }
-    return StudentSettings(**shared | own, checkpoint="c", dtype=Dtype.float32)
+    return StudentSettings(
+        checkpoint="c",
+        revision=None,
+        chat_template_path=None,
+        trust_remote_code=False,
+        dtype=Dtype.float32,
+        eos_token=None,
+        rope_scaling=None,
+        server=endpoint_settings(base_url, model=model, **changes),
+    )
 
 
 def test_predictions_keep_order_and_fields(chat_server: Any, predicted: Any) -> None:
@@ -119,9 +125,9 @@ def test_a_missing_answer_fails_the_run_and_keeps_the_others(
     assert message.startswith("2 of 5 calls of predict failed; the first: ContextExceeded: ")
     assert "Finished calls are kept" in message
     server.requests.clear()
-    server.answer = lambda request: "mended"
+    server.answer = lambda request: "repaired"
     rows = predicted(server, PROMPTS)
-    assert [row.response for row in rows] == ["fine", "mended", "fine", "mended", "fine"]
+    assert [row.response for row in rows] == ["fine", "repaired", "fine", "repaired", "fine"]
     assert sorted(map(asked_for, server.requests)) == ["Write text 2.", "Write text 4."]
 
 
@@ -135,7 +141,7 @@ def test_a_server_that_is_away_stops_the_run(chat_server: Any, predicted: Any) -
 
 def predict_with(checkpoint: Path, settings: StudentSettings, cache: Path) -> list[Prediction]:
     rows, _ = with_student(
-        lambda client: predict(client, PROMPTS), checkpoint, settings, cache, seed=3, threads=1
+        lambda client: predict(client, PROMPTS), checkpoint, settings, CallContext(cache, 3, 1)
     )
     return rows
 
@@ -151,21 +157,21 @@ def test_predict_with_an_endpoint(chat_server: Any, tmp_path: Path) -> None:
 def test_predict_serves_the_checkpoint(tmp_path: Path) -> None:
     checkpoint = tmp_path / "student.gguf"
     checkpoint.write_bytes(b"no model")
-    own = student("u", None, server=ServerKind.llama_cpp)
-    with pytest.raises(DataError, match=r"student\.gguf: is no GGUF file"):
+    own = student("u", None, kind=ServerKind.llama_cpp)
+    with pytest.raises(DataError, match=r"student\.gguf: is not a GGUF file"):
         predict_with(checkpoint, own, tmp_path)
 
 
 def test_predictions_name() -> None:
-    endpoint = student("u", "Org/Model v1.5_x:free")
-    embedded = student("u", None, server=ServerKind.llama_cpp)
+    endpoint = endpoint_settings("u", model="Org/Model v1.5_x:free")
+    embedded = endpoint_settings("u", model=None, kind=ServerKind.llama_cpp)
     default = PredictSettings(model=None, benchmark=None)
     given = PredictSettings(model="models/sft", benchmark=None)
-    assert predictions_name(default, endpoint) == "Org-Model-v1.5_x-free"
-    assert predictions_name(default, embedded) == "dpo"
+    assert predictions_name(default, endpoint, "dpo") == "Org-Model-v1.5_x-free"
+    assert predictions_name(default, embedded, "dpo") == "dpo"
     # DVC gives predict.model and expects its name, whoever serves it.
-    assert predictions_name(given, endpoint) == "sft"
-    assert predictions_name(given, embedded) == "sft"
+    assert predictions_name(given, endpoint, "dpo") == "sft"
+    assert predictions_name(given, embedded, "dpo") == "sft"
 
 
 def test_describe() -> None:
@@ -210,7 +216,7 @@ def test_chosen_benchmark(tmp_path: Path) -> None:
             samples=1,
             judged=None,
             length_bins=[0],
-            resamples=100,
+            seed=0,
         )
         return chosen_benchmark(PredictSettings(model=None, benchmark=given), bench, tmp_path)
 
@@ -241,7 +247,7 @@ def test_a_benchmark_s_half_is_chosen_by_language(tmp_path: Path) -> None:
             samples=1,
             judged=None,
             length_bins=[0],
-            resamples=100,
+            seed=0,
         )
         given = PredictSettings(model=None, benchmark=None)
         return [row.prompt for row in chosen_benchmark(given, bench, tmp_path)]

@@ -7,11 +7,14 @@ from helpers.loopback import Answer
 
 from longwriter.core.errors import BadRequest, DataError, RateLimited, ServerError, TooFewGrades
 from longwriter.core.rows import Judgement, Prediction
+from longwriter.core.settings import StatisticsSettings
 from longwriter.core.statistics import Interval
 from longwriter.evaluation.judge import DIMENSIONS
 from longwriter.evaluation.scoring import check_unscored, compare, comparison, evaluate, with_second
 from longwriter.evaluation.settings import BenchSettings
 from longwriter.evaluation.summary import summarise
+
+STATISTICS = StatisticsSettings(resamples=100, seed=1)
 
 
 def grades(*values: int) -> dict[str, int]:
@@ -27,12 +30,12 @@ def test_compare_matches_by_prompt() -> None:
     a = [row("x", length_score=10.0), row("y", length_score=60.0)]
     b = [row("y", length_score=65.0), row("x", length_score=15.0)]
     # y: 65 - 60 = 5, x: 15 - 10 = 5
-    assert compare(a, b, 100, 1) == Interval(5.0, 5.0, 5.0)
+    assert compare(a, b, STATISTICS) == Interval(5.0, 5.0, 5.0)
 
 
 def test_compare_refuses_other_prompts() -> None:
     with pytest.raises(DataError) as raised:
-        compare([row("x"), row("y")], [row("y"), row("z"), row("y")], 100, 1)
+        compare([row("x"), row("y")], [row("y"), row("z"), row("y")], STATISTICS)
     assert str(raised.value) == (
         "the two do not answer the same prompts: 1 only in the first, 1 only in the second, "
         "'x' for one; predict both with the same benchmark"
@@ -108,7 +111,7 @@ def test_so_many_answers_are_judged_evenly_spread(
     assert [row.length_score for row in rows] == [100.0] * 5
     assert "".join(row.prompt for row in rows if row.scores) == graded
     assert len(server.requests) == len(graded)
-    summary = summarise(rows, [], 100, 0)
+    summary = summarise(rows, [], StatisticsSettings(resamples=100, seed=0))
     assert (summary["S_q"], summary["unscored"]) == (100.0, 5 - len(graded))
     assert summary["unscored_reasons"] == ({"NotAsked": 5 - len(graded)} if len(graded) < 5 else {})
 
@@ -184,7 +187,7 @@ def test_no_strange_answer_becomes_a_number(
             return await evaluate(client, rows)
 
     judgements = asyncio.run(run())
-    summary = summarise(judgements, [], 100, 0)
+    summary = summarise(judgements, [], StatisticsSettings(resamples=100, seed=0))
     assert (summary["S_q"], summary["S_bar"]) == (None, None)
     assert summary["unscored_reasons"] == {reason: 3}
     with pytest.raises(TooFewGrades, match=rf"3 of 3 texts have no grades \({reason} 3\)"):
@@ -212,7 +215,7 @@ def test_another_judge_s_grades_stand_beside_the_first_s() -> None:
 def test_comparison_guards_short_and_bounded_requests() -> None:
     bench = BenchSettings(
         path="b", sha256=None, languages=["en"], limit=None, samples=1, judged=None,
-        length_bins=[0, 200], resamples=100,
+        length_bins=[0, 200], seed=0,
     )  # fmt: skip
     prompts = {"Write at most 100 words.": 100, "A story of 900 words": 900}
 
@@ -223,7 +226,7 @@ def test_comparison_guards_short_and_bounded_requests() -> None:
             for (prompt, length), score, written in zip(prompts.items(), scores, words, strict=True)
         ]
 
-    found = comparison(model((90.0, 95), 20.0), model((60.0, 160), 80.0), bench, 1)
+    found = comparison(model((90.0, 95), 20.0), model((60.0, 160), 80.0), bench, STATISTICS)
     assert found["S_l"].mean == 15.0  # (-30 + 60) / 2: better in all …
     assert found["S_l_shortest"] == Interval(-30.0, -30.0, -30.0)  # … and worse where it is short
     assert found["obedience"] == Interval(-100.0, -100.0, -100.0)
@@ -233,4 +236,4 @@ def test_comparison_guards_short_and_bounded_requests() -> None:
 def test_several_samples_are_compared_by_their_mean() -> None:
     a = [row("x", length_score=0.0), row("x", length_score=20.0)]
     b = [row("x", length_score=30.0)]
-    assert compare(a, b, 100, 1) == Interval(20.0, 20.0, 20.0)
+    assert compare(a, b, STATISTICS) == Interval(20.0, 20.0, 20.0)

@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 
 from longwriter.core.rows import Judgement
+from longwriter.core.settings import StatisticsSettings
 from longwriter.evaluation.judge import DIMENSIONS
 from longwriter.evaluation.summary import headline, length_label, summarise
 
@@ -30,7 +31,7 @@ ROWS = [
 
 
 def test_summarise() -> None:
-    summary = summarise(ROWS, [0, 100, 200, 400], 200, 1)
+    summary = summarise(ROWS, [0, 100, 200, 400], StatisticsSettings(resamples=200, seed=1))
     intervals = summary.pop("intervals")
     by_group = {name: summary.pop(f"by_{name}") for name in ("length", "language", "type")}
     for name in ("length", "health", "spread", "by_required"):
@@ -87,7 +88,7 @@ def test_summarise() -> None:
 
 
 def test_without_a_grade_there_is_no_quality() -> None:
-    summary = summarise(ROWS[2:], [0], 100, 1)
+    summary = summarise(ROWS[2:], [0], StatisticsSettings(resamples=100, seed=1))
     assert (summary["S_q"], summary["S_bar"], summary["intervals"]["S_q"]) == (None, None, None)
     assert summary["dimensions"] == dict.fromkeys(DIMENSIONS)
     assert headline(summary) == "S_l 12.5 [0.0, 25.0], S_q none, n 2, unscored 2"
@@ -95,7 +96,7 @@ def test_without_a_grade_there_is_no_quality() -> None:
 
 def test_floats_have_four_decimals() -> None:
     rows = [row(str(i), length_score=100 / 3, response_length=i) for i in (1, 2, 2)]
-    summary = summarise(rows, [0], 100, 1)
+    summary = summarise(rows, [0], StatisticsSettings(resamples=100, seed=1))
     assert summary["S_l"] == 33.3333
     assert summary["mean_words"] == 1.6667
     assert summary["by_type"]["Poem"]["interval_S_l"] == [33.3333, 33.3333]
@@ -116,7 +117,7 @@ def test_several_samples_of_a_prompt_are_one_observation() -> None:
         row("b", length_score=80.0, sample=0),
         row("b", length_score=80.0, sample=1),
     ]
-    summary = summarise(rows, [0], 400, 1)
+    summary = summarise(rows, [0], StatisticsSettings(resamples=400, seed=1))
     assert (summary["S_l"], summary["n"], summary["prompts"]) == (65.0, 4, 2)
     # Two prompts of means 50 and 80: resamples have 50, 65 or 80. Of four rows it would be wider.
     assert summary["intervals"]["S_l"] == [50.0, 80.0]
@@ -130,7 +131,7 @@ def test_spread_over_repeats() -> None:
         row("b", scores=grades(*[5] * 6), repeats=[grades(*[5] * 6), grades(*[5] * 6)]),
         row("c", scores=grades(*[1] * 6), repeats=[grades(*[1] * 6), "BadCompletion: prose"]),
     ]
-    spread = summarise(rows, [0], 100, 1)["spread"]
+    spread = summarise(rows, [0], StatisticsSettings(resamples=100, seed=1))["spread"]
     # a: 25 and 75, variance 1250; b: 0; pooled (1250 + 0) / 2; c has one usable repeat
     assert spread["repeats_S_q"] == 25.0
     # S_q of repeat 1 over a and b: (25 + 100) / 2, of repeat 2: (75 + 100) / 2; deviation 25 / √2
@@ -144,7 +145,7 @@ def test_a_second_judge_has_a_score_and_an_agreement() -> None:
         for n in range(1, 6)
     ]
     rows.append(row("p6", scores=grades(*[1] * 6), second={"unscored": "BadCompletion: no"}))
-    second = summarise(rows, [0], 100, 1)["second"]
+    second = summarise(rows, [0], StatisticsSettings(resamples=100, seed=1))["second"]
     assert (second["S_q"], second["unscored"]) == (50.0, 1)  # grades 1 to 5: mean 3
     assert second["agreement"]["all"]["kappa"]["value"] == 1.0
     assert second["agreement"]["Clarity"]["n"] == 5
@@ -152,10 +153,10 @@ def test_a_second_judge_has_a_score_and_an_agreement() -> None:
 
 def test_words_by_required_length_where_few_lengths_are_asked_for() -> None:
     rows = [row(f"p{n}", length=1000 * (1 + n % 2), response_length=100 * n) for n in range(4)]
-    found = summarise(rows, [0], 100, 1)["by_required"]
+    found = summarise(rows, [0], StatisticsSettings(resamples=100, seed=1))["by_required"]
     assert found == {
         "1000": {"mean_words": 100.0, "longest_words": 200, "n": 2},
         "2000": {"mean_words": 200.0, "longest_words": 300, "n": 2},
     }
     many = [row(f"p{n}", length=n + 1) for n in range(13)]
-    assert summarise(many, [0], 100, 1)["by_required"] == {}
+    assert summarise(many, [0], StatisticsSettings(resamples=100, seed=1))["by_required"] == {}

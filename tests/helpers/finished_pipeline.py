@@ -12,7 +12,6 @@ WRITTEN = {
 }
 PLANTED = '<script>alert("planted")</script>'
 
-
 HEALTH = {
     "repetition": 0.12,
     "copied": 0.05,
@@ -91,9 +90,40 @@ METRICS: dict[str, Any] = {
         "rejected": {"repetition": 7, "too_short": 4, "copied": 0},
     },
     "sft": {"rows": 25, "tokens": 9000, "target_tokens": 7000, "seconds": 61.4, "train_loss": 1.9},
-    "pairs": {"instructions": 20, "candidates": 80, "pairs": 18, "without_pair": {"tie": 2}},
-    "dpo": {"pairs": 18, "tokens": 6000, "seconds": 40.2, "train_loss": 0.6},
-    "calibrate": {
+    "sft_position": {
+        "rows": 2,
+        "ends": [32, 64],
+        "targets": [[32, 8], [32, 0]],
+        "nll": {"base": [[96.0, 24.0], [128.0, 0]], "sft": [[64.0, 12.0], [96.0, 0]]},
+    },
+    "pairs": {
+        "instructions": 4,
+        "candidates": 16,
+        "pairs": 3,
+        "without_pair": {"tie": 2},
+        "without_pair_share": 0.5,
+        "margin": 30.0,
+        "histograms": {
+            "score": {"edges": [0, 50, 100], "counts0": [0, 3], "counts1": [2, 1]},
+            "words": {"edges": [0, 90, 180], "counts0": [1, 2], "counts1": [3, 0]},
+            "margin": {"edges": [0, 30, 60], "counts0": [2, 1]},
+        },
+    },
+    "dpo": {
+        "pairs": 2,
+        "tokens": 6000,
+        "seconds": 40.2,
+        "train_loss": 0.6,
+        "validation": {
+            "pairs": 3,
+            "instructions": 2,
+            "margin": 0.35,
+            "accuracy": 1.0,
+            "ids": ["a", "a", "b"],
+            "margins": [0.25, 0.75, 0.2],
+        },
+    },
+    "judge_audit": {
         "labels": 12,
         "unscored": 0,
         "bias": {
@@ -132,6 +162,45 @@ METRICS: dict[str, Any] = {
 }
 
 
+DRAFTS = [(100, 100), (100, 50), (200, 100), (None, 70)]
+"""Required and written words: S_l 100, 50, 50, and none."""
+PAIRS = {
+    "pairs": [("one", 30, 60, 40), ("one", 10, 50, 50)],
+    "validation": [("two", 50, 30, 90), ("chat", None, None, None)],
+}
+"""File of data/dpo/ → id, margin, words of the chosen and of the rejected answer."""
+
+
+def draft(place: int) -> dict[str, Any]:
+    """A row of data/agentwrite/drafts.jsonl."""
+    required, written = DRAFTS[place]
+    return {
+        "id": f"d{place}",
+        "prompt": "Write.",
+        "length": required,
+        "language": "en",
+        "plan": [{"main_point": "All.", "word_count": written}],
+        "paragraphs": ["Text."],
+        "response": "Text.",
+        "response_length": written,
+        "usage": {},
+    }
+
+
+def pair(name: str, margin: int | None, chosen: int | None, rejected: int | None) -> dict[str, Any]:
+    """A row of data/dpo/pairs.jsonl; without a margin one of a chat row."""
+    row: dict[str, Any] = {
+        "id": name,
+        "prompt": [{"role": "user", "content": "Write."}],
+        "chosen": [{"role": "assistant", "content": "Better."}],
+        "rejected": [{"role": "assistant", "content": "Worse."}],
+    }
+    if margin is None:
+        return row
+    scores = {"chosen_score": 50.0 + margin, "rejected_score": 50.0}
+    return row | scores | {"chosen_length": chosen, "rejected_length": rejected}
+
+
 def judgement(model: str, place: int) -> dict[str, Any]:
     """A row of data/judgements/<model>.jsonl; the shortest of base holds a script."""
     planted = PLANTED if (model, place) == ("base", 0) else ""
@@ -153,11 +222,16 @@ def write_finished(root: Path) -> Path:
         path = root / f"metrics/{name}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(content), encoding="utf-8")
-    for model in WRITTEN:
-        path = root / f"data/judgements/{model}.jsonl"
+    rows = {
+        f"judgements/{model}": [judgement(model, place) for place in range(len(LENGTHS))]
+        for model in WRITTEN
+    }
+    rows |= {f"dpo/{name}": [pair(*found) for found in pairs] for name, pairs in PAIRS.items()}
+    rows["agentwrite/drafts"] = [draft(place) for place in range(len(DRAFTS))]
+    for name, found in rows.items():
+        path = root / f"data/{name}.jsonl"
         path.parent.mkdir(parents=True, exist_ok=True)
-        rows = [json.dumps(judgement(model, place)) for place in range(len(LENGTHS))]
-        path.write_text("\n".join(rows) + "\n", encoding="utf-8")
+        path.write_text("".join(f"{json.dumps(row)}\n" for row in found), encoding="utf-8")
     (root / "dvc.lock").write_text(
         "schema: '2.0'\n"
         "stages:\n"

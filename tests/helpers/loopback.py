@@ -4,10 +4,18 @@ import json
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
+from longwriter.agentwrite.prompts import read_prompts
 from longwriter.agentwrite.settings import AgentWriteSettings, Language, SelectSettings
 from longwriter.llm.settings import ServerKind, ServerSettings, Structured
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+PROMPT_FILES = {name: f"{CHECKOUT}/conf/prompts/agentwrite_{name}.yaml" for name in ("en", "zh")}
+PROMPTS = read_prompts(PROMPT_FILES, CHECKOUT)
+"""The agent's sentences."""
 
 Answer = str | dict[str, Any] | tuple[int, bytes]
 """A text (a completion that ended by itself), a whole body, or a status with the body's bytes."""
@@ -96,7 +104,7 @@ def _encoded(answer: Answer) -> tuple[int, bytes]:
 def endpoint_settings(base_url: str, **changes: Any) -> ServerSettings:
     """Settings of model `m` at an address that is up, without retries; `changes` replace some."""
     settings: dict[str, Any] = {
-        "server": ServerKind.endpoint,
+        "kind": ServerKind.endpoint,
         "model": "m",
         "base_url": base_url,
         "api_key_env": None,
@@ -122,14 +130,16 @@ def agentwrite_settings(**changes: Any) -> AgentWriteSettings:
     """The paper's steps of 200 to 1,000 words, three samples of each; nothing is asked about
     instructions, which may be of any length and number; `changes` replace some."""
     settings: dict[str, Any] = {
+        "seed": 7,
         "instructions": None,
         "revision": None,
+        "prompts": PROMPT_FILES,
         "select": SelectSettings(
             languages=[Language.en, Language.zh],
             min_characters=None,
             max_characters=None,
             per_language=None,
-            min_words=None,
+            screen_with_teacher=None,
         ),
         "limit": None,
         "step_words": 500,

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from longwriter.config.load import compose_params
+from longwriter.config.load import write_params
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -41,7 +41,8 @@ def write():
         path.write_text(json.dumps(found))
 
 def agentwrite(settings, work):
-    with stage_run(NAME, settings, work, ["agentwrite"]) as run:
+    groups = {"agentwrite": settings.agentwrite}
+    with stage_run(NAME, groups, work, settings.runtime) as run:
         run.activate()  # killed before, it would leave no run
         ran()
         wait = Path(os.environ["RAN"] + f".{settings.agentwrite.limit}.wait")
@@ -70,33 +71,36 @@ else:
 '''
 
 PIPELINE = """
+# Outputs as in the project's dvc.yaml: only stages that always run keep theirs (`persist`).
 stages:
   params:
     cmd: exec python stages/params.py
     always_changed: true
     deps: [conf]
-    outs: [params.yaml: {cache: false, persist: true}]
+    outs:
+      - params.yaml: {cache: false, persist: true}
+      - inputs.yaml: {cache: false, persist: true}
   agentwrite:
     cmd: exec python stages/stage.py
     deps: [stages/stage.py, data/instructions.jsonl]
-    params: [agentwrite]
-    outs: [data/agentwrite/drafts.jsonl: {persist: true}]
-    metrics: [metrics/agentwrite.json: {cache: false, persist: true}]
+    params: [agentwrite, {inputs.yaml: [agentwrite]}]
+    outs: [data/agentwrite/drafts.jsonl]
+    metrics: [metrics/agentwrite.json: {cache: false}]
   filter:
     cmd: exec python stages/stage.py
     deps: [stages/stage.py, data/agentwrite/drafts.jsonl]
     params: [filter]
-    outs: [data/sft/train.jsonl: {persist: true}]
+    outs: [data/sft/train.jsonl]
   sft:
     cmd: exec python stages/stage.py
     deps: [stages/stage.py, data/sft/train.jsonl]
     params: [sft]
-    outs: [models/sft: {persist: true}]
+    outs: [models/sft]
   eval:
     matrix: {model: [dpo]}
     cmd: exec python stages/stage.py
     deps: [stages/stage.py, models/sft]
-    metrics: [metrics/eval/dpo.json: {cache: false, persist: true}]
+    metrics: [metrics/eval/dpo.json: {cache: false}]
   report:
     cmd: exec python stages/stage.py
     always_changed: true
@@ -143,6 +147,8 @@ def make_repository(root: Path) -> Path:
     """Makes `root` a committed checkout of this project with stand-ins for its stages."""
     for name in git(CHECKOUT, "ls-files", "-co", "--exclude-standard").splitlines():
         parts = Path(name).parts
+        if not (CHECKOUT / name).exists():  # removed, and not yet committed
+            continue
         if parts[0] in ("src", "conf", ".dvc", ".gitignore", ".dvcignore") or name in (
             "stages/params.py",
             "data/instructions.jsonl",
@@ -151,7 +157,7 @@ def make_repository(root: Path) -> Path:
             shutil.copyfile(CHECKOUT / name, root / name)
     (root / "stages/stage.py").write_text(STAGE)
     (root / "dvc.yaml").write_text(PIPELINE)
-    (root / "params.yaml").write_text(compose_params(root))
+    write_params(root)
     git(root, "init", "--quiet")
     git(root, "config", "user.name", "n")
     git(root, "config", "user.email", "n@e")

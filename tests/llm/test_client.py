@@ -2,6 +2,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,10 @@ from longwriter.core.errors import (
     TimedOut,
 )
 from longwriter.core.rows import Usage
+from longwriter.llm.cache import Cache
 from longwriter.llm.client import ChatClient, Completion, json_object
-from longwriter.llm.servers import Address, serve
-from longwriter.llm.settings import Structured
+from longwriter.llm.servers import serve
+from longwriter.llm.settings import Address, Structured
 
 HELLO = [{"role": "user", "content": "Hello."}]
 SCHEMA = {"type": "object", "properties": {"诗": {"type": "string"}}, "required": ["诗"]}
@@ -66,7 +68,7 @@ def no_wait(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     async def pause(seconds: float) -> None:
         pauses.append(seconds)
 
-    monkeypatch.setattr("longwriter.chat.client.asyncio.sleep", pause)
+    monkeypatch.setattr("longwriter.llm.client.asyncio.sleep", pause)
     return pauses
 
 
@@ -161,6 +163,47 @@ def test_a_model_at_another_address_keeps_its_answers(chat_server: Any, tmp_path
 
     assert asyncio.run(ask(chat_server(script("first")))) == "first"
     assert asyncio.run(ask(chat_server(script("second")))) == "first"
+
+
+# The keys of three calls, as they were first kept. A changed key would throw away every call that a
+# cache holds, and paid calls would be paid for again.
+KEPT_CALLS = [
+    pytest.param(
+        Structured.json_schema,
+        {},
+        "57a53d3ea4e8f8f5d3bdc0e08db78078fe66579cc132216552e49df3170e2813",
+        id="plain",
+    ),
+    pytest.param(
+        Structured.json_schema,
+        {"schema": SCHEMA, "stop": ["\n\n"], "max_tokens": 60, "temperature": 0.0},
+        "c4bb20a5320142242d0b90a647cad242052e85b738124849ec698fd97e85c8cc",
+        id="schema and stop",
+    ),
+    pytest.param(
+        Structured.text,
+        {"schema": SCHEMA},
+        "9c897e1ab41327dad72c9cd320cfc5e6227ce32684f3ba9070ca2b773a0bcc36",
+        id="schema in the prompt",
+    ),
+]
+
+
+@pytest.mark.parametrize(("structured", "call", "key"), KEPT_CALLS)
+def test_calls_kept_by_earlier_versions_are_served(
+    tmp_path: Path, structured: Structured, call: dict[str, Any], key: str
+) -> None:
+    address = Address("http://127.0.0.1:9/v1", "m", "http://127.0.0.1:9/v1 m ")  # nobody is there
+    settings = endpoint_settings(address.base_url, structured=structured)
+    cache = Cache(tmp_path / "calls.sqlite")
+    cache.put(key, asdict(Completion("kept", "stop", 10, 4, 1)))
+    cache.close()
+
+    async def ask() -> str:
+        async with ChatClient.open(settings, address, tmp_path, 7) as client:
+            return (await client.complete(HELLO, sample=2, **call)).text
+
+    assert asyncio.run(ask()) == "kept"
 
 
 def test_how_long_and_how_often_to_try_shape_no_call(chat_server: Any, complete: Any) -> None:
@@ -287,7 +330,7 @@ def test_a_body_that_is_no_completion_stays(
     server._http.RequestHandlerClass = OfKind
     with pytest.raises(ServerFault) as raised:
         complete(server, settings={"max_retries": 2})
-    assert str(raised.value) == f"{server.base_url}: the answer's body is no chat completion"
+    assert str(raised.value) == f"{server.base_url}: the response is not a chat completion"
     assert len(server.requests) == 3
     assert no_wait == [1.0, 2.0]
 
@@ -312,7 +355,7 @@ def test_a_body_that_is_no_completion_stays(
         (fault(408, "too late"), ServerFault, "too late"),
         (fault(500, "oops"), ServerFault, "oops"),
         ((502, b"<html>Bad gateway</html>"), ServerFault, "502"),
-        ((200, b"Hi."), ServerFault, "no chat completion"),
+        ((200, b"Hi."), ServerFault, "not a chat completion"),
     ],
 )
 def test_a_failure_has_its_class_and_is_not_kept(
@@ -360,7 +403,7 @@ def test_nobody_listens(chat_server: Any, complete: Any) -> None:
         complete(server)
     assert str(raised.value) == (
         f"{server.base_url}: cannot be reached (All connection attempts failed). Start the server "
-        "or mend base_url, then run the same command: finished calls are kept."
+        "or fix base_url, then run the same command: finished calls are kept."
     )
 
 

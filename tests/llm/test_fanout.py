@@ -19,7 +19,7 @@ import sys
 from pathlib import Path
 
 from helpers.loopback import endpoint_settings
-from longwriter.llm.fanout import (all_at_once, with_client)
+from longwriter.llm.fanout import CallContext, all_at_once, with_client
 from longwriter.config.run import guarded
 
 
@@ -34,9 +34,7 @@ guarded(
     lambda: with_client(
         work,
         endpoint_settings(sys.argv[1], concurrency=4),
-        Path(sys.argv[2]),
-        seed=7,
-        threads=None,
+        CallContext(Path(sys.argv[2]), seed=7, threads=None),
     )
 )
 """

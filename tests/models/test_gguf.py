@@ -17,7 +17,7 @@ from safetensors.numpy import load_file, save_file
 from longwriter.core.errors import DataError, SettingsError
 from longwriter.core.files import locate
 from longwriter.llm.client import ChatClient, Completion
-from longwriter.llm.fanout import with_client
+from longwriter.llm.fanout import CallContext, with_client
 from longwriter.llm.gguf import gguf_of, write_gguf
 from longwriter.models.checkpoint import materialise
 from longwriter.models.settings import StudentSettings
@@ -30,7 +30,8 @@ pytestmark = pytest.mark.xdist_group("embedded")
 @pytest.fixture(scope="module")
 def student() -> StudentSettings:
     """The embedded student, served with one slot of 256 tokens."""
-    return replace(default_settings().student, concurrency=1, context=256)
+    student = default_settings().student
+    return replace(student, server=replace(student.server, concurrency=1, context=256))
 
 
 @cache
@@ -113,7 +114,7 @@ def base(student: StudentSettings, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture(scope="module")
 def served(student: StudentSettings, base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return gguf_of(base, student, tmp_path_factory.mktemp("cache"))
+    return gguf_of(base, student.checkpoint, tmp_path_factory.mktemp("cache"))
 
 
 def test_student_s_tensors_are_those_of_its_checkpoint(
@@ -163,7 +164,9 @@ def test_served_student_writes_what_transformers_write(
     async def ask(client: ChatClient) -> Completion:
         return await client.complete(messages, temperature=0, max_tokens=12)
 
-    answer, spent = with_client(ask, student, tmp_path, seed=0, threads=2, checkpoint=served)
+    answer, spent = with_client(
+        ask, student.server, CallContext(tmp_path, seed=0, threads=2), checkpoint=served
+    )
     assert answer.text == tokenizer.decode(new, skip_special_tokens=True)
     assert answer.prompt_tokens == prompt["input_ids"].shape[1]
     assert (answer.finish_reason, answer.completion_tokens) == ("length", len(new))
@@ -220,8 +223,8 @@ def template(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def small(student: StudentSettings, template: Path) -> StudentSettings:
-    return replace(student, checkpoint=str(template))
+def small(template: Path) -> str:
+    return str(template)
 
 
 def write_checkpoint(path: Path, *shards: Tensors) -> Path:
@@ -231,7 +234,7 @@ def write_checkpoint(path: Path, *shards: Tensors) -> Path:
     return path
 
 
-def test_sharded_checkpoint_is_read(small: StudentSettings, template: Path, tmp_path: Path) -> None:
+def test_sharded_checkpoint_is_read(small: str, template: Path, tmp_path: Path) -> None:
     tensors = one_layer()
     names = sorted(tensors)
     halves = ({n: tensors[n] for n in part} for part in (names[::2], names[1::2]))
@@ -239,9 +242,7 @@ def test_sharded_checkpoint_is_read(small: StudentSettings, template: Path, tmp_
     check_tensors(path, template, tensors, heads=2, kv_heads=1)
 
 
-def test_tied_output_matrix_is_left_out(
-    small: StudentSettings, template: Path, tmp_path: Path
-) -> None:
+def test_tied_output_matrix_is_left_out(small: str, template: Path, tmp_path: Path) -> None:
     tensors = one_layer()
     saved = tensors | {"lm_head.weight": tensors["model.embed_tokens.weight"]}
     path = gguf_of(write_checkpoint(tmp_path / "tied", saved), small, tmp_path / "cache")
@@ -250,7 +251,7 @@ def test_tied_output_matrix_is_left_out(
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_checkpoint_of_16_bits_is_read(
-    small: StudentSettings, template: Path, tmp_path: Path, dtype: str
+    small: str, template: Path, tmp_path: Path, dtype: str
 ) -> None:
     import torch
     from safetensors.torch import save_file as save_torch
@@ -263,7 +264,7 @@ def test_checkpoint_of_16_bits_is_read(
     check_tensors(path, template, tensors, heads=2, kv_heads=1)
 
 
-def test_file_is_written_once_for_each_content(small: StudentSettings, tmp_path: Path) -> None:
+def test_file_is_written_once_for_each_content(small: str, tmp_path: Path) -> None:
     checkpoint, cache = write_checkpoint(tmp_path / "sft", one_layer()), tmp_path / "cache"
     first = gguf_of(checkpoint, small, cache)
     assert [path.name for path in first.parent.glob("*.gguf")] == [first.name]
@@ -277,9 +278,7 @@ def test_file_is_written_once_for_each_content(small: StudentSettings, tmp_path:
     assert gguf_of(write_checkpoint(tmp_path / "tuned", tuned), small, cache) != first
 
 
-def test_gguf_file_is_served_as_it_is(
-    small: StudentSettings, template: Path, tmp_path: Path
-) -> None:
+def test_gguf_file_is_served_as_it_is(small: str, template: Path, tmp_path: Path) -> None:
     assert gguf_of(template, small, tmp_path / "cache") == template
     assert not (tmp_path / "cache").exists()
 
@@ -315,7 +314,7 @@ def store_integers(tensors: Tensors) -> None:
     ],
 )
 def test_checkpoint_of_another_model_is_an_error_and_leaves_no_file(
-    small: StudentSettings, tmp_path: Path, spoil: Callable[[Tensors], None], message: str
+    small: str, tmp_path: Path, spoil: Callable[[Tensors], None], message: str
 ) -> None:
     tensors = one_layer()
     spoil(tensors)
@@ -336,24 +335,25 @@ def test_a_template_that_is_no_llama_is_an_error(tmp_path: Path) -> None:
         write_gguf([], tmp_path / "other.gguf", tmp_path / "student.gguf")
 
 
-def test_what_is_no_checkpoint_is_an_error(small: StudentSettings, tmp_path: Path) -> None:
+def test_what_is_no_checkpoint_is_an_error(small: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="holds no safetensors"):
         gguf_of(tmp_path, small, tmp_path / "cache")
     with pytest.raises(DataError, match="holds no safetensors"):
         gguf_of(tmp_path / "nowhere", small, tmp_path / "cache")
 
 
-def test_student_that_came_as_no_gguf_is_an_error(student: StudentSettings, tmp_path: Path) -> None:
-    hub = replace(student, checkpoint="meta-llama/Llama-3.1-8B")
+def test_student_that_came_as_no_gguf_is_an_error(tmp_path: Path) -> None:
     checkpoint = write_checkpoint(tmp_path / "sft", one_layer())
-    with pytest.raises(SettingsError, match=r"^student\.checkpoint: .*server=endpoint"):
-        gguf_of(checkpoint, hub, tmp_path / "cache")
+    with pytest.raises(
+        SettingsError, match=r"^student\.checkpoint: .*student\.server\.kind=endpoint"
+    ):
+        gguf_of(checkpoint, "meta-llama/Llama-3.1-8B", tmp_path / "cache")
 
 
 def test_writing_loads_no_torch(template: Path, tmp_path: Path) -> None:
     checkpoint = write_checkpoint(tmp_path / "sft", one_layer())
     code = (
-        "import sys\nfrom pathlib import Path\nfrom longwriter.training.gguf import write_gguf\n"
+        "import sys\nfrom pathlib import Path\nfrom longwriter.llm.gguf import write_gguf\n"
         "shards, template, path = sorted(Path(sys.argv[1]).iterdir()), *map(Path, sys.argv[2:])\n"
         "write_gguf(shards, template, path)\n"
         "print([name for name in ('torch', 'transformers') if name in sys.modules])"

@@ -10,14 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import hydra
 import pytest
 import torch
-from helpers.checkpoints import CHECKOUT, packaged_tokenizer, write_tiny
+from helpers.checkpoints import CHECKOUT, default_settings, packaged_tokenizer, write_tiny
 from torch.nn import functional
 from transformers import AutoModelForCausalLM, AutoTokenizer, GlmConfig, LlamaConfig, Qwen3Config
 
-from longwriter.config.load import validate
 from longwriter.config.schema import Settings
 from longwriter.core.errors import SettingsError
 from longwriter.core.rows import Message, TrainingRow
@@ -66,8 +64,7 @@ CONTEXT = {"llama31_8b": 131_072, "qwen3_8b": 32_768, "glm4_9b": 32_768}
 
 
 def composed(name: str) -> Settings:
-    with hydra.initialize_config_dir(str(CHECKOUT / "conf"), version_base=None):
-        return validate(hydra.compose("config", overrides=[f"student={name}", "sft=paper"]))
+    return default_settings(f"student={name}", "sft=paper")
 
 
 def write_base_model(name: str, folder: Path) -> None:
@@ -121,9 +118,9 @@ def test_template_stop_tokens_and_context_of_a_student(
 
 
 def check_packing(base: Path, tokens: dict[str, list[int]]) -> None:
-    """Two rows in one pack give the losses that they give apart."""
+    """Two rows in one pack give the logits that they give alone."""
     attention.register()
-    apart = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float64)
+    alone = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float64)
     packed = AutoModelForCausalLM.from_pretrained(
         base, dtype=torch.float64, attn_implementation=attention.NAME
     )
@@ -131,7 +128,7 @@ def check_packing(base: Path, tokens: dict[str, list[int]]) -> None:
     n = ids.shape[1]
     both = torch.cat([ids.flip(1), ids], dim=1)
     with torch.no_grad():
-        expected = apart(ids).logits
+        expected = alone(ids).logits
         found = packed(
             both,
             position_ids=torch.arange(n).repeat(2)[None],
@@ -140,7 +137,7 @@ def check_packing(base: Path, tokens: dict[str, list[int]]) -> None:
             use_cache=False,
         ).logits[:, n:]
     torch.testing.assert_close(found, expected)
-    assert not torch.allclose(apart(both).logits[:, n:], expected, atol=0.01)  # it would show
+    assert not torch.allclose(alone(both).logits[:, n:], expected, atol=0.01)  # it would show
     assert functional.mse_loss(found, expected) < 1e-20
 
 
@@ -176,6 +173,6 @@ def test_a_context_that_is_too_short_is_an_error_and_can_be_stretched(tmp_path: 
     slowest = plain.model.rotary_emb.inv_freq[-1] / model.model.rotary_emb.inv_freq[-1]
     assert slowest == pytest.approx(4, rel=1e-4)  # positions of long waves are interpolated
 
-    served_here = replace(stretched, server=ServerKind.llama_cpp)
+    served_here = replace(stretched, server=replace(stretched.server, kind=ServerKind.llama_cpp))
     with pytest.raises(SettingsError, match="the GGUF that llama_cpp serves"):
         materialise(served_here, tmp_path / "other")

@@ -1,3 +1,5 @@
+"""Samples of the model, the judge's grades, and the scores made of both."""
+
 import asyncio
 import json
 import time
@@ -7,15 +9,14 @@ from typing import Any
 import pytest
 from helpers.checkpoints import default_settings
 from helpers.loopback import Answer, completion
-from longwriter.evaluation.quality import DIMENSIONS
 
 from longwriter.core.errors import ContextExceeded, SettingsError
 from longwriter.core.rows import Candidate, Instruction
-from longwriter.evaluation.judge import JudgePrompt
+from longwriter.evaluation.judge import DIMENSIONS, JudgePrompt
 from longwriter.preference.candidates import judged, sample_candidates, scored
 from longwriter.preference.settings import ScoreWeights
 
-SETTINGS = replace(default_settings().pairs, samples=4, temperature=0.9, max_tokens=55)
+SETTINGS = replace(default_settings().pairs, seed=7, samples=4, temperature=0.9, max_tokens=55)
 PAPER = ScoreWeights(length=1, quality=1, repetition=0)
 
 
@@ -48,7 +49,7 @@ def test_samples_of_every_instruction(chat_server: Any, open_client: Any) -> Non
 
     async def run() -> list[Candidate]:
         async with open_client(server) as client:
-            return await sample_candidates(client, instructions, SETTINGS, seed=7)
+            return await sample_candidates(client, instructions, SETTINGS)
 
     candidates = asyncio.run(run())
     assert [candidate.model_dump(exclude_none=True) for candidate in candidates] == [
@@ -82,7 +83,7 @@ def test_a_missing_sample_fails_the_run_when_all_were_tried(
 
     async def run() -> list[Candidate]:
         async with open_client(server, concurrency=1) as client:
-            return await sample_candidates(client, [Instruction(prompt="p")], SETTINGS, seed=7)
+            return await sample_candidates(client, [Instruction(prompt="p")], SETTINGS)
 
     with pytest.raises(ContextExceeded, match="1 of 4 calls"):
         asyncio.run(run())

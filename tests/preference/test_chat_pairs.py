@@ -3,6 +3,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from longwriter.core.errors import DataError, SettingsError
@@ -72,20 +74,33 @@ def test_a_limit_takes_some_at_random(tmp_path: Path) -> None:
     path = tmp_path / "chat.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     settings = replace(NONE, path=str(path))
-    assert len(read_chat_pairs(settings, seed=1)) == 50
-    few = [pair.prompt[0].content for pair in read_chat_pairs(replace(settings, limit=10), seed=1)]
+    assert len(read_chat_pairs(settings, tmp_path, seed=1)) == 50
+    limited = replace(settings, limit=10)
+    few = [pair.prompt[0].content for pair in read_chat_pairs(limited, tmp_path, seed=1)]
     assert len(set(few)) == 10
     assert few == sorted(few, key=lambda text: int(text[:-1]))
     assert few != [f"{n}?" for n in range(10)]
-    other = [
-        pair.prompt[0].content for pair in read_chat_pairs(replace(settings, limit=10), seed=2)
-    ]
+    other = [pair.prompt[0].content for pair in read_chat_pairs(limited, tmp_path, seed=2)]
     assert other != few
-    assert read_chat_pairs(NONE, seed=1) == []
+    assert read_chat_pairs(NONE, tmp_path, seed=1) == []
 
 
-def test_the_hub_needs_a_revision_and_a_file_must_be_there() -> None:
-    with pytest.raises(SettingsError, match=r"^pairs\.general\.revision: is null"):
-        read_chat_pairs(replace(NONE, path="someone/preferences"), seed=1)
+def test_parquet_in_the_checkout(tmp_path: Path) -> None:
+    rows = [{"prompt": "Well?", "chosen": "Yes.", "rejected": "No.", "score": 1.5}] * 2
+    (tmp_path / "data").mkdir()
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "data/chat.parquet")
+    first, second = read_chat_pairs(replace(NONE, path="data/chat.parquet"), tmp_path, seed=1)
+    assert first == second == as_pair(rows[0], "data/chat.parquet", "")
+
+
+def test_a_bad_row_is_named_by_its_line(tmp_path: Path) -> None:
+    (tmp_path / "chat.jsonl").write_text('\n{"chosen": "Yes."}\n')
+    with pytest.raises(DataError, match=r"chat\.jsonl:2: a row needs `chosen` and `rejected`"):
+        read_chat_pairs(replace(NONE, path="chat.jsonl"), tmp_path, seed=1)
+
+
+def test_the_hub_needs_a_revision_and_a_file_must_be_there(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"^pairs\.chat_mix\.revision: is null"):
+        read_chat_pairs(replace(NONE, path="someone/preferences"), tmp_path, seed=1)
     with pytest.raises(DataError, match="cannot be read"):
-        read_chat_pairs(replace(NONE, path="missing.jsonl"), seed=1)
+        read_chat_pairs(replace(NONE, path="missing.jsonl"), tmp_path, seed=1)

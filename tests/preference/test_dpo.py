@@ -1,3 +1,5 @@
+"""DPO runs of a tiny model: what they learn, save, survive and say of themselves."""
+
 import json
 import math
 import runpy
@@ -7,12 +9,12 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 import torch
-from helpers.checkpoints import CHECKOUT, default_settings, packaged_tokenizer, write_tiny
-from mlflow import MlflowClient
+from helpers.checkpoints import CHECKOUT, packaged_tokenizer, write_tiny
+from helpers.dpo_runs import PAIRS, Done, job, three_steps, train
 from peft import PeftModel
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -20,32 +22,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from longwriter.config.schema import Settings
 from longwriter.core.errors import DataError, SettingsError, TrainingError
 from longwriter.core.files import write_jsonl
-from longwriter.core.rows import Message, Pair
+from longwriter.core.rows import Message
 from longwriter.core.workspace import Workspace
 from longwriter.llm.settings import ServerKind
-from longwriter.models import training_run as trainer
-from longwriter.models.settings import LoraSettings
-from longwriter.models.training_run import TrainResult
+from longwriter.models import training_run
 from longwriter.preference import dpo
-from longwriter.tracking.runs import stage_run
-from longwriter.tracking.store import tracking_uri
-
-
-def pair(name: str, prompt: str, chosen: str, rejected: str) -> Pair:
-    return Pair(
-        prompt=[Message(role="user", content=prompt)],
-        chosen=[Message(role="assistant", content=chosen)],
-        rejected=[Message(role="assistant", content=rejected)],
-        chosen_score=90,
-        rejected_score=10,
-        id=name,
-    )
-
-
-PAIRS = [
-    pair("river", "Name a river.", "The Rhine runs to the sea.", "No. " * 20),
-    pair("rain", "Write about rain.", "Rain falls, and then it stops.", "Rain."),
-]
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +46,9 @@ def _own_environment() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "DVC_ROOT", "DVC_STAGE"):
             patch.delenv(name, raising=False)
-        patch.setattr(trainer, "bf16_here", lambda: False)  # margins are compared with float32's
+        patch.setattr(
+            training_run, "bf16_here", lambda: False
+        )  # margins are compared with float32's
         yield
     torch.set_num_threads(threads)
 
@@ -78,39 +61,6 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def settings() -> Settings:
     return three_steps()
-
-
-def three_steps() -> Settings:
-    """Three epochs of one optimiser step over both pairs, a checkpoint after each."""
-    settings = default_settings()
-    settings.dpo = replace(
-        settings.dpo,
-        learning_rate=1e-3,
-        num_train_epochs=3,
-        gradient_accumulation_steps=2,
-        max_length=128,
-        save_steps=1,
-        lora=LoraSettings(r=4, lora_alpha=8, lora_dropout=0.0, target_modules="all-linear"),
-    )
-    return settings
-
-
-class Done(NamedTuple):
-    path: Path
-    trained: TrainResult
-    metrics: dict[str, Any]
-    logged: dict[str, float]
-    """What MLflow has of the run."""
-
-
-def train(start: Path, path: Path, settings: Settings, root: Path) -> Done:
-    """Trains on both pairs and measures on the first, the cache beside `path`."""
-    work = Workspace(root, path.parent)
-    with stage_run("dpo", settings, work, []) as run:
-        run.activate()
-        trained, metrics = dpo.train(start, PAIRS, PAIRS[:1], path, settings, work)
-    logged = MlflowClient(tracking_uri(root)).get_run(run.id).data.metrics
-    return Done(path, trained, metrics, logged)
 
 
 @pytest.fixture(scope="module")
@@ -132,10 +82,11 @@ def test_starts_at_ln_2_and_learns_the_preference(whole: Done) -> None:
     assert metrics["final_reward_margin"] > 0.01
     assert metrics["final_reward_accuracy"] == 1
     assert (metrics["pairs"], metrics["steps"]) == (2, 3)
-    held_out = metrics["held_out"]
-    assert (held_out["pairs"], held_out["instructions"]) == (1, 1)
-    assert held_out["margin"] == held_out["margins"][0] > 0.01
-    assert held_out["accuracy"] == 1
+    validation = metrics["validation"]
+    assert (validation["pairs"], validation["instructions"]) == (1, 1)
+    assert validation["ids"] == ["river"]
+    assert validation["margin"] == validation["margins"][0] > 0.01
+    assert validation["accuracy"] == 1
 
 
 def test_saves_one_plain_model_with_a_card(start: Path, whole: Done) -> None:
@@ -153,9 +104,10 @@ def test_saves_one_plain_model_with_a_card(start: Path, whole: Done) -> None:
     # The saved model gives the pair the reward that was measured before it was merged.
     base = AutoModelForCausalLM.from_pretrained(start, dtype=torch.float32)
     found = margin(base, model, tokenizer)
-    assert found == pytest.approx(whole.metrics["held_out"]["margins"][0], abs=1e-3)
+    assert found == pytest.approx(whole.metrics["validation"]["margins"][0], abs=1e-3)
     told = (path / "README.md").read_text()
-    assert f"to {whole.metrics['held_out']['margin']:.3f} (95" in told
+    # One instruction has no interval.
+    assert f"from 0 to {whole.metrics['validation']['margin']:.3f}.\n" in told
     assert "| loss | 1 · sigmoid |" in told
 
 
@@ -194,7 +146,8 @@ import os, signal, sys
 from pathlib import Path
 
 sys.path[:0] = sys.argv[4:]
-from test_dpo import three_steps, train, trainer
+from helpers.dpo_runs import three_steps, train
+from longwriter.models import training_run
 from transformers import TrainerState
 
 write = TrainerState.save_to_json
@@ -205,7 +158,7 @@ def write_or_die(state, file):
     write(state, file)
 
 TrainerState.save_to_json = write_or_die
-trainer.bf16_here = lambda: False
+training_run.bf16_here = lambda: False
 train(*map(Path, sys.argv[1:3]), three_steps(), Path(sys.argv[3]))
 """
 
@@ -214,7 +167,7 @@ def test_killed_training_goes_on_from_its_last_whole_checkpoint(
     start: Path, whole: Done, root: Path, settings: Settings, tmp_path: Path
 ) -> None:
     src = Path(dpo.__file__).parent.parent.parent
-    arguments = [start, tmp_path / "killed", root, src, Path(__file__).parent]
+    arguments = [start, tmp_path / "killed", root, src, Path(__file__).parents[1]]
     child = subprocess.run(
         [sys.executable, "-c", KILLED_IN_THE_SECOND_CHECKPOINT, *map(str, arguments)], timeout=180
     )
@@ -223,7 +176,7 @@ def test_killed_training_goes_on_from_its_last_whole_checkpoint(
 
     done = train(start, tmp_path / "killed", settings, root)
     assert done.trained.share == pytest.approx(2 / 3)
-    assert done.metrics["held_out"] == whole.metrics["held_out"]
+    assert done.metrics["validation"] == whole.metrics["validation"]
     weights = [(path / "model.safetensors").read_bytes() for path in (done.path, whole.path)]
     assert weights[0] == weights[1]
 
@@ -233,7 +186,7 @@ def test_all_weights_are_trained_without_lora(
 ) -> None:
     settings.dpo = replace(settings.dpo, lora=None)
     done = train(start, tmp_path / "dpo", settings, root)
-    assert done.metrics["held_out"]["margin"] > 0.01
+    assert done.metrics["validation"]["margin"] > 0.01
     before, after = (load_file(folder / "model.safetensors") for folder in (start, done.path))
     assert after.keys() == before.keys()
     assert not any(torch.equal(before[name], after[name]) for name in before)
@@ -242,7 +195,8 @@ def test_all_weights_are_trained_without_lora(
 def test_the_adapter_alone_reloads(
     start: Path, root: Path, settings: Settings, tmp_path: Path
 ) -> None:
-    settings.student = replace(settings.student, server=ServerKind.endpoint)
+    server = replace(settings.student.server, kind=ServerKind.endpoint)
+    settings.student = replace(settings.student, server=server)
     settings.dpo = replace(settings.dpo, merge=False)
     done = train(start, tmp_path / "dpo", settings, root)
     names = {file.name for file in done.path.rglob("*") if file.is_file()}
@@ -254,7 +208,7 @@ def test_the_adapter_alone_reloads(
     )
     adapted = PeftModel.from_pretrained(other, done.path)
     found = margin(base, adapted, AutoTokenizer.from_pretrained(done.path))
-    assert found == pytest.approx(done.metrics["held_out"]["margins"][0], abs=1e-3)
+    assert found == pytest.approx(done.metrics["validation"]["margins"][0], abs=1e-3)
 
 
 def test_the_stage_writes_all_its_outputs_and_removes_its_checkpoints(
@@ -264,12 +218,14 @@ def test_the_stage_writes_all_its_outputs_and_removes_its_checkpoints(
     (tmp_path / "models").mkdir()
     (tmp_path / "models/sft").symlink_to(start)
     write_jsonl(tmp_path / "data/dpo/pairs.jsonl", PAIRS)
-    write_jsonl(tmp_path / "data/dpo/heldout.jsonl", [])
+    write_jsonl(tmp_path / "data/dpo/validation.jsonl", [])
     stage(settings, Workspace(tmp_path, tmp_path))
     assert not list((tmp_path / "cache/checkpoints").iterdir())
     assert json.loads((tmp_path / "metrics/dpo.json").read_text())["steps"] == 3
     assert len(json.loads((tmp_path / "metrics/dpo_curve.json").read_text())) == 3
-    assert "held_out" not in json.loads((tmp_path / "metrics/dpo.json").read_text())
+    assert "validation" not in json.loads((tmp_path / "metrics/dpo.json").read_text())
+    card = (tmp_path / "models/dpo/README.md").read_text()
+    assert "No validation pairs were set aside" in card
     assert (tmp_path / "models/dpo/model.safetensors").exists()
     assert not list(tmp_path.glob("models/.*"))
 
@@ -287,22 +243,23 @@ def test_settings_that_do_not_fit_each_other(
 ) -> None:
     settings.dpo = replace(settings.dpo, **changes)
     with pytest.raises(SettingsError, match=message):
-        dpo.train(start, PAIRS, [], tmp_path / "dpo", settings, Workspace(tmp_path, tmp_path))
+        work = Workspace(tmp_path, tmp_path)
+        dpo.train(job(start, tmp_path / "dpo", settings, work), PAIRS, [])
 
 
 def test_which_pairs_are_read(settings: Settings, tmp_path: Path) -> None:
     work = Workspace(tmp_path, tmp_path)
     write_jsonl(tmp_path / "data/dpo/pairs.jsonl", PAIRS)
-    with pytest.raises(DataError, match=r"heldout\.jsonl: cannot be read"):
+    with pytest.raises(DataError, match=r"validation\.jsonl: cannot be read"):
         dpo.read_pairs(settings.dpo, work)
-    write_jsonl(tmp_path / "data/dpo/heldout.jsonl", [])
+    write_jsonl(tmp_path / "data/dpo/validation.jsonl", [])
     assert dpo.read_pairs(settings.dpo, work) == (PAIRS, [])
-    write_jsonl(tmp_path / "data/dpo/heldout.jsonl", PAIRS[:1])
+    write_jsonl(tmp_path / "data/dpo/validation.jsonl", PAIRS[:1])
     assert dpo.read_pairs(settings.dpo, work) == (PAIRS, PAIRS[:1])
     write_jsonl(tmp_path / "own.jsonl", PAIRS[1:])
     own = replace(settings.dpo, pairs=str(tmp_path / "own.jsonl"))
     assert dpo.read_pairs(own, work) == (PAIRS[1:], [])  # the DAG's belong to the DAG's pairs
-    own = replace(own, held_out=str(tmp_path / "data/dpo/heldout.jsonl"))
+    own = replace(own, validation=str(tmp_path / "data/dpo/validation.jsonl"))
     assert dpo.read_pairs(own, work) == (PAIRS[1:], PAIRS[:1])
     write_jsonl(tmp_path / "data/dpo/pairs.jsonl", [])
     with pytest.raises(DataError, match=r"pairs\.jsonl: holds no row"):

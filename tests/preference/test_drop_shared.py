@@ -1,28 +1,36 @@
-import pytest
+"""Preference prompts that overlap a benchmark or the SFT data are dropped by the filter's standard."""
 
-from longwriter.preference.stage import drop_shared, same_request
+from dataclasses import replace
 
+from helpers.checkpoints import default_settings
 
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        ("Write about tea in 200 words.", "write about TEA, in 1,000 words!"),
-        ("写一篇2000字的文章。", "写一篇 500 字的文章"),
-    ],
-)
-def test_the_same_request(one: str, other: str) -> None:
-    assert same_request(one) == same_request(other)
+from longwriter.evaluation.contamination import PromptIndex
+from longwriter.preference.stage import drop_shared
+
+LIMITS = default_settings().contamination
 
 
-@pytest.mark.parametrize(
-    ("one", "other"), [("Write about tea.", "Write about teas."), ("写茶。", "写咖啡。")]
-)
-def test_another_request(one: str, other: str) -> None:
-    assert same_request(one) != same_request(other)
+def index(*prompts: str) -> PromptIndex:
+    return PromptIndex(("file", prompt) for prompt in prompts)
 
 
 def test_rows_of_other_sets_are_dropped_and_counted_once() -> None:
     rows = ["Tea, 100 words", "Coffee", "Milk", "Water", "Milk"]
-    others = {"bench": ["tea 50 words", "milk"], "sft": ["water", "milk"], "empty": []}
-    assert drop_shared(rows, str, others) == (["Coffee"], {"bench": 3, "sft": 1})
-    assert drop_shared(rows, str, {}) == (rows, {})
+    others = {
+        "bench": index("tea 50 words", "milk"),
+        "sft": index("water", "milk"),
+        "empty": index(),
+    }
+    assert drop_shared(rows, str, others, LIMITS) == (["Coffee"], {"bench": 3, "sft": 1})
+    assert drop_shared(rows, str, {}, LIMITS) == (rows, {})
+
+
+def test_thresholds_are_the_settings() -> None:
+    # 13 words, so 11 sequences of three, of which a changed word in the middle takes three away: 8/11
+    bench = {
+        "bench": index("Write a report on the tides of northern fjords and their fishing villages.")
+    }
+    typo = ["Write a report on the tides of nothern fjords and their fishing villages."]
+    assert drop_shared(typo, str, bench, LIMITS) == ([], {"bench": 1})
+    strict = replace(LIMITS, max_overlap=0.75, min_similarity=0.75)
+    assert drop_shared(typo, str, bench, strict) == (typo, {})

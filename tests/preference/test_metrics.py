@@ -1,11 +1,16 @@
+"""Numbers of candidates and pairs, against values derived by hand."""
+
 import math
 
 import pytest
-from test_pairs import RANDOM, group
+from helpers.candidates import RANDOM, group
 
 from longwriter.core.rows import Message, Pair
+from longwriter.core.settings import StatisticsSettings
 from longwriter.preference.metrics import Correlation, describe, histogram, length_bias
 from longwriter.preference.pairing import build_pairs
+
+STATISTICS = StatisticsSettings(resamples=500, seed=1)
 
 
 def of_lengths(name: str, chosen: int, rejected: int) -> Pair:
@@ -22,7 +27,7 @@ def of_lengths(name: str, chosen: int, rejected: int) -> Pair:
 def test_length_bias_by_hand() -> None:
     # x = (c - r) / (c + r): 1/3, 1/3, -1/2; mean 1/18; mean of squares (1/9 + 1/9 + 1/4) / 3
     pairs = [of_lengths("a", 20, 10), of_lengths("b", 200, 100), of_lengths("c", 10, 30)]
-    found = length_bias(pairs, 500, seed=1)
+    found = length_bias(pairs, STATISTICS)
     assert found is not None
     assert found.correlation == pytest.approx((1 / 18) / math.sqrt((2 / 9 + 1 / 4) / 3), abs=1e-4)
     assert (found.low, found.high, found.n) == (-1, 1, 3)
@@ -34,23 +39,23 @@ def test_length_bias_is_pearson_s_correlation() -> None:
     lengths = [(20, 10), (50, 70), (300, 200), (90, 30), (40, 45)]
     relative = [n / (a + b) for a, b in lengths for n in (a, b)]
     is_chosen = [yes for _ in lengths for yes in (1, 0)]
-    found = length_bias([of_lengths(str(n), *pair) for n, pair in enumerate(lengths)], 500, seed=1)
+    found = length_bias([of_lengths(str(n), *pair) for n, pair in enumerate(lengths)], STATISTICS)
     assert found is not None
     assert found.correlation == pytest.approx(np.corrcoef(relative, is_chosen)[0, 1], abs=1e-4)
 
 
 def test_length_bias_at_its_ends() -> None:
     longer = [of_lengths(str(n), 30, 10) for n in range(5)]
-    assert length_bias(longer, 500, seed=1) == Correlation(1, 1, 1, 5)
+    assert length_bias(longer, STATISTICS) == Correlation(1, 1, 1, 5)
     shorter = [of_lengths(str(n), 10, 30) for n in range(5)]
-    assert length_bias(shorter, 500, seed=1) == Correlation(-1, -1, -1, 5)
-    assert length_bias([of_lengths("a", 10, 10)], 500, seed=1) is None
-    assert length_bias([], 500, seed=1) is None
+    assert length_bias(shorter, STATISTICS) == Correlation(-1, -1, -1, 5)
+    assert length_bias([of_lengths("a", 10, 10)], STATISTICS) is None
+    assert length_bias([], STATISTICS) is None
 
 
 def test_pairs_of_one_instruction_are_drawn_together() -> None:
     together = [of_lengths("a", 30, 10), of_lengths("a", 10, 30)]
-    assert length_bias(together, 500, seed=1) == Correlation(0, 0, 0, 1)
+    assert length_bias(together, STATISTICS) == Correlation(0, 0, 0, 1)
 
 
 def test_histogram() -> None:
@@ -67,8 +72,8 @@ def test_describe() -> None:
         *group("c", 50.0, 50.0),
         *group("d", None, None, cut=(1,)),
     ]
-    found = describe(candidates, build_pairs(candidates, RANDOM, 1), 500, seed=1)
-    histograms, margin = found.pop("histograms"), found.pop("margin")
+    found = describe(candidates, build_pairs(candidates, RANDOM))
+    histograms = found.pop("histograms")
     assert found == {
         "instructions": 4,
         "candidates": 8,
@@ -82,9 +87,8 @@ def test_describe() -> None:
         "rejected_score": 35.0,  # (20 + 50) / 2
         "chosen_words": 4.0,
         "rejected_words": 3.0,
-        "length_bias": {"correlation": 1.0, "low": 1.0, "high": 1.0, "n": 2},
+        "margin": 60.0,  # (90 - 20 + 100 - 50) / 2
     }
-    assert margin == {"mean": 60.0, "low": 50.0, "high": 70.0}
     assert {name: sum(part["counts0"]) for name, part in histograms.items()} == {
         "score": 2,
         "words": 2,
@@ -93,7 +97,7 @@ def test_describe() -> None:
 
 
 def test_describe_nothing() -> None:
-    assert describe([], build_pairs([], RANDOM, 1), 500, seed=1) == {
+    assert describe([], build_pairs([], RANDOM)) == {
         "instructions": 0,
         "candidates": 0,
         "cut_off": 0,

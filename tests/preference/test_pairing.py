@@ -1,18 +1,16 @@
+"""Which candidates become pairs, and which pairs are for validation."""
+
 import random
 from dataclasses import replace
 from itertools import chain
 
 import pytest
-from helpers.checkpoints import default_settings
+from helpers.candidates import RANDOM, group
 
-from longwriter.core.errors import DataError
 from longwriter.core.rows import Candidate, Pair
-from longwriter.preference.pairing import PairingResult, build_pairs, hold_out
+from longwriter.preference.pairing import PairingResult, build_pairs, split_validation
 from longwriter.preference.settings import PairsSettings, Selection
 
-RANDOM = replace(
-    default_settings().pairs, select=Selection.best_against_random, min_margin=0, max_pairs=1
-)
 WORST = replace(RANDOM, select=Selection.best_against_worst)
 ABOVE = replace(RANDOM, select=Selection.above_margin)
 
@@ -20,29 +18,11 @@ ABOVE = replace(RANDOM, select=Selection.above_margin)
 def paired(
     candidates: list[Candidate], seed: int, settings: PairsSettings = RANDOM
 ) -> PairingResult:
-    return build_pairs(candidates, settings, seed)
-
-
-def group(name: str, *scores: float | None, cut: tuple[int, ...] = ()) -> list[Candidate]:
-    """The samples of one instruction, those in `cut` ended by max_tokens."""
-    return [
-        Candidate(
-            id=name,
-            prompt=f"Write {name}.",
-            length=None if score is None else 100,
-            sample=sample,
-            seed=70_000 + sample,
-            response=f"{name} answer {sample}",
-            response_length=3 + sample,
-            finish_reason="length" if sample in cut else "stop",
-            score=score,
-        )
-        for sample, score in enumerate(scores)
-    ]
+    return build_pairs(candidates, replace(settings, seed=seed))
 
 
 def test_the_best_against_another() -> None:
-    (pair,) = build_pairs(group("a", 20.0, 90.0), RANDOM, 1, "c0ffee").pairs
+    (pair,) = build_pairs(group("a", 20.0, 90.0), RANDOM, "c0ffee").pairs
     assert pair.model_dump() == {
         "prompt": [{"role": "user", "content": "Write a."}],
         "chosen": [{"role": "assistant", "content": "a answer 1"}],
@@ -177,7 +157,7 @@ def test_no_margin_wide_enough(settings: PairsSettings) -> None:
     assert found.without_pair == {"no margin of min_margin": 1}
 
 
-# Held out
+# Validation pairs
 
 
 def named(*names: str) -> list[Pair]:
@@ -185,27 +165,32 @@ def named(*names: str) -> list[Pair]:
 
 
 @pytest.mark.parametrize(
-    ("held_out", "number"), [(0, 0), (0.34, 3), (0.3, 3), (0.29, 2), (0.99, 9), (1, 1), (9, 9)]
+    ("fraction", "number"), [(0, 0), (0.34, 3), (0.3, 3), (0.29, 2), (0.99, 9)]
 )
-def test_a_share_or_a_number_of_instructions_is_held_out(held_out: float, number: int) -> None:
+def test_a_share_of_the_instructions_is_for_validation(fraction: float, number: int) -> None:
     names = [f"i{place}" for place in range(10)]
     pairs = named(*names, *names)  # two pairs each
-    train, apart = hold_out(pairs, held_out, seed=3)
-    assert len({pair.id for pair in apart}) == number
-    assert len(apart) == 2 * number
-    assert {pair.id for pair in train} | {pair.id for pair in apart} == set(names)
-    assert not {pair.id for pair in train} & {pair.id for pair in apart}
+    train, validation = split_validation(pairs, fraction, seed=3)
+    assert len({pair.id for pair in validation}) == number
+    assert len(validation) == 2 * number
+    assert {pair.id for pair in train} | {pair.id for pair in validation} == set(names)
+    assert not {pair.id for pair in train} & {pair.id for pair in validation}
 
 
-def test_who_is_held_out_goes_by_seed_and_id_not_by_place() -> None:
+def test_validation_instructions_go_by_seed_and_id_not_by_place() -> None:
     names = [f"i{place}" for place in range(20)]
-    apart = {pair.id for pair in hold_out(named(*names), 5, seed=3)[1]}
-    assert {pair.id for pair in hold_out(named(*reversed(names)), 5, seed=3)[1]} == apart
-    assert {pair.id for pair in hold_out(named(*names), 5, seed=4)[1]} != apart
-    more = {pair.id for pair in hold_out(named(*names, "new"), 5, seed=3)[1]}
-    assert len(apart & more) >= 4
+
+    def chosen(seed: int, *names: str) -> set[str]:
+        return {pair.id for pair in split_validation(named(*names), 0.25, seed=seed)[1]}
+
+    first = chosen(3, *names)
+    assert len(first) == 5
+    assert chosen(3, *reversed(names)) == first
+    assert chosen(4, *names) != first
+    assert len(first & chosen(3, *names, "new")) >= 4
 
 
-def test_nothing_left_to_train_on_is_an_error() -> None:
-    with pytest.raises(DataError, match=r"^pairs\.held_out: is 2, and 2 instructions gave a pair"):
-        hold_out(named("a", "b"), 2, seed=3)
+def test_something_is_always_left_to_train_on() -> None:
+    train, validation = split_validation(named("a", "b"), 0.99, seed=3)
+    assert (len(train), len(validation)) == (1, 1)
+    assert split_validation(named("a"), 0.99, seed=3)[1] == []

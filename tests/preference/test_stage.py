@@ -3,7 +3,6 @@
 import hashlib
 import json
 import runpy
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,16 +10,14 @@ from typing import Any
 import pytest
 from helpers.checkpoints import CHECKOUT, default_settings
 from helpers.loopback import Answer, endpoint_settings
-from longwriter.evaluation.quality import DIMENSIONS
 
 from longwriter.config.schema import Settings
 from longwriter.core.errors import DataError, SettingsError
 from longwriter.core.workspace import Workspace
-from longwriter.llm.settings import ServerKind
+from longwriter.evaluation.judge import DIMENSIONS
+from longwriter.llm.fanout import CallContext
 from longwriter.preference.settings import ChatMixPairsSettings, ScoreWeights, Selection
 from longwriter.preference.stage import PairsResult, make_pairs
-
-Run = Callable[[], PairsResult]
 
 
 def write_rows(path: Path, *rows: dict[str, Any]) -> None:
@@ -64,9 +61,7 @@ def settings(chat_server: Any) -> Settings:
     """Two samples an instruction: S_l 100 and 100 · (1 - (20/10 - 1) / 3) = 66.7."""
     settings = default_settings()
     server = chat_server(by_sample)
-    settings.student = replace(
-        settings.student, server=ServerKind.endpoint, base_url=server.base_url, model="m"
-    )
+    settings.student = replace(settings.student, server=endpoint_settings(server.base_url))
     settings.pairs = replace(
         settings.pairs,
         judge=replace(settings.judge, **vars(endpoint_settings(server.base_url))),
@@ -75,13 +70,17 @@ def settings(chat_server: Any) -> Settings:
         weights=ScoreWeights(length=1, quality=0, repetition=0),
         select=Selection.best_against_worst,
         min_margin=0,
-        held_out=1,
+        validation_fraction=0.25,
     )
-    settings.runtime = replace(settings.runtime, seed=0)
     return settings
 
 
-def test_the_stage_writes_pairs_held_out_pairs_candidates_and_metrics(
+def make(settings: Settings, work: Workspace) -> PairsResult:
+    calls = CallContext(work.cache, settings.pairs.seed, threads=1)
+    return make_pairs(settings.pairs, settings.student, settings.contamination, work, calls)
+
+
+def test_the_stage_writes_pairs_validation_pairs_candidates_and_metrics(
     settings: Settings, work: Workspace
 ) -> None:
     stage = runpy.run_path(str(CHECKOUT / "stages/pairs.py"))["pairs"]
@@ -89,23 +88,22 @@ def test_the_stage_writes_pairs_held_out_pairs_candidates_and_metrics(
     folder = work.out / "data/dpo"
     read = {
         name: [json.loads(line) for line in (folder / f"{name}.jsonl").read_text().splitlines()]
-        for name in ("pairs", "heldout", "candidates")
+        for name in ("pairs", "validation", "candidates")
     }
     assert {name: len(rows) for name, rows in read.items()} == {
         "pairs": 3,
-        "heldout": 1,
+        "validation": 1,
         "candidates": 8,
     }
-    for row in read["pairs"] + read["heldout"]:
+    for row in read["pairs"] + read["validation"]:
         assert (row["chosen_sample"], row["rejected_sample"]) == (0, 1)
         assert (row["chosen_score"], row["rejected_score"]) == (100, pytest.approx(200 / 3))
         assert (row["chosen_seed"], row["rejected_seed"]) == (0, 1)
         assert (row["length"], row["chosen_length"], row["rejected_length"]) == (10, 10, 20)
         assert row["checkpoint"] == hashlib.sha256(b"weights").hexdigest()
-    assert not {row["id"] for row in read["pairs"]} & {row["id"] for row in read["heldout"]}
+    assert not {row["id"] for row in read["pairs"]} & {row["id"] for row in read["validation"]}
     metrics = json.loads((work.out / "metrics/pairs.json").read_text())
-    assert (metrics["pairs"], metrics["held_out_pairs"], metrics["general_pairs"]) == (4, 1, 0)
-    assert metrics["length_bias"] == {"correlation": -1, "low": -1, "high": -1, "n": 4}
+    assert (metrics["pairs"], metrics["validation_pairs"], metrics["chat_pairs"]) == (4, 1, 0)
     assert metrics["calls"] == 8
     assert not list(work.out.rglob("*.tmp"))
 
@@ -114,7 +112,7 @@ def test_the_judge_counts_where_quality_weighs(settings: Settings, work: Workspa
     settings.pairs = replace(
         settings.pairs, weights=ScoreWeights(length=1, quality=1, repetition=0)
     )
-    made = make_pairs(settings, work)
+    made = make(settings, work)
     # The short answer has S_q (1 - 1) · 25 = 0, the long one 25: means 50 and 45.8
     short, long = made.candidates[:2]
     assert (short.length_score, short.quality_score, short.score) == (100, 0, 50)
@@ -129,7 +127,7 @@ def test_quality_without_a_judge_is_an_error(settings: Settings, work: Workspace
     with pytest.raises(
         SettingsError, match=r"^pairs\.judge: null, .* set pairs\.judge=\$\{judge\}$"
     ):
-        make_pairs(settings, work)
+        make(settings, work)
 
 
 def test_instructions_of_the_benchmark_and_of_sft_are_dropped(
@@ -150,24 +148,30 @@ def test_instructions_of_the_benchmark_and_of_sft_are_dropped(
     write_rows(general, *({"prompt": p, "chosen": "Yes.", "rejected": "No."} for p in chat))
     settings.pairs = replace(
         settings.pairs,
-        general=ChatMixPairsSettings(path=str(general), revision=None, split="train", limit=None),
+        chat_mix=ChatMixPairsSettings(path=str(general), revision=None, split="train", limit=None),
+        validation_fraction=0.5,
     )
-    made = make_pairs(settings, work)
+    made = make(settings, work)
     assert {c.prompt for c in made.candidates} == {"Write about sun.", "Write about ice."}
-    assert made.metrics["dropped"] == {"in the benchmark": 1, "in the SFT data": 1}
+    assert made.metrics["dropped"] == {"in a benchmark": 1, "in the SFT data": 1}
     assert made.train[-1].prompt[0].content == "Chat of peace?"
-    assert (made.metrics["general_pairs"], made.metrics["general_dropped"]) == (1, 1)
-    assert all(pair.source == "candidates" for pair in made.held_out)
+    assert (made.metrics["chat_pairs"], made.metrics["chat_pairs_dropped"]) == (1, 1)
+    assert [pair.source for pair in made.validation] == ["candidates"]
 
-    settings.pairs = replace(settings.pairs, exclude_sft=False, limit=1)
-    made = make_pairs(replace_held_out(settings, 0), work)
+    settings.pairs = replace(settings.pairs, exclude_sft=False, limit=1, validation_fraction=0)
+    made = make(settings, work)
     assert {c.prompt for c in made.candidates} == {"Write about rain."}
-    assert made.metrics["dropped"] == {"in the benchmark": 1}
+    assert made.metrics["dropped"] == {"in a benchmark": 1}
 
 
-def replace_held_out(settings: Settings, held_out: float) -> Settings:
-    settings.pairs = replace(settings.pairs, held_out=held_out)
-    return settings
+def test_instructions_are_named_relative_to_the_checkout_or_absolutely(
+    settings: Settings, work: Workspace
+) -> None:
+    write_rows(work.root / "own.jsonl", {"prompt": "Write about war and peace.", "length": 10})
+    for given in ("own.jsonl", str(work.root / "own.jsonl")):
+        settings.pairs = replace(settings.pairs, instructions=given, validation_fraction=0)
+        made = make(settings, work)
+        assert {c.prompt for c in made.candidates} == {"Write about war and peace."}
 
 
 def test_no_instruction_left_is_an_error(settings: Settings, work: Workspace) -> None:
@@ -176,8 +180,10 @@ def test_no_instruction_left_is_an_error(settings: Settings, work: Workspace) ->
         work.root / "data/benchmark.jsonl",
         *({"prompt": f"Write about {n}.", "type": "t", "length": 9} for n in names),
     )
-    with pytest.raises(DataError, match=r"all 4 instructions are taken: \{'in the benchmark': 4\}"):
-        make_pairs(settings, work)
+    with pytest.raises(
+        DataError, match=r"all 4 instructions were dropped: \{'in a benchmark': 4\}"
+    ):
+        make(settings, work)
 
 
 @pytest.mark.parametrize(
@@ -198,12 +204,13 @@ def test_no_pair_is_an_error_that_says_why_and_writes_nothing(
     length: int | None,
     reason: str,
 ) -> None:
-    settings.student = replace(settings.student, base_url=chat_server(lambda _: answer).base_url)
+    server = endpoint_settings(chat_server(lambda _: answer).base_url)
+    settings.student = replace(settings.student, server=server)
     settings.pairs = replace(settings.pairs, samples=samples)
     write_rows(
         work.root / "data/instructions_dpo.jsonl",
         *({"prompt": prompt, "length": length} for prompt in ("Write.", "Tell.")),
     )
     with pytest.raises(DataError, match=rf"^no pair of 2 instructions: \{{'{reason}': 2\}}"):
-        make_pairs(settings, work)
+        make(settings, work)
     assert not (work.out / "data/dpo").exists()

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 import torch
 from helpers.checkpoints import default_settings, packaged_tokenizer, write_tiny
-from test_dpo import PAIRS
+from helpers.dpo_runs import PAIRS, job
 from transformers import AutoModelForCausalLM
 from trl.trainer.utils import FusedCausalLMOutput
 
 from longwriter.config.schema import Settings
 from longwriter.core.workspace import Workspace
-from longwriter.models import training_run as trainer
+from longwriter.models import training_run
 from longwriter.models.checkpoint import load
 from longwriter.preference import dpo
 from longwriter.preference.settings import Loss
@@ -32,7 +32,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("LONGWRITER_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(trainer, "bf16_here", lambda: False)
+    monkeypatch.setattr(training_run, "bf16_here", lambda: False)
     threads = torch.get_num_threads()
     yield
     torch.set_num_threads(threads)
@@ -42,20 +42,18 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
 def build(start: Path, tmp_path: Path) -> Build:
     """Builds a trainer on PAIRS, in float32; keywords replace dpo's settings."""
 
-    def trainer_with(checkpoint: Path = start, apart: bool = False, **changes: Any) -> Any:
+    def trainer_with(checkpoint: Path = start, validation: bool = False, **changes: Any) -> Any:
         settings: Settings = default_settings()
         changes = {"max_length": 128, "per_device_train_batch_size": 2, **changes}
         settings.dpo = replace(settings.dpo, **changes)
         model, tokenizer = load(checkpoint, settings.student)
         return dpo.build_trainer(
+            job(checkpoint, tmp_path / "dpo", settings, Workspace(tmp_path, tmp_path)),
             model,
             tokenizer,
-            checkpoint,
             PAIRS,
-            PAIRS if apart else [],
+            PAIRS if validation else [],
             tmp_path / "out",
-            settings,
-            Workspace(tmp_path, tmp_path),
         )
 
     return trainer_with
@@ -218,9 +216,9 @@ def test_reference_is_computed_once_for_everything_that_shapes_it(
     assert [a != b for a, b in zip(whole, halved, strict=True)] == [False, True, True, False]
     other = write_tiny(tmp_path / "other", packaged_tokenizer(), seed=8)
     assert references(build(other)) != whole
-    monkeypatch.setattr(trainer, "bf16_here", lambda: True)
+    monkeypatch.setattr(training_run, "bf16_here", lambda: True)
     build()
-    monkeypatch.setattr(trainer, "bf16_here", lambda: False)
+    monkeypatch.setattr(training_run, "bf16_here", lambda: False)
     build(max_length=127)
     assert len(list(folder.iterdir())) == 5
 
@@ -234,20 +232,20 @@ def test_reference_is_computed_once_for_everything_that_shapes_it(
 
 
 def test_the_file_holds_a_number_a_pair(build: Build, tmp_path: Path) -> None:
-    built = build(apart=True)  # the same pairs held out: the same file
+    built = build(validation=True)  # the same pairs for validation: the same file
     [file] = (tmp_path / "cache/reference").iterdir()
     kept = json.loads(file.read_text())
     assert [*kept["ref_chosen_logps"], *kept["ref_rejected_logps"]] == references(built)
     assert set(built.eval_dataset.column_names) >= {"ref_chosen_logps", "ref_rejected_logps"}
 
 
-# Held-out pairs
+# Validation pairs
 
 
 def test_rewards_are_zero_before_training_and_beta_times_log_ratios_after(build: Build) -> None:
-    built = build(apart=True, beta=0.2)
+    built = build(validation=True, beta=0.2)
     built.model.train()
-    assert built.held_out_rewards() == [(0, 0), (0, 0)]
+    assert built.validation_rewards() == [(0, 0), (0, 0)]
     assert built.model.training
     with torch.no_grad():
         for name, parameter in built.model.named_parameters():
@@ -264,25 +262,25 @@ def test_rewards_are_zero_before_training_and_beta_times_log_ratios_after(build:
         )
     logs = padded.log_probs.sum(dim=1).tolist()
     expected = [0.2 * (log - ref) for log, ref in zip(logs, references(built), strict=True)]
-    found = built.held_out_rewards()
+    found = built.validation_rewards()
     sides = [*(reward.chosen for reward in found), *(reward.rejected for reward in found)]
     assert sides == pytest.approx(expected, abs=1e-4)
     assert found[0].margin == found[0].chosen - found[0].rejected != 0
     assert built._metrics["eval"] == {}  # nothing of it is logged as an evaluation
 
 
-def test_held_out_rewards_are_not_rounded_to_bfloat16(
+def test_validation_rewards_are_not_rounded_to_bfloat16(
     build: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     exact = references(build(beta=0.2))
-    monkeypatch.setattr(trainer, "bf16_here", lambda: True)
-    built = build(apart=True, beta=0.2, learning_rate=0.01, logging_steps=1)
+    monkeypatch.setattr(training_run, "bf16_here", lambda: True)
+    built = build(validation=True, beta=0.2, learning_rate=0.01, logging_steps=1)
     columns = ("ref_chosen_logps", "ref_rejected_logps")
     assert [value for name in columns for value in built.eval_dataset[name]] == exact
     assert references(built) != exact  # what is trained on is
     built.args.report_to = []
     built.train()
-    found = built.held_out_rewards()
+    found = built.validation_rewards()
     plain = built.model.merge_and_unload()  # whose own forward nothing wraps
     batch = batch_of(built)
     labels = batch["input_ids"].masked_fill(batch["completion_mask"] == 0, -100)

@@ -14,6 +14,7 @@ from selenium.webdriver.common.by import By
 
 from longwriter.config.load import compose_params, validate
 from longwriter.report.figures import draw
+from longwriter.report.intervals import with_intervals
 from longwriter.report.load import compare_models, read_results
 from longwriter.report.render import ReportProvenance, render
 
@@ -33,15 +34,14 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = write_finished(tmp_path_factory.mktemp("finished"))
     config = OmegaConf.create(compose_params(Path(__file__).parents[2]))
     assert isinstance(config, DictConfig)
-    settings, results = validate(config), read_results(root)
+    settings = validate(config)
+    results = with_intervals(read_results(root), root, settings.statistics)
     figures = draw(root / "reports/figures", results.evals, results.judgements, results.metrics)
-    comparisons = compare_models(results, settings.bench, 0)
+    comparisons = compare_models(results, settings.bench, settings.statistics)
     path = root / "reports/index.html"
+    origin = ReportProvenance("abc", "http://x", [], "params: {}\n")
     path.write_text(
-        render(
-            settings, results, comparisons, figures, {}, ReportProvenance("abc", "http://x", [])
-        ),
-        encoding="utf-8",
+        render(results, comparisons, figures, {}, origin, toy_judge=True), encoding="utf-8"
     )
     return path
 
@@ -103,7 +103,7 @@ def test_every_figure_is_drawn_and_readable(
     sizes = browser.execute_script(
         "return [...document.images].map(i => [i.naturalWidth, i.width])"
     )
-    assert len(images) == len(sizes) == 8
+    assert len(images) == len(sizes) == 12
     # 9 pt at 6.4 inches: 12 px at 614 px, and from 8 px on at 410 px.
     assert all(natural > 0 and width >= 410 for natural, width in sizes)
     assert all(image.get_attribute("alt") for image in images)

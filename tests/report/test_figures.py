@@ -5,16 +5,26 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import pytest
-from helpers.finished_pipeline import METRICS, PLANTED, WRITTEN, evaluation, judgement
+from helpers.finished_pipeline import (
+    METRICS,
+    PLANTED,
+    WRITTEN,
+    evaluation,
+    judgement,
+    write_finished,
+)
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from longwriter.core.rows import Judgement
-from longwriter.core.tables import ReportFigure
-from longwriter.report import figures, figures_eval
+from longwriter.core.settings import StatisticsSettings
+from longwriter.models.lineup import BY_NAME
+from longwriter.report import figures
 from longwriter.report.figures import draw
-from longwriter.report.style import COLOURS, STYLE
+from longwriter.report.intervals import with_intervals
+from longwriter.report.load import read_results
+from longwriter.report.style import STYLE, ReportFigure
 
 EVALS = {model: METRICS[f"eval/{model}"] for model in WRITTEN}
 JUDGEMENTS = {
@@ -39,9 +49,19 @@ def inked(figure: Figure, colour: str) -> int:
 
 
 @pytest.fixture(scope="module")
-def drawn(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ReportFigure]:
+def metrics(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Those of a finished pipeline, with intervals."""
+    root = write_finished(tmp_path_factory.mktemp("finished"))
+    statistics = StatisticsSettings(resamples=200, seed=0)
+    return dict(with_intervals(read_results(root), root, statistics).metrics)
+
+
+@pytest.fixture(scope="module")
+def drawn(
+    tmp_path_factory: pytest.TempPathFactory, metrics: dict[str, Any]
+) -> dict[str, ReportFigure]:
     folder = tmp_path_factory.mktemp("figures")
-    return {each.path.name: each for each in draw(folder, EVALS, JUDGEMENTS, METRICS)}
+    return {each.path.name: each for each in draw(folder, EVALS, JUDGEMENTS, metrics)}
 
 
 def test_every_figure_says_what_it_shows(drawn: dict[str, ReportFigure]) -> None:
@@ -62,10 +82,10 @@ def test_every_figure_says_what_it_shows(drawn: dict[str, ReportFigure]) -> None
             "scored",
         },
         "scores_by_length.svg": {
-            "required length (words)",
+            "required length",
             "length score S_l (0 to 100)",
-            "[0,200)",
-            "[200,∞)",
+            "under 200",
+            "200 words or",
             "n = 3",
             "base",
             "sft",
@@ -81,14 +101,14 @@ def test_every_figure_says_what_it_shows(drawn: dict[str, ReportFigure]) -> None
             "sft",
             "dpo",
             "cut off",
-            "as long as asked",
+            "required length",
         },
         "ruler.svg": {
             "required length (words)",
             "written length (words)",
             "100",
             "400",
-            "as long as asked",
+            "required length",
         },
         "dimensions.svg": {
             "Relevance",
@@ -99,7 +119,14 @@ def test_every_figure_says_what_it_shows(drawn: dict[str, ReportFigure]) -> None
             "base",
             "dpo",
         },
-        "health.svg": {"8-grams again", "texts that loop", "25 %", "share (%)", "sft"},
+        "health.svg": {
+            "repeated 8-grams",
+            "distinct bigrams",
+            "texts that loop",
+            "25 %",
+            "share (%)",
+            "sft",
+        },
         "loss.svg": {"SFT (nats a token)", "DPO (nats a pair)", "optimiser step", "training loss"},
         "data.svg": {
             "instructions",
@@ -116,6 +143,10 @@ def test_every_figure_says_what_it_shows(drawn: dict[str, ReportFigure]) -> None
             "25 (69%)",
             "rows",
         },
+        "pairs.svg": {"score", "words", "margin of score", "chosen", "rejected", "pairs"},
+        "without_pair.svg": {"gave a pair", "tie", "2", "instructions"},
+        "loss_by_position.svg": {"in each bin (2 drafts)", "all positions so far", "base", "sft"},
+        "validation.svg": {"mean", "pairs", "reward margin, chosen over rejected"},
     }
     assert drawn.keys() == expected.keys()
     for name, wanted in expected.items():
@@ -124,9 +155,9 @@ def test_every_figure_says_what_it_shows(drawn: dict[str, ReportFigure]) -> None
 
 
 def test_the_same_numbers_give_the_same_bytes(
-    drawn: dict[str, ReportFigure], tmp_path: Path
+    drawn: dict[str, ReportFigure], metrics: dict[str, Any], tmp_path: Path
 ) -> None:
-    for again in draw(tmp_path, EVALS, JUDGEMENTS, METRICS):
+    for again in draw(tmp_path, EVALS, JUDGEMENTS, metrics):
         assert again.path.read_bytes() == drawn[again.path.name].path.read_bytes()
 
 
@@ -151,9 +182,9 @@ def test_old_metrics_without_the_newer_numbers_are_drawn(tmp_path: Path) -> None
     assert names == ["scores.svg", "scores_by_length.svg", "written_words.svg"]
 
 
-def test_the_ruler_s_curve_is_drawn_where_few_lengths_are_asked_for() -> None:
+def test_the_ruler_s_curve_is_drawn_where_few_lengths_are_required() -> None:
     curve = EVALS["base"]["by_required"]
-    line = figures_eval.ruler({"base": curve}).axes[0].lines[0]
+    line = figures.ruler({"base": curve}).axes[0].lines[0]
     assert list(map(tuple, line.get_xydata())) == [(100.0, 151.25), (400.0, 302.5)]
 
 
@@ -174,7 +205,7 @@ def test_marks_are_really_drawn() -> None:
     with mpl.rc_context(STYLE):
         figure = figures.scores(EVALS)
     for model in EVALS:
-        assert inked(figure, COLOURS[model]) > 50, model
+        assert inked(figure, BY_NAME[model].colour) > 50, model
     assert inked(figure, "#123456") == 0
 
 

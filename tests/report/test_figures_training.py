@@ -1,8 +1,22 @@
-"""The figure of the loss by position shows the numbers that it is given."""
+"""Figures of training show the numbers that they are given."""
 
 from typing import Any
 
-from longwriter.report.figures_training import loss_by_position
+import pytest
+from matplotlib.colors import to_hex
+
+from longwriter.models.lineup import MODELS, Model
+from longwriter.report import figures_training
+from longwriter.report.figures_training import length_bound, loss_by_position, training_panels
+
+VALIDATION = {
+    "pairs": 2,
+    "instructions": 2,
+    "margin": 0.5,
+    "interval": [0.25, 0.75],
+    "accuracy": 1.0,
+    "margins": [0.25, 0.75],
+}
 
 
 def numbers(mean: float, half: float | None) -> dict[str, float | None]:
@@ -31,3 +45,53 @@ def test_means_and_intervals_of_both_models() -> None:
         assert {(32, 2.75 + more), (32, 3.25 + more), (64, 2 + more), (64, 3 + more)} <= corners
         assert max(x for x, _ in corners) == 64
     assert "5 drafts" in by_bin.get_title()
+
+
+def test_margins_on_validation_pairs() -> None:
+    [panel] = training_panels({"dpo": {"validation": VALIDATION}})
+    assert panel.name == "validation"
+    assert "0.500 after training (95 % interval 0.250 to 0.750)" in panel.caption
+    assert "2 validation pairs of 2 instructions" in panel.caption
+    axes = panel.figure.axes[0]
+    assert list(axes.lines[0].get_xdata()) == [0.25, 0.75]
+    [bar] = axes.containers
+    assert bar.lines[2][0].get_segments()[0][:, 0].tolist() == [0.25, 0.75]
+
+
+def test_what_is_not_there_is_not_drawn() -> None:
+    assert list(training_panels({})) == []
+    assert list(training_panels({"dpo": {"pairs": 18}, "sft_position": {"rows": 0}})) == []
+
+
+def test_a_new_model_s_loss_is_drawn_without_an_entry_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = Model("rl", "GRPO", "dpo", "#56B4E9", "v")
+    monkeypatch.setattr(figures_training, "MODELS", (*MODELS, model))
+    monkeypatch.setitem(figures_training.BY_NAME, "rl", model)
+    curve = [{"step": 1, "loss": 2.0}, {"step": 2, "loss": 1.0}, {"step": 2, "seconds": 3}]
+    [panel] = training_panels({"sft_curve": curve, "rl_curve": curve})
+    sft, rl = panel.figure.axes
+    assert (sft.get_title(), rl.get_title()) == ("SFT (nats a token)", "rl")
+    assert rl.lines[0].get_xydata().tolist() == [[1, 2], [2, 1]]  # type: ignore[union-attr]
+    assert to_hex(rl.lines[0].get_color()) == "#56b4e9"  # type: ignore[arg-type]
+
+
+POINTS = [
+    {"longest_trained": 50, "rows": 12, "median": 40.0, "low": 30.0, "high": 45.0, "longest": 60},
+    {"longest_trained": 400, "rows": 80, "median": 300.0, "low": 250, "high": 360, "longest": 500},
+]
+
+
+def test_every_cap_is_a_mark_with_its_interval_and_a_note() -> None:
+    points = [POINTS[0] | {"cut_off": 0}, POINTS[1] | {"cut_off": 2}]
+    figure = length_bound(points)
+    [axes] = figure.axes
+    assert [text.get_text() for text in axes.texts] == ["12 rows", "80 rows, 2 cut off"]
+    lines = {line.get_label(): line for line in axes.lines}
+    assert list(lines["longest"].get_ydata()) == [60, 500]
+    assert list(lines["longest trained"].get_ydata()) == [50, 400]
+    [bars] = axes.collections
+    assert [segment[:, 1].tolist() for segment in bars.get_segments()] == [[30, 45], [250, 360]]
+    assert to_hex(bars.get_color()[0]) == "#0072b2"
+    figure.draw_without_rendering()
+    assert {"50", "100", "200", "500"} <= {label.get_text() for label in axes.get_yticklabels()}
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")

@@ -13,24 +13,24 @@ from longwriter.core.rows import Judgement
 from longwriter.core.statistics import Interval
 from longwriter.core.tables import Table, markdown
 from longwriter.report.figures import draw
+from longwriter.report.intervals import with_intervals
 from longwriter.report.load import (
     Output,
+    Results,
     as_json,
     compare_models,
-    compared_settings,
     read_results,
     row_table,
 )
 from longwriter.report.render import (
     ReportProvenance,
-    costs,
     headline,
     is_toy,
     render,
     render_markdown,
-    results_table,
 )
 from longwriter.report.samples import pick_samples
+from longwriter.report.tables import bin_title, costs_table, results_table
 from longwriter.tracking.lineage import Link
 from longwriter.tracking.runs import StageRun
 
@@ -48,9 +48,10 @@ ORIGIN = ReportProvenance(
     "abc",
     ADDRESS,
     [
-        Link("checkpoint", "models/sft", "fedc.dir", "sft", StageRun("run9", "c0ffee", 61.2)),
-        Link("instructions", "data/instructions.jsonl", "0a1b", "", None),
+        Link("models/sft", "fedc.dir", "sft", StageRun("run9", "sft", "c0ffee", 61.2)),
+        Link("agentwrite.instructions", "sha256:0a1b", "", None),
     ],
+    "filter:\n  min_length_score: 80\n",
 )
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 
@@ -68,10 +69,15 @@ def settings() -> Settings:
 
 
 @pytest.fixture
-def page(finished: Path, settings: Settings) -> str:
-    results = read_results(finished)
+def results(finished: Path, settings: Settings) -> Results:
+    return with_intervals(read_results(finished), finished, settings.statistics)
+
+
+@pytest.fixture
+def page(finished: Path, results: Results) -> str:
     figures = draw(finished / "reports/figures", results.evals, results.judgements, results.metrics)
-    return render(settings, results, ALL_COMPARISONS, figures, {"eval dpo": 61.2}, ORIGIN)
+    seconds = {"eval dpo": 61.2}
+    return render(results, ALL_COMPARISONS, figures, seconds, ORIGIN, toy_judge=True)
 
 
 class Reader(HTMLParser):
@@ -139,7 +145,7 @@ def test_page_is_whole_and_needs_no_other_file(page: str) -> None:
         for _, name, value in reader.attributes
         if name in ("src", "href", "data", "srcset") and value != ADDRESS
     ]
-    assert len(references) == 8  # the figures
+    assert len(references) == 12  # the figures
     assert all(value.startswith("data:image/svg+xml;base64,") for value in references)
     assert not re.search(
         r"https?://|url\(|@import", page.replace(ADDRESS, "", 1)
@@ -156,8 +162,8 @@ def test_page_says_what_was_found(page: str) -> None:
         "The grades of so small a model mean nothing",
         "agentwrite 210 50,000 (21,000 cached) 12,000 – 0.12 –",  # 0.125 to two decimals
         "sft – – – 9,000 – 61",
-        "50 words asked for; base 300; sft 52; dpo 50",
-        "600 words asked for",
+        "50 words required; base 300; sft 52; dpo 50",
+        "600 words required",
         "305 words, S_l 54 cut off",
         "S_l of the shortest bin – −4.0 [−6.0, −2.0]",
         "base −25% −20% 50% 67% 50% of 2 at least 50% of 2 605",
@@ -165,7 +171,10 @@ def test_page_says_what_was_found(page: str) -> None:
         "base 40.5 3.2 0.8 1 BadCompletion 1",
         "length: whole text − its first half 4 +6.2 [+2.0, +10.0]",
         "all 12 0.50 [0.12, 0.75] 0.40 [0.10, 0.70] 0.30",
-        "[0,200) 3",
+        "under 200 words 3",
+        "length constraints met",
+        "models/sft fedc.dir sft run9 c0ffee",
+        "longwriter explain data/predictions/dpo.jsonl:1",
         "no commit",
         "data/sft/train.jsonl 0123456789abcdef0123456789abcdef 1,234,567",
         "min_length_score:",
@@ -192,9 +201,20 @@ def test_costs_are_read_where_a_stage_has_them() -> None:
         "predict": {"base": {"calls": 40, "completion_tokens": 1000}},
         "eval": {"dpo": {"calls": 1200}},
     }
-    assert list(costs(numbers)) == [
-        ("predict base", "40", "–", "1,000", "–", "–", "–"),
-        ("eval dpo", "1,200", "–", "–", "–", "–", "–"),
+    assert costs_table(numbers, {"eval dpo": 61.2}).rows == [
+        ["predict base", "40", "–", "1,000", "–", "–", "–"],
+        ["eval dpo", "1,200", "–", "–", "–", "–", "61"],
+    ]
+
+
+def test_bins_of_lengths_in_words() -> None:
+    labels = ("[0,150)", "[150,400)", "[4000,20000)", "[400,∞)", "News")
+    assert [bin_title(label) for label in labels] == [
+        "under 150 words",
+        "150 to 399 words",
+        "4,000 to 19,999 words",
+        "400 words or more",
+        "News",
     ]
 
 
@@ -217,21 +237,21 @@ def test_ten_samples_are_spread_from_the_shortest_to_the_longest() -> None:
     assert lengths == [1, 4, 7, 10, 13, 16, 19, 22, 25, 28]
 
 
-def test_markdown_says_the_same(finished: Path, settings: Settings) -> None:
-    results = read_results(finished)
+def test_markdown_says_the_same(finished: Path, results: Results) -> None:
     figures = draw(finished / "reports/figures", results.evals, results.judgements, results.metrics)
-    text = render_markdown(settings, results, ALL_COMPARISONS, figures, {}, ORIGIN)
+    text = render_markdown(results, ALL_COMPARISONS, figures, {}, ORIGIN, toy_judge=False)
     for expected in (
         headline(EVALS, COMPARISONS),
         "| base | 43.2 | 46.0 [38.0, 53.0] |",
         "| S_l of the shortest bin | – | −4.0 [−6.0, −2.0] |",
         "](figures/scores.svg)",
         "| data/sft/train.jsonl | 0123456789abcdef0123456789abcdef | 1,234,567 |",
-        "| checkpoint | models/sft | fedc.dir | sft | run9 | c0ffee |",
-        "| instructions | data/instructions.jsonl | 0a1b | – | – | – |",
+        "| models/sft | fedc.dir | sft | run9 | c0ffee |",
+        "| agentwrite.instructions | sha256:0a1b | – | – | – |",
         "| padding: text twice − text | 4 | −1.5 [−4.0, +1.0] |",
     ):
         assert expected in text, expected
+    assert "The grades of so small a model mean nothing" not in text
     links = re.findall(r"\]\((.*?)\)", text)
     assert all((finished / "reports" / link).is_file() for link in links if link != ADDRESS)
 
@@ -268,8 +288,8 @@ def test_a_long_sample_is_cut_and_says_so() -> None:
 def test_results_hold_what_the_stages_left(finished: Path) -> None:
     results = read_results(finished)
     assert list(results.evals) == ["base", "sft", "dpo"]
-    stages = ["agentwrite", "filter", "sft", "pairs", "dpo", "calibrate"]
-    stages += ["dpo_curve", "sft_curve"]
+    stages = ["agentwrite", "filter", "sft", "pairs", "dpo", "judge_audit"]
+    stages += ["dpo_curve", "sft_curve", "sft_position"]
     assert list(results.metrics) == stages  # the report's own comparison.json is none of them
     assert results.outputs == [
         Output("data/sft/train.jsonl", "0123456789abcdef0123456789abcdef", 1234567),
@@ -279,7 +299,7 @@ def test_results_hold_what_the_stages_left(finished: Path) -> None:
 
 def test_comparison_is_paired_by_prompt(finished: Path, settings: Settings) -> None:
     # the fixture gives every answer of sft and dpo one point less than base's to the same prompt
-    found = compare_models(read_results(finished), settings.bench, seed=0)
+    found = compare_models(read_results(finished), settings.bench, settings.statistics)
     assert found["sft-base"]["S_l"] == found["sft-base"]["S_l_shortest"] == (-1.0, -1.0, -1.0)
     assert found["dpo-sft"]["S_l"] == (0.0, 0.0, 0.0)
     assert as_json(found)["sft-base"]["mean"] == -1.0
@@ -297,9 +317,3 @@ def test_a_broken_metric_file_is_named(finished: Path) -> None:
     (finished / "metrics/sft.json").write_text("{")
     with pytest.raises(DataError, match=r"metrics/sft\.json: not JSON"):
         read_results(finished)
-
-
-def test_compared_settings_exist(settings: Settings) -> None:
-    found = compared_settings(settings)
-    assert found["sft.learning_rate"] == str(settings.sft.learning_rate)
-    assert len(found) >= 15

@@ -7,15 +7,19 @@ from pathlib import Path
 import mlflow
 import pytest
 import torch
+import yaml
 from helpers.checkpoints import CHECKOUT, default_settings, packaged_tokenizer, write_tiny
+from helpers.sft_runs import ROWS, job, tune
 from safetensors.torch import load_file
-from test_sft import tune
 
 from longwriter.config.schema import Settings
-from longwriter.core.errors import SettingsError, TrainingError
+from longwriter.core.errors import TrainingError
+from longwriter.core.workspace import Workspace
+from longwriter.models.settings import RopeScaling, RopeType
+from longwriter.sft.launch import read_job, write_job
 from longwriter.tracking.store import tracking_uri
 
-TWO = str(CHECKOUT / "conf/runtime/accelerate/cpu2.yaml")
+TWO = default_settings("runtime=cpu2").runtime.accelerate
 
 
 @pytest.fixture(autouse=True)
@@ -84,6 +88,21 @@ def test_an_error_of_the_processes_is_the_stage_s(settings: Settings, tmp_path: 
     settings.runtime = replace(settings.runtime, accelerate=TWO)
     with pytest.raises(TrainingError, match=r"^row three: \d+ tokens, and sft\.max_length is 60"):
         tune(base, tmp_path / "sft", settings, tmp_path)
-    settings.runtime = replace(settings.runtime, accelerate="none.yaml")
-    with pytest.raises(SettingsError, match=r"^runtime\.accelerate: .*none\.yaml: no such file"):
+    settings.runtime = replace(settings.runtime, accelerate={"distributed_type": "NONE"})
+    with pytest.raises(
+        TrainingError, match=r"^`accelerate launch` ended with status 1; the reason"
+    ):
         tune(base, tmp_path / "sft", settings, tmp_path)
+
+
+def test_a_job_survives_its_folder(settings: Settings, tmp_path: Path) -> None:
+    settings.student = replace(
+        settings.student, rope_scaling=RopeScaling(rope_type=RopeType.yarn, factor=4.0)
+    )
+    settings.runtime = replace(settings.runtime, accelerate=TWO)
+    given = job(tmp_path / "a base", Path("sft/ö"), settings, Workspace(tmp_path, tmp_path))
+    write_job(tmp_path / "job", given, ROWS)
+    assert read_job(tmp_path / "job") == (given, ROWS)
+    config = yaml.safe_load((tmp_path / "job/accelerate.yaml").read_text())
+    assert config == TWO
+    assert config["mixed_precision"] == "no"  # which YAML reads as false where it is not quoted

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import torch
 from helpers import packs
-from helpers.checkpoints import CHECKOUT, packaged_tokenizer, write_tiny
+from helpers.checkpoints import CHECKOUT, default_settings, packaged_tokenizer, write_tiny
+from omegaconf import OmegaConf
 from torch.nn import functional
 from transformers import AutoModelForCausalLM
 
@@ -44,8 +45,8 @@ def test_weights_of_a_pack_by_hand() -> None:
     third = 1 / 3
     expected = {
         Averaging.token: ([0, 1, 1, 1, 0, 0, 1], 4),  # Σ NLL / 4 targets
-        Averaging.sequence: ([0, third, third, third, 0, 0, 1], 2),  # Σ means / 2 rows
-        Averaging.released: ([0, *[2 / 30 / 4] * 3, 0, 0, 2 / 30 / 4], 1),  # mean · 2 rows / 30
+        Averaging.example: ([0, third, third, third, 0, 0, 1], 2),  # Σ means / 2 rows
+        Averaging.longwriter: ([0, *[2 / 30 / 4] * 3, 0, 0, 2 / 30 / 4], 1),  # mean · 2 rows / 30
     }
     for averaging, (weights, count) in expected.items():
         found, counted = weigh(labels, lengths, averaging)
@@ -60,7 +61,7 @@ def test_a_batch_of_several_packs_is_one_sequence_without_padding() -> None:
         {"input_ids": [6, 7], "labels": [-100, 7], "seq_lengths": [2]},
         {"input_ids": [9, 9], "labels": [-100, -100], "seq_lengths": [2]},  # only fills up
     ]
-    batch = PackCollator(0, averaging=Averaging.sequence)(rows)
+    batch = PackCollator(0, averaging=Averaging.example)(rows)
     assert batch["input_ids"].tolist() == [[1, 2, 3, 4, 5, 6, 7, 9, 9]]
     assert batch["position_ids"].tolist() == [[0, 1, 2, 0, 1, 0, 1, 0, 1]]
     assert batch["cu_seq_lens_q"].tolist() == [0, 3, 5, 7, 9]
@@ -103,7 +104,7 @@ def plain_loss(batch: list[list[torch.Tensor]], averaging: Averaging) -> torch.T
     rows = [row for pack in batch for row in pack]
     if averaging is Averaging.token:
         return torch.cat(rows).mean()
-    if averaging is Averaging.sequence:
+    if averaging is Averaging.example:
         return torch.stack([row.mean() for row in rows]).mean()
     return torch.stack([torch.cat(pack).mean() * len(pack) / 30 for pack in batch]).mean()
 
@@ -150,9 +151,10 @@ def _parameters(row_losses: list[list[torch.Tensor]]) -> list[torch.Tensor]:
 def test_loss_of_two_processes(
     base: Path, row_losses: list[list[torch.Tensor]], tmp_path: Path
 ) -> None:
-    out = tmp_path / "logged.json"
+    out, config = tmp_path / "logged.json", tmp_path / "accelerate.yaml"
+    OmegaConf.save(default_settings("runtime=cpu2").runtime.accelerate, config)
     command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file"]
-    command += [str(CHECKOUT / "conf/runtime/accelerate/cpu2.yaml"), str(Path(packs.__file__))]
+    command += [str(config), str(Path(packs.__file__))]
     path = os.pathsep.join([str(CHECKOUT / "src"), str(Path(packs.__file__).parent)])
     subprocess.run(
         [*command, str(base), str(out)],
@@ -168,7 +170,7 @@ def test_loss_of_two_processes(
         assert entries[-1]["epoch"] == 1
 
 
-def test_the_full_logits_never_exist(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_logits_are_never_materialised(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     biggest = 0
 
     class Watch(torch.utils._python_dispatch.TorchDispatchMode):
@@ -193,8 +195,8 @@ def test_the_full_logits_never_exist(base: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_speed_by_hand(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([100.0, 102.0, 102.0])
-    monkeypatch.setattr("longwriter.training.packed.time.monotonic", lambda: next(clock))
-    monkeypatch.setattr("longwriter.training.packed.peak_memory_mb", lambda: 7.0)
+    monkeypatch.setattr("longwriter.sft.throughput.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("longwriter.sft.throughput.peak_memory_mb", lambda: 7.0)
     model = AutoModelForCausalLM.from_pretrained(base)
     speed = Throughput(model, max_length=64, peak_tflops=0.5, processes=2)
     speed.add(1, 40, 30, 800)

@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,24 +12,14 @@ from torch.nn import functional
 from transformers import AutoModelForCausalLM
 
 from longwriter.config.schema import Settings
-from longwriter.core import statistics as position
 from longwriter.core.errors import DataError
 from longwriter.core.files import write_jsonl
 from longwriter.core.rows import Message, TrainingRow
 from longwriter.core.workspace import Workspace
-from longwriter.models import training_run as trainer
+from longwriter.models import training_run
+from longwriter.report.intervals import position_bins
+from longwriter.sft import position
 from longwriter.sft.packing import tokenize
-
-
-def test_mean_and_interval_by_hand() -> None:
-    # Rows of 2 and 4 tokens with sums 2 and 10: mean 12/6 = 2, residuals 2 - 4 = -2 and 10 - 8 = 2.
-    # Half: t(0.975, 1) = 12.7062 times √(2/1 · (4 + 4)) / 6 = 4/6. The third row is not that long.
-    assert position.ratio([2, 10, 0], [2, 4, 0]) == {
-        "mean": 2,
-        "low": round(2 - 12.7062047 * 4 / 6, 4),
-        "high": round(2 + 12.7062047 * 4 / 6, 4),
-    }
-    assert position.ratio([6], [3]) == {"mean": 2, "low": None, "high": None}
 
 
 def test_bins_double_and_the_difference_is_paired() -> None:
@@ -36,7 +27,13 @@ def test_bins_double_and_the_difference_is_paired() -> None:
     # exactly 1 everywhere, so the interval of the difference has no width.
     base = [[3.0] * 40, [2.0] * 64 + [1.0] * 6]
     tuned = [[loss - 1 for loss in row] for row in base]
-    bins = position.summarise({"base": base, "sft": tuned})
+    found = position.binned({"base": base, "sft": tuned})
+    assert found == {
+        "ends": [32, 64, 128],
+        "targets": [[32, 8, 0], [32, 32, 6]],
+        "nll": {"base": [[96, 24, 0], [64, 64, 6]], "sft": [[64, 16, 0], [32, 32, 0]]},
+    }
+    bins = position_bins(found)
     assert [(b["from"], b["to"], b["tokens"], b["rows"]) for b in bins] == [
         (0, 32, 64, 2),
         (32, 64, 40, 2),
@@ -48,6 +45,8 @@ def test_bins_double_and_the_difference_is_paired() -> None:
     assert so_far == [2.5, round((40 * 3 + 64 * 2) / 104, 4), round((120 + 128 + 6) / 110, 4)]
     assert bins[0]["difference"] == {"mean": -1, "low": -1, "high": -1}
     assert bins[2]["difference"] == {"mean": -1, "low": None, "high": None}
+    assert position.mean_loss(found, "base") == round((120 + 128 + 6) / 110, 4)
+    assert position.mean_loss(found, "sft") == round((80 + 64) / 110, 4)
 
 
 @pytest.fixture
@@ -55,6 +54,14 @@ def settings() -> Settings:
     settings = default_settings()
     settings.sft = replace(settings.sft, max_length=48)
     return settings
+
+
+def measured(
+    settings: Settings, checkpoints: dict[str, Path], rows: list[TrainingRow]
+) -> dict[str, Any]:
+    return position.loss_by_position(
+        checkpoints, rows, settings.sft, settings.student, settings.runtime
+    )
 
 
 def row(name: str, answer: str) -> TrainingRow:
@@ -65,12 +72,12 @@ def row(name: str, answer: str) -> TrainingRow:
 def test_losses_of_every_target_in_its_order(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trainer, "bf16_here", lambda: False)
+    monkeypatch.setattr(training_run, "bf16_here", lambda: False)
     base = write_tiny(tmp_path / "base", packaged_tokenizer())
     rows = [row("a", "The Rhine."), row("b", "Rain falls. " * 30)]  # b is cut at 48 tokens
-    write_jsonl(tmp_path / "data/sft/heldout.jsonl", rows)
-    work = Workspace(tmp_path, tmp_path)
-    found = position.loss_by_position({"base": base, "sft": base}, settings, work)
+    write_jsonl(tmp_path / "data/sft/validation.jsonl", rows)
+    assert position.read_validation(settings.sft, Workspace(tmp_path, tmp_path)) == rows
+    found = measured(settings, {"base": base, "sft": base}, rows)
 
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float64)
     sums = []
@@ -82,21 +89,24 @@ def test_losses_of_every_target_in_its_order(
         sums.append(nll[labels[1:] != -100])
     first = torch.cat([losses[:32] for losses in sums])
     assert found["rows"] == 2
-    [only] = found["bins"]
+    [only] = position_bins(found)
     assert only["tokens"] == len(first)
     assert only["base"]["mean"] == pytest.approx(first.mean().item(), abs=1e-3)
     assert only["difference"] == {"mean": 0, "low": 0, "high": 0}
     assert math.isfinite(only["sft"]["low"])
 
 
-def test_no_held_out_rows_no_bins_but_a_file_that_is_named_must_be_there(
+def test_without_validation_rows_nothing_is_measured_but_a_file_that_is_named_must_exist(
     settings: Settings, tmp_path: Path
 ) -> None:
     work = Workspace(tmp_path, tmp_path)
-    assert position.loss_by_position({}, settings, work) == {"rows": 0, "bins": []}
+    assert position.read_validation(settings.sft, work) == []
     (tmp_path / "data/sft").mkdir(parents=True)
-    (tmp_path / "data/sft/heldout.jsonl").touch()  # what the filter writes where it holds none out
-    assert position.loss_by_position({}, settings, work) == {"rows": 0, "bins": []}
-    settings.sft = replace(settings.sft, held_out=str(tmp_path / "none.jsonl"))
-    with pytest.raises(DataError, match=r"^sft\.held_out: .*none\.jsonl is not there"):
-        position.loss_by_position({}, settings, work)
+    (
+        tmp_path / "data/sft/validation.jsonl"
+    ).touch()  # as the filter writes it without validation rows
+    assert position.read_validation(settings.sft, work) == []
+    assert measured(settings, {}, []) == {"rows": 0}
+    given = replace(settings.sft, validation=str(tmp_path / "none.jsonl"))
+    with pytest.raises(DataError, match=r"^sft\.validation: .*none\.jsonl is not there"):
+        position.read_validation(given, work)

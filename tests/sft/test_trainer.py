@@ -1,4 +1,5 @@
-import copy
+"""Training runs of a tiny model: what they learn, survive and leave."""
+
 import json
 import re
 import runpy
@@ -16,7 +17,8 @@ import pytest
 import torch
 import yaml
 from dvc.repo import Repo
-from helpers.checkpoints import CHECKOUT, default_settings, packaged_tokenizer, write_tiny
+from helpers.checkpoints import CHECKOUT, packaged_tokenizer, write_tiny
+from helpers.sft_runs import ROWS, four_steps, job, train
 from safetensors.torch import load_file
 from torch.nn import functional
 from transformers import AutoModelForCausalLM
@@ -24,29 +26,14 @@ from transformers import AutoModelForCausalLM
 from longwriter.config.schema import Settings
 from longwriter.core.errors import SettingsError, TrainingError
 from longwriter.core.files import write_jsonl
-from longwriter.core.rows import Message, TrainingRow
+from longwriter.core.rows import TrainingRow
 from longwriter.core.workspace import Workspace
-from longwriter.models import training_run as trainer
-from longwriter.sft import loss as packed
-from longwriter.sft import packing
+from longwriter.models import training_run
+from longwriter.sft import loss, packing
 from longwriter.sft import trainer as sft
-from longwriter.sft.settings import Averaging, Method, TooLong
-from longwriter.tracking.runs import stage_run
+from longwriter.sft.settings import Averaging, Method
 
 SRC = Path(sft.__file__).parent.parent.parent
-
-
-def row(name: str, prompt: str, answer: str) -> TrainingRow:
-    messages = [Message(role="user", content=prompt), Message(role="assistant", content=answer)]
-    return TrainingRow(messages=messages, id=name)
-
-
-ROWS = [
-    row("one", "Name a river.", "The Rhine, which runs from the Alps to the North Sea."),
-    row("two", "Say yes.", "Yes."),
-    row("three", "Write about rain.", "Rain falls. " * 12 + "Then it stops."),
-    row("four", "Count.", "One, two, three, four, five, six, seven."),
-]
 
 
 @pytest.fixture(scope="module")
@@ -86,20 +73,6 @@ def threads() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def four_steps() -> Settings:
-    """Settings for an optimiser step a row, with a checkpoint after each."""
-    settings = default_settings()
-    settings.sft = replace(
-        settings.sft,
-        learning_rate=1e-3,
-        num_train_epochs=1,
-        max_length=256,
-        packing=False,
-        save_steps=1,
-    )
-    return settings
-
-
 @pytest.fixture
 def settings(threads: None) -> Settings:
     return four_steps()
@@ -118,120 +91,8 @@ def whole(base: Path, root: Path, threads: None, tmp_path_factory: pytest.TempPa
     return path
 
 
-def train(
-    base: Path, path: Path, settings: Settings, root: Path, rows: list[TrainingRow] = ROWS
-) -> tuple[trainer.Trained, dict[str, Any]]:
-    return tune(base, path, settings, root, rows)[:2]
-
-
-def tune(
-    base: Path, path: Path, settings: Settings, root: Path, rows: list[TrainingRow] = ROWS
-) -> sft.Tuned:
-    work = Workspace(root, path.parent)
-    with stage_run("sft", settings, work, []) as run:
-        run.activate()
-        return sft.train(base, rows, path, settings, work)
-
-
 def weights(path: Path) -> bytes:
     return (path / "model.safetensors").read_bytes()
-
-
-# One row
-
-
-def test_targets_are_the_last_answer_and_its_end(tokenizer: Any) -> None:
-    messages = [
-        Message(role="system", content="Be brief."),
-        Message(role="user", content="Hi."),
-        Message(role="assistant", content="Ho."),
-        Message(role="user", content="Hi."),
-        Message(role="assistant", content="Hello."),
-    ]
-    tokens = packing.tokenize(TrainingRow(messages=messages, id="x"), tokenizer)
-    start, end, line = "<|im_start|>", "<|im_end|>", "Ċ"  # Ċ: the line break
-    context = [
-        *(start, "system", line, "Be", "Ġbrief", ".", end, line),
-        *(start, "user", line, "Hi", ".", end, line),
-        *(start, "ass", "istant", line, "Ho", ".", end, line),
-        *(start, "user", line, "Hi", ".", end, line),
-        *(start, "ass", "istant", line),
-    ]
-    target = ["Hello", ".", end, line]
-    assert tokenizer.convert_ids_to_tokens(tokens["input_ids"]) == context + target
-    ids = tokens["input_ids"]
-    assert tokens["labels"] == [packing.IGNORED] * len(context) + ids[len(context) :]
-    assert set(tokens) == {"input_ids", "labels"}
-    assert tokenizer.eos_token == end
-
-
-def lengths(tokenizer: Any) -> list[int]:
-    """Tokens of each of ROWS."""
-    return [len(packing.tokenize(row, tokenizer)["input_ids"]) for row in ROWS]
-
-
-def test_a_row_of_max_length_fits_and_a_longer_one_is_an_error_or_listed(
-    tokenizer: Any, settings: Settings
-) -> None:
-    one, two, three, four = lengths(tokenizer)
-    assert max(one, two, four) < three
-    exact = replace(settings.sft, max_length=three)
-    assert packing.pack(ROWS, tokenizer, exact).longest == three
-    short = replace(settings.sft, max_length=three - 1)
-    with pytest.raises(TrainingError, match=rf"^row three: {three} tokens, and sft\.max_length is"):
-        packing.pack(ROWS, tokenizer, short)
-
-    skipping = replace(short, too_long=TooLong.skip, num_train_epochs=2)
-    packs = packing.pack(ROWS, tokenizer, skipping)
-    assert [row.model_dump() for row in packs.rows] == [
-        {"id": "one", "pack": 0, "position": 0, "tokens": one, "epochs": 2},
-        {"id": "two", "pack": 1, "position": 0, "tokens": two, "epochs": 2},
-        {"id": "four", "pack": 2, "position": 0, "tokens": four, "epochs": 2},
-        {"id": "three", "pack": None, "position": None, "tokens": three, "epochs": 0},
-    ]
-    assert packs.skipped == 1
-    with pytest.raises(TrainingError, match=r"every row is longer than sft\.max_length=8 "):
-        packing.pack(ROWS, tokenizer, replace(skipping, max_length=8))
-
-
-def test_template_that_ends_no_turn_is_an_error(tokenizer: Any) -> None:
-    template = tokenizer.chat_template
-    try:
-        tokenizer.chat_template = template.replace("<|im_end|>", "")
-        with pytest.raises(
-            TrainingError,
-            match=r"^row one: .* end its answer with <\|im_end\|>.*student\.eos_token",
-        ):
-            packing.tokenize(ROWS[0], tokenizer)
-    finally:
-        tokenizer.chat_template = template
-
-
-def test_template_that_adds_to_the_prompt_alone_is_an_error(tokenizer: Any) -> None:
-    template = tokenizer.chat_template
-    try:
-        tokenizer.chat_template = template + "{% if add_generation_prompt %}Well: {% endif %}"
-        with pytest.raises(TrainingError, match=r"^row one: .* prompt alone differently"):
-            packing.tokenize(ROWS[0], tokenizer)
-    finally:
-        tokenizer.chat_template = template
-
-
-@pytest.mark.parametrize(
-    ("template", "message"),
-    [
-        pytest.param("{{ messages[0].content }}", "has no target", id="drops the answer"),
-        pytest.param("{{ raise_exception('no') }}", "chat template .* fails: no;", id="refuses"),
-        pytest.param("{{ messages[0].content", "chat template .* fails: ", id="is no Jinja"),
-    ],
-)
-def test_what_a_template_spoils_is_named_with_a_remedy(
-    tokenizer: Any, template: str, message: str
-) -> None:
-    spoilt = copy.copy(tokenizer)
-    spoilt.chat_template = template
-    with pytest.raises(TrainingError, match=rf"^row one: (the )?{message}"):
-        packing.tokenize(ROWS[0], spoilt)
 
 
 # A training run
@@ -263,7 +124,7 @@ def test_loss_is_the_mean_over_targets_and_packing_has_no_cross_talk(
     accumulation: int,
     packs: int,
 ) -> None:
-    monkeypatch.setattr(trainer, "bf16_here", lambda: False)
+    monkeypatch.setattr(training_run, "bf16_here", lambda: False)
     settings.sft = replace(
         settings.sft,
         packing=True,
@@ -274,19 +135,19 @@ def test_loss_is_the_mean_over_targets_and_packing_has_no_cross_talk(
 
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     tokens = [packing.tokenize(row, tokenizer) for row in ROWS]
-    apart = torch.cat([target_losses(model, **row) for row in tokens])
+    single = torch.cat([target_losses(model, **row) for row in tokens])
     assert metrics["sequences"] == packs
     assert metrics["rows"] == 4
     assert metrics["tokens"] == sum(len(row["input_ids"]) for row in tokens)
-    assert metrics["target_tokens"] == len(apart)
+    assert metrics["target_tokens"] == len(single)
     assert metrics["steps"] == len(trained.curve) == 1
-    assert trained.curve[0]["loss"] == pytest.approx(apart.mean().item(), abs=1e-4)
+    assert trained.curve[0]["loss"] == pytest.approx(single.mean().item(), abs=1e-4)
 
     joined = {key: [n for row in tokens for n in row[key]] for key in tokens[0]}
     seen_by_all = target_losses(model, **joined).mean()
-    assert abs(seen_by_all - apart.mean()) > 0.01  # cross-talk would show
+    assert abs(seen_by_all - single.mean()) > 0.01  # cross-talk would show
     mean_of_rows = torch.stack([target_losses(model, **r).mean() for r in tokens]).mean()
-    assert abs(mean_of_rows - apart.mean()) > 0.01  # and so would a mean over rows
+    assert abs(mean_of_rows - single.mean()) > 0.01  # and so would a mean over rows
 
 
 def test_same_seed_same_weights(
@@ -300,7 +161,7 @@ def test_same_seed_same_weights(
     assert all(tensor.dtype == torch.float32 for tensor in after.values())
     assert not any(torch.equal(before[name], after[name]) for name in before)
 
-    settings.runtime = replace(settings.runtime, seed=1)
+    settings.sft = replace(settings.sft, seed=1)
     train(base, tmp_path / "other", settings, root)
     assert weights(tmp_path / "other") != weights(whole)
 
@@ -310,7 +171,7 @@ import os, signal, sys
 from pathlib import Path
 
 sys.path[:0] = sys.argv[4:]
-from test_sft import four_steps, train
+from helpers.sft_runs import four_steps, train
 from transformers import TrainerState
 
 write = TrainerState.save_to_json
@@ -333,7 +194,7 @@ def test_killed_training_goes_on_from_its_last_whole_checkpoint(
     tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    arguments = [base, tmp_path / "killed", root, SRC, Path(__file__).parent]
+    arguments = [base, tmp_path / "killed", root, SRC, Path(__file__).parents[1]]
     child = subprocess.run(
         [sys.executable, "-c", KILLED_IN_THE_THIRD_CHECKPOINT, *map(str, arguments)], timeout=120
     )
@@ -344,7 +205,7 @@ def test_killed_training_goes_on_from_its_last_whole_checkpoint(
 
     capfd.readouterr()
     trained, metrics = train(base, tmp_path / "killed", settings, root)
-    assert f"going on from {folder}/checkpoint-2\n" in capfd.readouterr().out
+    assert f"resuming from {folder}/checkpoint-2\n" in capfd.readouterr().out
     assert trained.share == 0.5
     assert metrics["steps"] == 4
     assert weights(tmp_path / "killed") == weights(whole)
@@ -376,7 +237,7 @@ def test_the_stage_removes_its_checkpoints_and_a_resume_with_no_step_left_has_no
         ("four", 3, 0, 1),
     ]
     position = json.loads((tmp_path / "metrics/sft_position.json").read_text())
-    assert position == {"rows": 0, "bins": []}
+    assert position == {"rows": 0}
     check_card(tmp_path / "models/sft/README.md", metrics)
 
 
@@ -394,8 +255,9 @@ def check_card(card: Path, metrics: dict[str, Any]) -> None:
         assert CHECKOUT / target in known, f"{link} is no output of the pipeline"
     assert {"card.md", "packs.jsonl", "params.yaml", "sft.json"} <= {Path(n).name for n in links}
     assert "| `sft.learning_rate` | 0.001 |" in body
-    assert f"{metrics['target_tokens']} were" in body
-    assert f"mean training loss {metrics['train_loss']} nats" in body
+    assert "| `sft.seed` | 0 |" in body
+    assert f"| of these targets | {metrics['target_tokens']} |" in body
+    assert f"| mean training loss, nats a target | {metrics['train_loss']} |" in body
 
 
 # What can go wrong
@@ -409,8 +271,8 @@ def test_no_memory_left_is_an_error_with_a_remedy_and_checkpoints_stay(
             torch.empty(2**62, dtype=torch.uint8)
         return step_of(self, *arguments, **keywords)
 
-    step_of = packed.PackTrainer.training_step
-    monkeypatch.setattr(packed.PackTrainer, "training_step", too_much)
+    step_of = loss.PackTrainer.training_step
+    monkeypatch.setattr(loss.PackTrainer, "training_step", too_much)
     with pytest.raises(TrainingError, match=r"^out of memory: .*activation_checkpointing=true"):
         train(base, tmp_path / "sft", settings, root)
     [folder] = (tmp_path / "cache/checkpoints").iterdir()
@@ -440,14 +302,14 @@ def test_a_damaged_checkpoint_is_an_error_and_the_one_before_it_goes_on(
 
     shutil.rmtree(damaged)
     train(base, tmp_path / "again", settings, root)
-    assert f"going on from {folder}/checkpoint-3\n" in capfd.readouterr().out
+    assert f"resuming from {folder}/checkpoint-3\n" in capfd.readouterr().out
     assert weights(tmp_path / "again") == weights(whole)
 
 
 def test_lora_is_merged_into_one_plain_model(
     base: Path, root: Path, settings: Settings, tmp_path: Path
 ) -> None:
-    settings.sft = replace(settings.sft, method=Method.lora, loss=Averaging.sequence)
+    settings.sft = replace(settings.sft, method=Method.lora, loss=Averaging.example)
     trained, _ = train(base, tmp_path / "sft", settings, root)
     assert len(trained.curve) == 4
     assert not [file.name for file in (tmp_path / "sft").rglob("*") if "adapter" in file.name]
@@ -464,7 +326,7 @@ def test_what_is_not_installed_is_named(settings: Settings) -> None:
         ({"use_kernels": True}, "kernels", "kernels"),
     ):
         with pytest.raises(SettingsError, match=rf"needs the package {package}.*\[{extra}\]"):
-            sft.loading(settings.student, replace(settings.sft, **changes))
+            sft.loading_arguments(settings.student, replace(settings.sft, **changes))
 
 
 def test_a_loss_that_is_no_number_is_an_error(
@@ -481,7 +343,7 @@ def test_checkpoints_of_another_run_are_not_taken_up(
 ) -> None:
     def folder(rows: list[TrainingRow]) -> Path:
         work = Workspace(root, tmp_path)
-        return trainer.checkpoint_folder(work, "sft", settings.sft, settings, rows, base)
+        return job(base, tmp_path / "sft", settings, work).checkpoints(rows)
 
     first = folder(ROWS)
     assert first.parent == tmp_path / "cache/checkpoints"
@@ -491,7 +353,7 @@ def test_checkpoints_of_another_run_are_not_taken_up(
     others = [folder(ROWS[::-1])]
     settings.sft = replace(settings.sft, learning_rate=2e-3)
     others.append(folder(ROWS))
-    settings.runtime = replace(settings.runtime, seed=1)
+    settings.sft = replace(settings.sft, seed=1)
     others.append(folder(ROWS))
     assert len({first, *others}) == 4
 

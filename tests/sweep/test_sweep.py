@@ -3,24 +3,28 @@
 import json
 import os
 import re
+import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import hydra
 import psutil
 import pytest
 from filelock import FileLock, Timeout
-from helpers.sweeping import call, environment, git, make_repository, stages_run, start
+from helpers.sweeping import CHECKOUT, call, environment, git, make_repository, stages_run, start
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from omegaconf import OmegaConf
 
+from longwriter.config.inputs import input_digests
+from longwriter.config.load import validate
 from longwriter.core.errors import SettingsError
+from longwriter.models.lineup import MODELS
 from longwriter.sweep.experiments import check_repository
-from longwriter.sweep.job import JobRecord
-from longwriter.sweep.stage_locks import StageLocks
-from longwriter.sweep.table import table
+from longwriter.sweep.records import JobRecord, table
+from longwriter.sweep.stage_locks import StageLocks, stage_keys
 
 SWEEP = ("-m", "longwriter.sweep", "-m")
 TWO_AT_ONCE = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
@@ -234,17 +238,14 @@ def test_new_code_that_git_does_not_know_is_named(tmp_path: Path) -> None:
         check_repository(root)
 
 
-# One turn a stage
-
-
-def test_a_turn_is_passed_on_when_dvc_comes_to_the_next_stage(tmp_path: Path) -> None:
+def test_a_lock_is_released_when_dvc_comes_to_the_next_stage(tmp_path: Path) -> None:
     keys = {"agentwrite": "a", "filter": "b", "sft": "c"}
-    with StageLocks(tmp_path, keys) as turns:
-        turns.read("Running stage 'agentwrite':\n")
+    with StageLocks(tmp_path, keys) as locks:
+        locks.read("Running stage 'agentwrite':\n")
         assert is_taken(tmp_path / "a.lock")
-        turns.read("> exec python stages/agentwrite.py\n")
+        locks.read("> exec python stages/agentwrite.py\n")
         assert is_taken(tmp_path / "a.lock")
-        turns.read("Stage 'filter' is cached - skipping run, checking out outputs\n")
+        locks.read("Stage 'filter' is cached - skipping run, checking out outputs\n")
         assert not is_taken(tmp_path / "a.lock")
         assert is_taken(tmp_path / "b.lock")
     assert [path.name for path in tmp_path.glob("*.done")] == ["a.done"]
@@ -276,9 +277,54 @@ def test_table_of_jobs_with_different_keys_and_a_failure() -> None:
     ]
     assert table(records).splitlines() == [
         "| experiment | sft.max_length | S̄ | S_l | S_q | score | cost ($) | time (s) | experiment |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
         "| smoke |  | 1.2 | 1.0 | – | 1.0000 | 0.00 | 61 | s-1 |",
         "|  | 512 | – | – | – | – | – | – | s-2 |",
         "",
         "s-2 failed: out of memory",
     ]
+
+
+def keys_with(root: Path, *overrides: str) -> dict[str, str]:
+    """Stage → key for the project's own pipeline, with `overrides` as a sweep's job has them."""
+    with hydra.initialize_config_dir(str(root / "conf"), version_base=None):
+        config = hydra.compose("config", list(overrides))
+    OmegaConf.resolve(config)
+    return stage_keys(root, [], config, input_digests(validate(config), root), "code")
+
+
+def test_jobs_share_the_stages_that_read_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make_repository(tmp_path / "root")
+    monkeypatch.chdir(root)  # as a sweep does
+    shutil.copyfile(CHECKOUT / "dvc.yaml", root / "dvc.yaml")
+    written = tmp_path / "instructions.jsonl"
+    written.write_text("{}\n")
+    own = f"agentwrite.instructions={written}"
+    before = keys_with(root, own)
+    models = [model.name for model in MODELS]
+    assert before.keys() == {  # those that always run do so in every job
+        "base",
+        "agentwrite",
+        "short_answers",
+        "filter",
+        "sft",
+        "pairs",
+        "dpo",
+        "judge_audit",
+        *(f"{stage}@{model}" for stage in ("predict", "eval") for model in models),
+    }
+    order = list(before)
+    assert order.index("agentwrite") < order.index("filter") < order.index("sft")
+
+    def changed(*overrides: str) -> set[str]:
+        return {stage for stage, key in keys_with(root, *overrides).items() if before[stage] != key}
+
+    assert changed(own) == set()
+    assert changed(own, "bench.judged=3", "teacher.concurrency=9") == {
+        f"eval@{model}" for model in models
+    }
+    assert changed(own, "dpo.seed=9") == {"dpo", "predict@dpo", "eval@dpo"}
+    written.write_text("{}\n{}\n")  # another content under the same name, outside the checkout
+    assert changed(own) == before.keys() - {"base", "short_answers", "predict@base", "eval@base"}

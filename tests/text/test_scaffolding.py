@@ -2,6 +2,7 @@ import pytest
 
 from longwriter.text.scaffolding import (
     clean,
+    residue_in,
     without_continuation,
     without_count,
     without_echo,
@@ -170,3 +171,54 @@ def test_all_rules_together() -> None:
     assert clean(text, ASKED) == BODY
     assert clean(f" {BODY}\n\nA second line. \n", ASKED) == f"{BODY}\n\nA second line."
     assert clean("", ASKED) == clean(" \n", ASKED) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (f"**Paragraph 3:** {BODY}", "**Paragraph 3:"),
+        (f"{BODY}\n\n### Paragraph 4 of 12\n\n{BODY}", "### Paragraph 4 of 12"),
+        (f"[Step 5] {BODY}", "[Step 5]"),
+        (f"{BODY}\n\nSection 2\n\n{BODY}", "Section 2"),
+        (f"第三自然段：{TEXT}", "第三自然段："),
+        (f"Main Point: the hive - Word Count: 200\n\n{BODY}", "Main Point:"),
+        (f"{BODY}\n\n**Final word count: ~1,200**", "**Final word count: ~1,200**"),
+        (f"{BODY} (about 200 words)", ". (about 200 words)"),
+        (f"{TEXT}（全文共500字）", "。（全文共500字）"),
+        (f"Sure! Here's the story about bees: {BODY}", "Sure! Here's the story about bees:"),
+        (f"好的，以下是正文：\n\n{TEXT}", "好的，以下是正文："),
+        (f"{BODY} I hope this helps!", ". I hope this helps!"),
+    ],
+)
+def test_what_is_left_in_a_whole_text(text: str, found: str) -> None:
+    assert residue_in(text, "Write about bees.") == found
+
+
+@pytest.mark.parametrize(
+    ("text", "prompt"),
+    [
+        (f"Paragraph 1: {BODY}", "Write a text and label each paragraph."),
+        (f"Step 1: {BODY}\n\nStep 2: {BODY}", "Write about bees."),  # the text's own steps
+        (f"Step 3: {BODY}", "How to keep bees?"),
+        (f"Section 2\n\n{BODY}", "Draft a contract between two beekeepers."),
+        (f"要点：{TEXT}", "列出要点。"),
+        (f"{BODY}\n\nWord count: 7", "Write about bees and state the word count."),
+        (f"Dear Anna,\n\n{BODY} Let me know if you want to change the hive.", "Write a letter."),
+        (f"Paragraph 3 of the treaty names bees. {BODY}", "Write about bees."),
+        (f"Section 2: Bees\n\n{BODY}", "Write about bees."),
+    ],
+)
+def test_what_a_text_may_have(text: str, prompt: str) -> None:
+    assert residue_in(text, prompt) == ""
+
+
+def test_what_is_stripped_is_looked_for_too() -> None:
+    for scaffolding in (
+        f"Paragraph 2: {BODY}",
+        f"第二段：{BODY}",
+        f"Sure, here is the next paragraph: {BODY}",
+        f"{BODY}\n\n(Word count: 200)",
+        f"{BODY} (about 200 words)",
+    ):
+        assert residue_in(scaffolding, "Write about bees.") != ""
+        assert residue_in(clean(scaffolding, []), "Write about bees.") == ""

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import sqlite3
@@ -6,22 +7,23 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import mlflow
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from mlflow.utils.validation import _validate_metric_name
 from omegaconf import DictConfig, OmegaConf
 
 from longwriter.config.load import compose_params, validate
 from longwriter.config.schema import Settings
-from longwriter.core.settings import parameters
+from longwriter.core.settings import flatten_settings
 from longwriter.core.workspace import Workspace
-from longwriter.tracking.pipeline import log_pipeline_run, log_report
+from longwriter.tracking.pipeline import COMPARED, compared_settings, log_pipeline_run, log_report
 from longwriter.tracking.provenance import git_state
-from longwriter.tracking.runs import stage_run, stage_runs
+from longwriter.tracking.runs import maker_finder, stage_run
 from longwriter.tracking.store import connect, tracking_uri
 from longwriter.tracking.values import flatten
 
@@ -67,12 +69,14 @@ def test_stage_run_is_read_back(
     settings: Settings, database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DVC_STAGE", "filter")
-    with stage_run("filter", settings, Workspace(database, database), ["filter"]) as log:
+    groups = {"filter": settings.filter}
+    work = Workspace(database, database)
+    with stage_run("filter", groups, work, settings.runtime) as log:
         log.log({"kept": 25, "rejected": {"too_short": 4}})
     [run] = runs(database, f"attributes.run_id = '{log.id}'")
     assert run.info.run_name == "filter"
     assert run.info.status == "FINISHED"
-    assert run.data.params == parameters(settings, ["filter"])
+    assert run.data.params == flatten_settings(groups)
     assert run.data.metrics == {"kept": 25.0, "rejected/too_short": 4.0}
     assert run.data.tags["longwriter.kind"] == "stage"
     assert run.data.tags["longwriter.dvc_stage"] == "filter"
@@ -87,7 +91,7 @@ def test_stage_run_ends_as_the_stage_does(
     settings: Settings, database: Path, error: type[BaseException], status: str
 ) -> None:
     work = Workspace(database, database)
-    with pytest.raises(error), stage_run("sft", settings, work, []) as log:
+    with pytest.raises(error), stage_run("sft", {}, work, settings.runtime) as log:
         raise error
     [run] = runs(database, f"attributes.run_id = '{log.id}'")
     assert run.info.status == status
@@ -104,7 +108,7 @@ def test_a_stage_begins_while_its_run_opens(
         return connect(root)
 
     monkeypatch.setattr("longwriter.tracking.runs.connect", connect_late)
-    with stage_run("filter", settings, Workspace(database, database), []) as log:
+    with stage_run("filter", {}, Workspace(database, database), settings.runtime) as log:
         begun.set()
     [run] = runs(database, f"attributes.run_id = '{log.id}'")
     assert run.info.status == "FINISHED"
@@ -117,7 +121,7 @@ def test_a_run_that_cannot_open_is_told_at_once_and_fails_the_stage(
     worked = False
     with (
         pytest.raises(FileExistsError, match="mlruns"),
-        stage_run("filter", settings, Workspace(tmp_path, tmp_path), []) as log,
+        stage_run("filter", {}, Workspace(tmp_path, tmp_path), settings.runtime) as log,
     ):
         with pytest.raises(FileExistsError):
             assert log.id
@@ -130,7 +134,7 @@ def test_a_run_that_was_killed_does_not_go_on_for_ever(settings: Settings, datab
     work = Workspace(database, database)
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    with stage_run("sft", settings, work, []) as log:
+    with stage_run("sft", {}, work, settings.runtime) as log:
         pass
     [run] = runs(database, f"attributes.run_id = '{log.id}'")
     assert run.data.tags["longwriter.pid"] == str(os.getpid())
@@ -139,14 +143,14 @@ def test_a_run_that_was_killed_does_not_go_on_for_ever(settings: Settings, datab
     for pid, host in ((str(gone.pid), here), ("1", here), (str(gone.pid), "elsewhere")):
         tags = {"longwriter.host": host, "longwriter.pid": pid}
         left[pid, host] = client.create_run(run.info.experiment_id, tags=tags).info.run_id
-    with stage_run("sft", settings, work, []) as log:
+    with stage_run("sft", {}, work, settings.runtime) as log:
         log.activate()
         found = [client.get_run(name).info.status for name in left.values()]
     assert found == ["KILLED", "RUNNING", "RUNNING"]
 
 
 def test_what_the_trainer_logs_late_is_kept(settings: Settings, database: Path) -> None:
-    with stage_run("dpo", settings, Workspace(database, database), []) as log:
+    with stage_run("dpo", {}, Workspace(database, database), settings.runtime) as log:
         log.activate()
         for step in range(50):
             mlflow.log_metrics({"loss": float(step)}, step=step, synchronous=False)
@@ -157,7 +161,7 @@ def test_what_the_trainer_logs_late_is_kept(settings: Settings, database: Path) 
 def test_system_metrics_are_logged_every_second(settings: Settings, database: Path) -> None:
     settings.runtime.system_metrics = True
     try:
-        with stage_run("sft", settings, Workspace(database, database), []) as log:
+        with stage_run("sft", {}, Workspace(database, database), settings.runtime) as log:
             time.sleep(2.5)
     finally:
         settings.runtime.system_metrics = False
@@ -198,17 +202,56 @@ def test_pipeline_run_is_updated_not_repeated(database: Path, tmp_path: Path) ->
     assert len(runs(database, "tags.`longwriter.kind` = 'pipeline'")) == 2
 
 
-def test_a_stage_took_what_its_last_finished_run_took(settings: Settings, tmp_path: Path) -> None:
+def test_the_maker_of_bytes_is_the_run_that_wrote_them(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The DAG's run, runs by hand in a folder of their own, and one that was stopped."""
+
+    def run(out: Path, text: str, *, by_dvc: bool, stopped: bool = False) -> str:
+        if by_dvc:
+            monkeypatch.setenv("DVC_STAGE", "filter")
+        else:
+            monkeypatch.delenv("DVC_STAGE", raising=False)
+        work = Workspace(tmp_path, out)
+        path = work.output("data/sft/train.jsonl")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        with (
+            suppress(KeyboardInterrupt),
+            stage_run("filter", {}, work, settings.runtime) as log,
+        ):
+            log.wrote(work, path)
+            if stopped:
+                raise KeyboardInterrupt
+        return log.id
+
+    by_hand = tmp_path / "outputs/one"
+    first = run(tmp_path, "one\n", by_dvc=True)
+    other = run(by_hand, "two\n", by_dvc=False)
+    run(by_hand, "one\n", by_dvc=False)  # the same bytes, which DVC does not have from it
+    run(by_hand, "two\n", by_dvc=False, stopped=True)
+    find = maker_finder(tmp_path)
+    made = {text: find("data/sft/train.jsonl", md5(text)) for text in ("one\n", "two\n", "three\n")}
+    assert {text: maker and maker.run_id for text, maker in made.items()} == {
+        "one\n": first,
+        "two\n": other,
+        "three\n": None,
+    }
+    assert find("data/sft/other.jsonl", md5("one\n")) is None
+
+    monkeypatch.setenv("DVC_STAGE", "filter")
     work = Workspace(tmp_path, tmp_path)
-    for pause in (0.3, 0.0):
-        with stage_run("filter", settings, work, []):
-            time.sleep(pause)
-    with pytest.raises(KeyboardInterrupt), stage_run("filter", settings, work, []):
+    with stage_run("filter", {}, work, settings.runtime) as log:
+        log.wrote(work, work.output("data/sft/train.jsonl"))
         time.sleep(0.3)
-        raise KeyboardInterrupt
-    found = stage_runs(tmp_path)
-    assert list(found) == ["filter"]
-    assert 0 <= found["filter"].seconds < 0.3  # neither the first nor the one that was stopped
+    found = find("data/sft/train.jsonl", md5("one\n"))
+    assert found is not None
+    assert (found.run_id, found.stage, found.code) == (log.id, "filter", "no commit")
+    assert 0.3 <= found.seconds < 60
+
+
+def md5(text: str) -> str:
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
 
 
 def test_a_table_of_rows_is_found_by_mlflow_and_replaced(database: Path, tmp_path: Path) -> None:
@@ -260,7 +303,7 @@ def test_fifty_runs_at_once_open_a_fresh_database(tmp_path: Path) -> None:
     assert models == (50,)
 
 
-def test_flatten_gives_names_that_mlflow_takes() -> None:
+def test_flatten_gives_names_that_mlflow_takes(database: Path) -> None:
     metrics = {
         "S_l": 46,
         "S_q": None,
@@ -279,20 +322,29 @@ def test_flatten_gives_names_that_mlflow_takes() -> None:
         "by_type/Literature and Creative Writing/n": 3.0,
         "by_type/Q_A _new_/n": 4.0,
     }
-    for name in flat:
-        _validate_metric_name(name)
+    run_id = log_pipeline_run(database, {}, metrics, [], {})  # MLflow refuses other names
+    assert MlflowClient(tracking_uri(database)).get_run(run_id).data.metrics == flat
 
 
 def test_parameters_are_flat_short_and_without_null(settings: Settings) -> None:
-    found = parameters(settings, ["judge", "dpo"])
-    assert found["judge.server"] == "llama_cpp"
+    groups = {"judge": settings.judge, "dpo": settings.dpo, "second_judge": None}
+    found = flatten_settings(groups)
+    assert found["judge.kind"] == "llama_cpp"
     assert found["dpo.loss_type"] == "sigmoid"
     assert found["dpo.lora.r"] == str(settings.dpo.lora.r)
     assert "judge.api_key_env" not in found
-    assert not any(key.startswith("sft.") for key in found)
-    settings.judge.base_url, before = "http://" + "x" * 400, settings.judge.base_url
-    assert len(parameters(settings, ["judge"])["judge.base_url"]) == 250
-    settings.judge.base_url = before
+    assert not any(key.startswith(("sft.", "second_judge")) for key in found)
+    far = replace(settings.judge, base_url="http://" + "x" * 400)
+    assert len(flatten_settings({"judge": far})["judge.base_url"]) == 250
+
+
+def test_compared_settings_exist(settings: Settings) -> None:
+    for key in COMPARED.split():
+        group, name = key.split(".")
+        assert hasattr(getattr(settings, group), name), key
+    found = compared_settings(flatten_settings(vars(settings)))
+    assert found["sft.learning_rate"] == str(settings.sft.learning_rate)
+    assert len(found) >= 15
 
 
 def test_git_state(tmp_path: Path) -> None:

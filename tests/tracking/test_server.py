@@ -115,7 +115,7 @@ def test_a_server_that_is_away_stops_nothing_and_gets_all_later(
 ) -> None:
     figure = tmp_path / "scores.svg"
     figure.write_text("<svg/>")
-    with stage_run("sft", settings, Workspace(root, root), ["sft"]) as log:
+    with stage_run("sft", {"sft": settings.sft}, Workspace(root, root), settings.runtime) as log:
         import mlflow
 
         log.activate()
@@ -125,8 +125,8 @@ def test_a_server_that_is_away_stops_nothing_and_gets_all_later(
     pointers = {"data/sft/train.jsonl": "a" * 32, "models/sft": "b" * 32 + ".dir"}
     log_pipeline_run(root, {"sft.max_length": 1024}, {"S_l": 60.7}, [figure], pointers)
     warned = capsys.readouterr().err
-    assert "does not take 1 run(s)" in warned
-    assert "does not take 2 run(s)" in warned
+    assert "1 run(s) could not be sent" in warned
+    assert "2 run(s) could not be sent" in warned
     assert "mlruns/mlflow.db" in warned
     assert "planted" not in warned
 
@@ -173,7 +173,7 @@ def test_the_server_shows_a_run_while_it_goes_on(
 ) -> None:
     server = start_server()
     with (
-        stage_run("dpo", settings, Workspace(root, root), ["dpo"]) as log,
+        stage_run("dpo", {"dpo": settings.dpo}, Workspace(root, root), settings.runtime) as log,
         mirrored(root, log.id, every_s=0.1),
     ):
         log.log({"loss": 0.69})
@@ -198,7 +198,9 @@ def test_a_server_on_postgresql_holds_what_was_sent(
     with postgres.running(programs, free_port()) as database:
         server = serve(tmp_path, database, port)
         try:
-            with stage_run("sft", settings, Workspace(root, root), ["sft"]) as log:
+            with stage_run(
+                "sft", {"sft": settings.sft}, Workspace(root, root), settings.runtime
+            ) as log:
                 log.log({"on_postgresql": 37})
             pointers = {"models/sft": "b" * 32 + ".dir"}
             log_pipeline_run(root, {"sft.max_length": 1024}, {"on_postgresql": 60.7}, [], pointers)

@@ -1,4 +1,4 @@
-"""What a run of the agent will take, before a call is made."""
+"""An estimate of calls, tokens, cost and time of a run of the agent, before a call is made."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,7 +6,13 @@ from statistics import fmean
 
 from longwriter.agentwrite.context import round_to_ten
 from longwriter.agentwrite.plan import steps_wanted
-from longwriter.agentwrite.prompts import Prompts, Wording, plan_messages, step_messages
+from longwriter.agentwrite.prompts import (
+    Prompts,
+    StepRequest,
+    Wording,
+    plan_messages,
+    step_messages,
+)
 from longwriter.agentwrite.settings import AgentWriteSettings
 from longwriter.core.errors import DataError
 from longwriter.core.rows import Instruction, Step
@@ -20,13 +26,13 @@ class Call:
 
     prompt: int
     cached: int
-    """Of `prompt`, those that the call before it had too."""
+    """Part of `prompt` that the call before it had too."""
     completion: int
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What to expect where no call is made twice."""
+    """What to expect where every call succeeds at once."""
 
     calls: int
     prompt_tokens: int
@@ -35,13 +41,13 @@ class Estimate:
     cost: float
     """US dollars where the server has no prefix cache."""
     cached_cost: float
-    """US dollars where it has one that holds all drafts in work."""
+    """US dollars where it has one that holds all drafts in progress."""
     seconds: float
-    """Lower bound: the largest of the longest chain of calls, all work over all places, and what
-    the limits a minute allow."""
+    """Lower bound: the largest of the longest chain of calls, all work spread over the calls in
+    flight, and what the limits a minute allow."""
     without_length: int
-    """Instructions that state no length, each taken as the others' mean, or as
-    `select.screen_with_teacher` where none states one."""
+    """Instructions that state no length. Each counts as the others' mean, or as
+    `select.screen_with_teacher` words where none states one."""
 
     def __str__(self) -> str:
         guessed = f"; {self.without_length} lengths are guessed" if self.without_length else ""
@@ -60,9 +66,9 @@ def estimate(
     teacher: ServerSettings,
     prompts: Prompts,
 ) -> Estimate:
-    """Adds up the calls of every instruction: a plan, and a call a step.
+    """Adds up the calls of every instruction: one for the plan, and one for each step.
 
-    A token is taken as four bytes of a prompt, a word as `tokens_per_word` tokens of an answer.
+    Four bytes of a prompt count as a token, a word of an answer as `tokens_per_word` tokens.
 
     Raises:
         DataError: no instruction states a length, and `select.screen_with_teacher` is null.
@@ -121,9 +127,10 @@ def _calls(
     tokens, so_far, before = round(words * agentwrite.tokens_per_word), 0, 0
     for number in range(steps):
         last = number == steps - 1
-        bare = step_messages(
-            instruction, plan, plan[number], number, last, "", round_to_ten(words), wording
+        request = StepRequest(
+            step=plan[number], number=number, last=last, words=round_to_ten(words), so_far=""
         )
+        bare = step_messages(instruction, plan, request, wording)
         prompt = min(prompt_bytes(bare) // 4 + so_far, teacher.context - tokens)
         yield Call(prompt, min(before, prompt), tokens)
         before = prompt
@@ -132,6 +139,6 @@ def _calls(
 
 
 def _in_a_row(chain: list[Call], parallel: bool) -> int:
-    """Completion tokens that must be written one after the other."""
+    """Completion tokens of the calls that have to wait for each other."""
     plan, *steps = (call.completion for call in chain)
     return plan + (max(steps) if parallel else sum(steps))

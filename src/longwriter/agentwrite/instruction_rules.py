@@ -1,7 +1,7 @@
-"""The rules an instruction must pass: each one function, instruction in, reason not to use it or
-nothing out.
+"""The rules that an instruction must pass. A rule is a function that returns the reason not to use an
+instruction, or None.
 
-Source: LongWriter (arXiv 2408.07055), section 3.2, which keeps out toxic instructions and those meant
+Source: LongWriter (arXiv 2408.07055), section 3.2, which leaves out toxic instructions and those meant
 to scrape data. The patterns are our own.
 """
 
@@ -15,7 +15,7 @@ Rule = Callable[[Instruction, SelectSettings], str | None]
 
 
 def language(instruction: Instruction, settings: SelectSettings) -> str | None:
-    """None of `languages`."""
+    """Not one of `languages`."""
     wanted = instruction.language in settings.languages
     return None if wanted else f"the language is {instruction.language}"
 
@@ -43,16 +43,15 @@ def redacted(instruction: Instruction, settings: SelectSettings) -> str | None:
     return "flagged as redacted" if getattr(instruction, "redacted", False) is True else None
 
 
-# An order stands at the beginning of a sentence; what is told, described or planned does not. One
-# search finds the beginnings, of which most texts hold few: one for every form takes ten times as long.
+# Orders are looked for at the beginning of a sentence only, so that a story or essay about them passes.
+# The search begins with the sentence's end, of which most texts have few: ten times as fast as a search
+# for every form of an order.
 _BEGIN = " \n.!?:;。！？；："
-
 
 _POLITE = (
     r"(?:(?:please|pls|kindly|now|ok|hi|hello|hey|can|could|would|will|you|i|want|need|like|to|me|help|"
     r"just)[\s,]{1,3}){0,8}"
 )
-
 
 _ZH_POLITE = (
     r"(?:请|麻烦|帮我|帮忙|给我|我想?要?让?你|你好|你|可以|能不能|能|现在|连续|[，, ]){0,8}"
@@ -66,48 +65,34 @@ def _order(english: Iterable[str], chinese: Iterable[str]) -> re.Pattern[str]:
 
 _WORDS = r"(?:(?!(?:about|on|of|for|with|how|to)\b)[\w-]+ )"
 
-
 _SOME = r"(?:\d[\d,]*|some|two|three|four|five|six|seven|eight|nine|ten|twelve|twenty|fifty)"
-
 
 _MANY = r"(?:\d[\d,]+|fifty|hundreds of|(?:a|one|two|five) hundred|(?:a|one) thousand)"
 
-
 _ZH_SOME = r"(?:\d+|[一二两三四五六七八九十百千万几]+)"
-
 
 _ZH_MANY = r"(?:\d\d+|[一二两三四五六七八九]?[十百千万][一二三四五六七八九十百千万]*)"
 
-
 _MAKE = r"(?:write|generate|create|make|give|provide|list|suggest|find|produce|show|send)"
-
 
 _TAKE = r"(?:extract|scrape|crawl|harvest|copy|collect|fetch|download|pull)"
 
-
 _PAGE = r"(?:web\s?sites?|web\s?pages?|pages?|sites?|urls?|links?|https?://)"
-
 
 _ITEMS = (
     r"(?:keywords?|key phrases|prompts|hash\s?tags|tags|user\s?names|domain names|e-?mail addresses|"
     r"e-?mails|urls|links|backlinks)"
 )
 
-
 _PAINTER = r"(?:mid\s?journey|stable diffusion|dall[\s·-]?e)"
-
 
 _ZH_MAKE = r"(?:写出?|生成|创作|列出|列举|提供|来|想出?|找出?|给出)"
 
-
 _ZH_ITEMS = r"(?:关键词|关键字|长尾词|标签|提示词|网址|链接|邮箱|用户名|域名)"
-
 
 _ZH_TAKE = r"(?:提取|抓取|爬取|采集|复制|拷贝|下载)"
 
-
 _ZH_PAGE = r"(?:网页|网站|页面|网址|链接|https?://)"
-
 
 _SCRAPING = _order(
     [
@@ -116,7 +101,7 @@ _SCRAPING = _order(
         rf"{_MAKE}(?: me)? (?:{_SOME}|an?) {_WORDS}{{0,2}}{_PAINTER} prompts?\b",
         # 500 keywords
         rf"{_MAKE}(?: me)? {_MANY} {_WORDS}{{0,4}}{_ITEMS}\b",
-        # all that stands on a page
+        # everything on a page
         rf"{_TAKE}(?: me)? (?:all|every|each|everything|the (?:whole|full|entire|complete)|any)\b"
         rf"[^.!?\n]{{0,80}}\b(?:from|on|in|of|at)\b[^.!?\n]{{0,40}}?\b{_PAGE}",
         rf"(?:scrape|crawl) [^.!?\n]{{0,60}}?\b{_PAGE}",
@@ -132,46 +117,37 @@ _SCRAPING = _order(
     ],
 )
 
-
 _TEMPLATE = re.compile(
     rf"prompt (?:generator|maker|creator)\b[^.!?\n]{{0,60}}\b{_PAINTER}", re.IGNORECASE
 )
 
 
 def scraping(instruction: Instruction, settings: SelectSettings) -> str | None:
-    """An order for prompts of an image generator, for dozens of keywords and the like, or for all
-    that stands on a page."""
+    """An order for prompts for an image generator, for dozens of keywords and the like, or for
+    everything on a page."""
     return _found(_SCRAPING, instruction) or _found(_TEMPLATE, instruction)
 
 
 _SAY = r"(?:repeat|say|write|type|print|output|spell|recite|copy|paste|chant)"
-
 
 _NUMBER = (
     r"(?:\d[\d,]*|two|three|four|five|six|seven|eight|nine|ten|twenty|fifty|"
     r"(?:a|one|two|five|ten)[ -](?:hundred|thousand|million)|a (?:hundred|thousand|million)|many|infinite)"
 )
 
-
 _TIMES = r"(?:x|times)\b(?! (?:longer|shorter|as|more|less|better|a|per|when|that|in)\b)"
 
-
 _ON_AND_ON = r"(?:forever|endlessly|infinitely|over and over|as many times|verbatim|word for word)"
-
 
 _WHAT = (
     r"(?:word|words|letter|phrase|sentence|text|message|line|paragraph|string|number|name|emoji)"
 )
 
-
 _QUOTED = r"[\"“'‘「《][^\"”'’」》\n]{1,200}[\"”'’」》]"
-
 
 _ZH_SAY = r"(?:重复|复述|说|写|抄写|抄|打印|输出|念|发|复制)"
 
-
 _ZH_NUMBER = rf"(?!一[遍次]){_ZH_SOME}"
-
 
 _REPEAT = _order(
     [
@@ -196,7 +172,7 @@ _REPEAT = _order(
 
 
 def repeat(instruction: Instruction, settings: SelectSettings) -> str | None:
-    """An order to repeat this, or to say something so many times."""
+    """An order to repeat something, or to say it many times."""
     return _found(_REPEAT, instruction)
 
 
@@ -214,4 +190,4 @@ RULES: dict[str, Rule] = {
     "scraping": scraping,
     "repeat": repeat,
 }
-"""In the order they are asked; the first that rejects names the reason."""
+"""In the order in which they are checked; the first that rejects names the reason."""

@@ -1,29 +1,20 @@
-"""Where instructions come from: JSON Lines, parquet, or a data set of the Hugging Face hub."""
+"""Instructions from JSON Lines, parquet or the Hugging Face hub, WildChat-1M's schema included."""
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field
 
 from longwriter.agentwrite.settings import AgentWriteSettings
-from longwriter.core.errors import DataError, SettingsError
+from longwriter.core.errors import DataError
 from longwriter.core.rows import Instruction, Record
-from longwriter.core.sources import checked, read_jsonl
+from longwriter.core.sources import SourceKind, checked, open_source
 
 OTHER = "other"
-"""Stands for every language that AgentWrite cannot write in, until the rules remove it."""
-
+"""Language of an instruction that AgentWrite cannot write in; the rules remove it."""
 
 _LANGUAGES = {"English": "en", "Chinese": "zh"}
-
-
-_HUB_ID = re.compile(r"[\w-]+/(?!.*\.jsonl?$)[\w.-]+")
-
-
-_BATCH = 1000
-"""Rows of a parquet file that are in memory at once."""
 
 
 class _Turn(Record):
@@ -42,70 +33,29 @@ class _Conversation(Record):
 
 
 _COLUMNS = {*_Conversation.model_fields, *Instruction.model_fields}
-"""Columns that are read. Others may hold what is no JSON, such as dates, so they are not kept."""
+"""Columns that are read. Others may hold what JSON cannot, such as dates, and take memory."""
 
 
 def read_instructions(path: Path, settings: AgentWriteSettings) -> Iterator[Instruction]:
-    """The instructions that `settings.instructions` names, in their order.
+    """Streams the instructions that `settings.instructions` names, in their order.
 
-    Rows of parquet files and of the hub are in WildChat-1M's schema (the instruction is what the
-    user says first) or have a column `prompt`, and are streamed. A row in WildChat's schema may come
-    with a blank prompt or the language `OTHER`: the rules remove it.
+    Rows of parquet files and of the hub are in WildChat-1M's schema (the instruction is the user's
+    first turn) or have a column `prompt`. A row in WildChat's schema may have a blank prompt or the
+    language `OTHER`: the rules remove it. Rows of JSON Lines are instructions and keep all fields.
 
     Args:
-        path: where a file or folder of that name lies.
+        path: where a file or folder of that name would be.
 
     Raises:
         DataError: a file or row cannot be read; the message names it.
         SettingsError: a data set of the hub without a revision.
     """
-    if path.is_dir():
-        files = sorted(path.glob("*.parquet"))
-        if not files:
-            raise DataError(f"{path}: holds no *.parquet file")
-        return _from_parquet(files, path.name)
-    if path.suffix == ".parquet":
-        return _from_parquet([path], path.stem)
-    name = settings.instructions or ""
-    if path.exists() or not _HUB_ID.fullmatch(name):
-        return iter(read_jsonl(path, Instruction))
-    if settings.revision is None:
-        raise SettingsError(
-            f"agentwrite.revision: is null; agentwrite.instructions={name} is no file here, so it is "
-            "taken as a Hugging Face data set, which needs a commit or tag to read the same rows again"
-        )
-    return _from_hub(name, settings.revision)
-
-
-def _from_parquet(files: Sequence[Path], source: str) -> Iterator[Instruction]:
-    from pyarrow.parquet import ParquetFile
-
-    for path in files:
-        number = 0
-        try:
-            with ParquetFile(path) as file:
-                columns = [name for name in file.schema_arrow.names if name in _COLUMNS]
-                batches = file.iter_batches(_BATCH, columns=columns)
-                rows = (row for batch in batches for row in batch.to_pylist())
-                for number, row in enumerate(rows, start=1):
-                    yield _instruction(row, source, f"{path}, row {number}")
-        except (OSError, ValueError) as error:  # pyarrow's own are among them
-            raise DataError(f"{path}: cannot be read after row {number} ({error})") from None
-
-
-def _from_hub(name: str, revision: str) -> Iterator[Instruction]:
-    import datasets
-
-    number = 0
-    try:
-        rows = datasets.load_dataset(name, revision=revision, split="train", streaming=True)
-        for number, row in enumerate(rows, start=1):
-            yield _instruction(row, name, f"{name}, row {number}")
-    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
-        raise DataError(
-            f"{name} at {revision}: cannot be read after row {number} "
-            f"({type(error).__name__}: {error}); mend agentwrite.instructions or agentwrite.revision"
-        ) from None
+    given = settings.instructions
+    source = open_source(given, settings.revision, path, "agentwrite.instructions")
+    if source.kind is SourceKind.jsonl:
+        return (checked(row, Instruction, where) for where, row in source.rows())
+    name = given if source.kind is SourceKind.hub else path.name.removesuffix(".parquet")
+    return (_instruction(row, name, where) for where, row in source.rows(_COLUMNS))
 
 
 def _instruction(row: dict[str, Any], source: str, where: str) -> Instruction:
@@ -115,7 +65,7 @@ def _instruction(row: dict[str, Any], source: str, where: str) -> Instruction:
         raise DataError(
             f"{where}: has neither a column `conversation`, as WildChat-1M has, nor `prompt`"
         )
-    given = {key: value for key, value in row.items() if key in _COLUMNS and value is not None}
+    given = {key: value for key, value in row.items() if value is not None}
     return checked({"source": source} | given, Instruction, where)
 
 

@@ -1,4 +1,4 @@
-"""The plan: steps with a main point and a budget each, that add up to the request."""
+"""The plan: steps with a main point and a budget in words, which add up to the requested length."""
 
 import re
 from collections.abc import Iterator
@@ -17,12 +17,12 @@ from longwriter.llm.settings import Structured
 from longwriter.text.refusals import refusal_in
 
 COARSEST = 2
-"""A plan that must be split into more than so many times its steps is asked for again."""
+"""A plan that would have to be split into more than so many times its steps is sampled again."""
 
 
 def steps_wanted(length: int, settings: AgentWriteSettings) -> int:
-    """Number of steps for `length` words: near length / step_words, at least one, and never so few
-    or many that a step would leave [min_step_words, max_step_words]. It may be above max_steps."""
+    """Number of steps for `length` words: near length / step_words, at least one, and with budgets in
+    [min_step_words, max_step_words]. It may be above max_steps."""
     fewest = -(-length // settings.max_step_words)
     most = max(fewest, min(settings.max_steps, length // settings.min_step_words))
     return max(fewest, 1, min(most, round(length / settings.step_words)))
@@ -69,11 +69,12 @@ async def make_plan(
     wording: Wording,
     usage: Usage,
 ) -> list[Step]:
-    """A plan whose budgets add up to the requested length, else to the teacher's own sum.
+    """Samples a plan whose budgets add up to the requested length, or, where none is requested, to the
+    teacher's own sum.
 
-    A server that can is held to a JSON schema; of others the paper's lines are asked for. An answer
-    that is no plan, or whose budgets cannot be made to fit, goes back to the teacher with what is
-    wrong with it.
+    The answer is held to a JSON schema where the server can do that; else the prompt asks for the
+    paper's lines. An answer that is not a plan, or whose budgets cannot be made to fit, goes back to
+    the teacher with what is wrong with it.
 
     Raises:
         BadCompletion: no answer was a usable plan.
@@ -118,11 +119,10 @@ async def make_plan(
 
 
 def read_plan(completion: Completion) -> list[Step]:
-    """The steps that an answer holds, as a JSON object or as lines; those with the same main point
-    are one.
+    """The steps in an answer, a JSON object or lines. Steps with the same main point are merged.
 
     Raises:
-        BadCompletion: it holds none, was cut off, or a main point is empty.
+        BadCompletion: it has none, was cut off, or a main point is empty.
     """
     text = completion.text
     if completion.finish_reason == "length":
@@ -147,25 +147,19 @@ def read_plan(completion: Completion) -> list[Step]:
 
 _ABOUT = r"(?:about|around|approximately|approx\.?|roughly|circa|ca\.?|[~≈约大概左右]*)"
 
-
 _NUMBER = r"(\d{1,3}(?:[,，]\d{3})+|\d+)"
-
 
 _RANGE = rf"{_NUMBER}(?:\s*(?:-|–|—|~|～|to|至|到)\s*{_NUMBER})?"
 
-
 _UNIT = r"(?:words?|个字|字)"
-
 
 _KEYED = re.compile(
     rf"(?:word[\s_-]*count|words|length|字\s*数)\s*[:：=]\s*{_ABOUT}\s*{_RANGE}\s*{_UNIT}?", re.I
 )
 
-
 _BARE = re.compile(
     rf"[(（\[【]?\s*{_ABOUT}\s*{_RANGE}\s*{_UNIT}(?![a-z])\s*(?:左右)?\s*[)）\]】]?", re.I
 )
-
 
 _LABEL = re.compile(
     r"(?:^|\n)[^\S\n]*(?:[-•]\s*)?(?:(?:paragraph|section|part|step)\s*\d+|第\s*[\d一二三四五六七八九十百]+\s*[段节部步]分?"
@@ -173,23 +167,20 @@ _LABEL = re.compile(
     re.I,
 )
 
-
 _KEY = re.compile(r"^(?:main[\s_-]*points?|要点|主要内容|主旨|内容)\s*[:：]\s*", re.I)
 
-
 _SUM = re.compile(r"^\W*(?:in )?(?:total|sum|overall|合计|总计?|总共|共计|全文)[\s的共约]*$", re.I)
-
 
 _EDGE = " \t\n-–—:：;；,，.、|•[](（【"
 
 
 def steps_in_lines(text: str) -> Iterator[Step]:
-    """The steps of a plan in free text: each ends where its number of words is stated.
+    """Yields the steps of a plan in free text; each ends with its number of words.
 
     Reads the paper's lines (`Paragraph 1 - Main Point: … - Word Count: 300 words`) and what teachers
-    make of them: other numbering or none, bold, full-width marks, one line or several a step,
-    ranges (the middle counts), thousands separators, Chinese. What stands before the first label and
-    a sum at the end are no steps.
+    make of them: other numbering or none, bold, full-width marks, one line or several for a step,
+    ranges (the middle counts), thousands separators, Chinese. Text before the first label and a sum
+    at the end are not steps.
     """
     text = re.sub(r"[*#`]+", "", text)
     stated = list((_KEYED if _KEYED.search(text) else _BARE).finditer(text))
@@ -212,10 +203,10 @@ def fit_budgets(
     plan: list[Step], length: int | None, wording: Wording, settings: AgentWriteSettings
 ) -> list[Step]:
     """The plan with budgets that add up to `length` exactly (None: to their own sum), each within
-    [min_step_words, max_step_words]; one step alone may be below.
+    [min_step_words, max_step_words]; a plan of one step may be below.
 
-    Budgets are rescaled in their proportions. Where no such budgets exist for so many steps, the
-    largest steps are split, or the smallest neighbours merged, until they do.
+    Budgets keep their proportions. Where a plan has too few or too many steps for such budgets, its
+    largest steps are split, or its smallest neighbours merged, until it has not.
 
     Raises:
         BadCompletion: the plan would need too many steps, or is too coarse to be split.
@@ -245,7 +236,7 @@ def fit_budgets(
 
 
 def _split(plan: list[Step], steps: int, wording: Wording) -> list[Step]:
-    """So many steps: those with most words a part go on in several parts."""
+    """The plan in `steps` steps: those with the most words become several parts."""
     parts = [1] * len(plan)
     while sum(parts) < steps:
         shares = [step.word_count / number for step, number in zip(plan, parts, strict=True)]
@@ -266,7 +257,7 @@ def _split(plan: list[Step], steps: int, wording: Wording) -> list[Step]:
 
 
 def split_step(step: Step, wording: Wording) -> list[Step]:
-    """The step, and one that goes on with its point, each with half of its budget."""
+    """The step and another one on the same point, each with half of its budget."""
     point, more = step.main_point, wording.more
     points = [point, point if point.endswith(more.format(point="")) else more.format(point=point)]
     half = -(-step.word_count // 2)
@@ -288,7 +279,7 @@ def rescale(budgets: list[int], total: int, lowest: int, highest: int) -> list[i
     for share in exact:
         seen += share
         rounded.append(min(max(round(seen) - sum(rounded), lowest), highest))
-    for at in range(len(rounded)):  # what clipping left
+    for at in range(len(rounded)):  # what clipping left over
         missing = total - sum(rounded)
         rounded[at] = min(max(rounded[at] + missing, lowest), highest)
     return rounded

@@ -1,12 +1,13 @@
-"""What the agent says to the teacher, by the sentences in conf/prompts/.
+"""The agent's messages to the teacher, with the sentences in conf/prompts/.
 
-One worked example stands before the plan that is asked for: teachers as small as the embedded one
-follow an example, not a description.
+A worked example comes before the request for a plan: teachers as small as the embedded one follow an
+example, not a description.
 """
 
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
@@ -45,6 +46,20 @@ Prompts = Mapping[str, Wording]
 """Language → the agent's sentences."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class StepRequest:
+    """The paragraph that a step is to write."""
+
+    step: Step
+    number: int
+    """In the text, from 0."""
+    last: bool
+    words: int
+    """To ask for."""
+    so_far: str
+    """The text so far, or what of it the teacher sees; empty: nothing."""
+
+
 def read_prompts(files: Mapping[str, str], root: Path) -> Prompts:
     """The sentences that the setting agentwrite.prompts names.
 
@@ -75,8 +90,7 @@ def _read(path: Path, language: str) -> Wording:
 def question_messages(instruction: Instruction, words: int, wording: Wording) -> Messages:
     """Asks whether the instruction needs more than `words` words, and which length it asks for.
 
-    The number on the marks is a digest of the prompt, so no prompt can hold the mark that would end
-    it.
+    The marks around the prompt hold a digest of it, so no prompt can contain the mark that ends it.
     """
     mark = hashlib.sha256(instruction.prompt.encode()).hexdigest()[:8]
     content = wording.question.format(words=words, mark=mark, prompt=instruction.prompt)
@@ -90,7 +104,7 @@ def plan_messages(
     of three.
 
     Args:
-        lines: the plan comes as lines, as in the paper; else as a JSON object.
+        lines: whether the plan is to be lines, as in the paper, or a JSON object.
     """
     form = wording.plan_lines if lines else ""
     ask = wording.plan if steps else wording.plan_freely
@@ -115,28 +129,21 @@ def plan_messages(
 
 
 def step_messages(
-    instruction: Instruction,
-    outline: Sequence[Step],
-    step: Step,
-    number: int,
-    last: bool,
-    so_far: str,
-    words: int,
-    wording: Wording,
+    instruction: Instruction, outline: Sequence[Step], request: StepRequest, wording: Wording
 ) -> Messages:
-    """Asks for the paragraph `number` (from 0) of a text: instruction, outline, text so far, the step.
+    """Asks for one paragraph of a text: instruction, outline, text so far, then the step.
 
-    The step comes last, so that a server's prefix cache serves all that stands before it.
+    The step comes last, so that a server's prefix cache serves everything before it.
     """
     points = "\n".join(f"{i}. {planned.main_point}" for i, planned in enumerate(outline, start=1))
-    if last:
-        ask = wording.last if number else wording.only
+    if request.last:
+        ask = wording.last if request.number else wording.only
     else:
-        ask = wording.following if number else wording.first
+        ask = wording.following if request.number else wording.first
     content = f"{instruction.prompt}\n\n"
     if len(outline) > 1:
         content += wording.outline.format(plan=points)
-    if so_far:
-        content += wording.so_far.format(text=so_far)
-    content += ask.format(words=words, point=step.main_point)
+    if request.so_far:
+        content += wording.so_far.format(text=request.so_far)
+    content += ask.format(words=request.words, point=request.step.main_point)
     return [{"role": "user", "content": content}]

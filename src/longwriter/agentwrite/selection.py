@@ -1,5 +1,5 @@
-"""Which instructions are used: those that pass every rule, that the teacher says need the length, and
-as many of each language as are wanted."""
+"""Which instructions are used: those that pass every rule, that need a long text in the teacher's
+opinion, and as many of each language as the settings say."""
 
 import hashlib
 import random
@@ -19,9 +19,14 @@ from longwriter.llm.client import ChatClient, Completion, json_object
 from longwriter.llm.fanout import all_at_once
 from longwriter.llm.sampling import first_usable
 
-Verdict = Instruction | Failure | None
-"""Of the teacher on an instruction; None: a shorter text would do."""
+Removed = dict[str, Counter[str]]
+"""Reason → language → number of instructions."""
 
+REASONS = (*RULES, "duplicate", "failed", "short_enough", "per_language", "limit")
+"""Every reason to remove an instruction, in the order in which they are checked."""
+
+Verdict = Instruction | Failure | None
+"""The teacher's opinion of an instruction; None: a shorter text would do."""
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -29,93 +34,14 @@ SCHEMA: dict[str, Any] = {
     "required": ["needs_more", "length"],
     "additionalProperties": False,
 }
-
+"""Of the teacher's answer."""
 
 ANSWER_TOKENS = 100
 """Enough for the two fields, with white space."""
 
-
-async def ask(
-    client: ChatClient,
-    instruction: Instruction,
-    settings: AgentWriteSettings,
-    min_words: int,
-    wording: Wording,
-) -> Verdict:
-    """The instruction if the teacher says that it needs more than `min_words` words, with the length
-    that it asks for where it stated none; None if a shorter text would do; else a failure.
-
-    Raises:
-        OverBudget: the money does not suffice to ask.
-        ServerError: every call would fail.
-    """
-    usage = Usage()
-    try:
-        needs_more, length = await _answer(client, instruction, settings, min_words, wording, usage)
-    except OverBudget:  # nothing could be written either
-        raise
-    except CallError as error:
-        return Failure(
-            id=instruction.id,
-            prompt=instruction.prompt,
-            step="select",
-            error=type(error).__name__,
-            detail=str(error),
-            attempts=usage.calls,
-        )
-    if not needs_more:
-        return None
-    if instruction.length is None and length is not None and length >= min_words:
-        return instruction.model_copy(update={"length": length})
-    return instruction
-
-
-async def _answer(
-    client: ChatClient,
-    instruction: Instruction,
-    settings: AgentWriteSettings,
-    min_words: int,
-    wording: Wording,
-    usage: Usage,
-) -> tuple[bool, int | None]:
-    messages = question_messages(instruction, min_words, wording)
-
-    async def ask(sample: int) -> Completion:
-        return await client.complete(
-            messages,
-            max_tokens=min(ANSWER_TOKENS, client.settings.max_tokens),
-            schema=SCHEMA,
-            sample=sample,
-            usage=usage,
-        )
-
-    return await first_usable(ask, read_answer, settings.attempts, "answer")
-
-
-def read_answer(completion: Completion) -> tuple[bool, int | None]:
-    """Whether more words are needed, and the length asked for. Nothing is ever guessed.
-
-    Raises:
-        BadCompletion: the answer is cut off, no JSON object, or a field is missing or of another
-            type.
-    """
-    answer = json_object(completion.text)
-    if completion.finish_reason == "length" or answer is None:
-        raise BadCompletion(f"not one JSON object: {completion.text[:80]!r}")
-    needs_more, length = answer.get("needs_more"), answer.get("length", "missing")
-    if not isinstance(needs_more, bool):
-        raise BadCompletion(f"needs_more is {needs_more!r:.80}, neither true nor false")
-    if length is not None and (type(length) is not int or length < 1):  # True is an int, too
-        raise BadCompletion(f"length is {length!r:.80}, neither a positive integer nor null")
-    return needs_more, length
-
-
-Removed = dict[str, Counter[str]]
-"""Rule → language → instructions."""
-
-
-REASONS = (*RULES, "duplicate", "failed", "short_enough", "per_language", "limit")
-"""All that removes an instruction, in the order it is asked."""
+FEWEST, MOST = 8, 10_000
+"""Fewest questions in a batch for each call that the server takes at the same time, and most questions
+in a batch."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +50,7 @@ class Selection:
 
     instructions: list[Instruction]
     failures: list[Failure]
-    """Those that no answer was had about; `removed` counts them as failed."""
+    """Instructions without a usable answer of the teacher; `removed` counts them as failed."""
     read: int
     removed: Removed
 
@@ -142,9 +68,9 @@ class Selection:
 
 
 def sift(rows: Iterable[Instruction], settings: SelectSettings) -> Selection:
-    """What passes every rule and is no duplicate: the same prompt but for case and white space.
+    """Removes what fails a rule, and duplicates: prompts that differ in case or white space only.
 
-    Rows are read one by one; only what passes stays in memory.
+    Rows are read one by one; only those that pass are kept in memory.
 
     Raises:
         DataError: nothing passes, or two that pass share an id.
@@ -169,7 +95,7 @@ def sift(rows: Iterable[Instruction], settings: SelectSettings) -> Selection:
 
 
 def _fingerprint(row: Instruction) -> bytes:
-    """Digest of the prompt without case, with one space for all white space."""
+    """Digest of the prompt in lower case, with one space for all white space."""
     return hashlib.sha256(" ".join(row.prompt.casefold().split()).encode()).digest()
 
 
@@ -177,7 +103,7 @@ def _not_empty(selection: Selection) -> Selection:
     if not selection.instructions and not selection.failures:
         counts = selection.describe()["removed"]
         raise DataError(
-            f"none of {selection.read} instructions is selected; removed by: {counts}; mend "
+            f"none of {selection.read} instructions is selected; removed by: {counts}; fix "
             "agentwrite.select or agentwrite.instructions"
         )
     return selection
@@ -186,30 +112,31 @@ def _not_empty(selection: Selection) -> Selection:
 async def select(
     client: ChatClient, sifted: Selection, settings: AgentWriteSettings, prompts: Prompts
 ) -> Selection:
-    """`select_unasked`, with the teacher's word on each instruction where `screen_with_teacher` is set.
+    """Chooses `per_language` of each language at random, of which the first `limit` are used. Where
+    `screen_with_teacher` is set, only those count that the teacher says need so many words.
 
     Raises:
         DataError: nothing is selected.
-        OverBudget: the money does not suffice to ask on; finished calls are kept.
+        OverBudget: a question could exceed max_cost; finished calls are kept.
         ServerError: every call would fail; finished calls are kept.
     """
     min_words = settings.select.screen_with_teacher
     if min_words is None:
         return select_unasked(sifted, settings)
     verdicts = {
-        language: await _ask_for_enough(client, queue, settings, min_words, prompts)
+        language: await _screen_enough(client, queue, settings, min_words, prompts)
         for language, queue in _shuffled(sifted, settings.seed).items()
     }
     return _choose(sifted, verdicts, settings)
 
 
 def select_unasked(sifted: Selection, settings: AgentWriteSettings) -> Selection:
-    """`per_language` of each language at random, of which the first `limit` are used."""
+    """`select` without the teacher's opinion."""
     return _choose(sifted, _shuffled(sifted, settings.seed), settings)
 
 
 def _shuffled(sifted: Selection, seed: int) -> dict[str, list[Instruction]]:
-    """The instructions of each language in random order, whatever there is of other languages."""
+    """The instructions of each language in a random order that doesn't depend on other languages."""
     queues: dict[str, list[Instruction]] = defaultdict(list)
     for row in sifted.instructions:
         queues[row.language].append(row)
@@ -221,8 +148,8 @@ def _shuffled(sifted: Selection, seed: int) -> dict[str, list[Instruction]]:
 def _choose(
     sifted: Selection, verdicts: Mapping[str, Sequence[Verdict]], settings: AgentWriteSettings
 ) -> Selection:
-    """Goes through each language's verdicts until its number is reached, so that it makes no
-    difference how many more were asked for at the same time."""
+    """Takes each language's verdicts in order until its number is reached, so it makes no difference
+    how many more were asked for in the same batch."""
     kept: list[Instruction] = []
     failures: list[Failure] = []
     removed: Removed = defaultdict(Counter, {k: v.copy() for k, v in sifted.removed.items()})
@@ -253,20 +180,18 @@ def _choose(
     return _not_empty(Selection(used, failures, sifted.read, removed))
 
 
-FEWEST, MOST = 8, 10_000
-"""Questions at once: at least so many for every place that the server has, and at most so many."""
-
-
-async def _ask_for_enough(
+async def _screen_enough(
     client: ChatClient,
     queue: Sequence[Instruction],
     settings: AgentWriteSettings,
     min_words: int,
     prompts: Prompts,
 ) -> list[Verdict]:
-    """The verdicts on the first instructions of `queue`, as many as make `per_language` of them.
+    """The verdicts on the first instructions of `queue`, on as many as it takes to find
+    `per_language` that need the words.
 
-    Each batch is as large as the share found so far says, but no larger than all before it.
+    The size of each batch follows from the share found so far, and is at most that of all earlier
+    batches together.
     """
     verdicts: list[Verdict] = []
     found, wanted = 0, settings.select.per_language or len(queue)
@@ -275,7 +200,73 @@ async def _ask_for_enough(
         guess = (wanted - found) * asked // max(found, 1)
         number = min(MOST, max(FEWEST * client.settings.concurrency, min(guess, asked)))
         batch = queue[asked : asked + number]
-        jobs = [ask(client, row, settings, min_words, prompts[row.language]) for row in batch]
+        jobs = [screen(client, row, settings, min_words, prompts[row.language]) for row in batch]
         verdicts += await all_at_once(jobs, f"questions ({batch[0].language})")
         found = sum(isinstance(verdict, Instruction) for verdict in verdicts)
     return verdicts
+
+
+async def screen(
+    client: ChatClient,
+    instruction: Instruction,
+    settings: AgentWriteSettings,
+    min_words: int,
+    wording: Wording,
+) -> Verdict:
+    """Asks the teacher whether the instruction needs more than `min_words` words.
+
+    Returns:
+        The instruction if it does, with the length that it asks for in the teacher's reading where it
+        states none; None if a shorter text would do; a failure where there was no usable answer.
+
+    Raises:
+        OverBudget: the question could exceed max_cost.
+        ServerError: every call would fail.
+    """
+    messages, usage = question_messages(instruction, min_words, wording), Usage()
+
+    async def ask(sample: int) -> Completion:
+        return await client.complete(
+            messages,
+            max_tokens=min(ANSWER_TOKENS, client.settings.max_tokens),
+            schema=SCHEMA,
+            sample=sample,
+            usage=usage,
+        )
+
+    try:
+        needs_more, length = await first_usable(ask, read_answer, settings.attempts, "answer")
+    except OverBudget:  # nothing could be written either
+        raise
+    except CallError as error:
+        return Failure(
+            id=instruction.id,
+            prompt=instruction.prompt,
+            step="select",
+            error=type(error).__name__,
+            detail=str(error),
+            attempts=usage.calls,
+        )
+    if not needs_more:
+        return None
+    if instruction.length is None and length is not None and length >= min_words:
+        return instruction.model_copy(update={"length": length})
+    return instruction
+
+
+def read_answer(completion: Completion) -> tuple[bool, int | None]:
+    """Whether more words are needed, and the length that the instruction asks for. Nothing is guessed.
+
+    Raises:
+        BadCompletion: the answer is cut off or not a JSON object, or a field is missing or of another
+            type.
+    """
+    answer = json_object(completion.text)
+    if completion.finish_reason == "length" or answer is None:
+        raise BadCompletion(f"not one JSON object: {completion.text[:80]!r}")
+    needs_more, length = answer.get("needs_more"), answer.get("length", "missing")
+    if not isinstance(needs_more, bool):
+        raise BadCompletion(f"needs_more is {needs_more!r:.80}, neither true nor false")
+    if length is not None and (type(length) is not int or length < 1):  # True is an int, too
+        raise BadCompletion(f"length is {length!r:.80}, neither a positive integer nor null")
+    return needs_more, length

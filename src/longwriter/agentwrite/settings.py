@@ -16,7 +16,7 @@ class Language(StrEnum):
 @dataclass(kw_only=True)
 class SelectSettings:
     """Which instructions are used. Toxic and redacted ones, requests to scrape data or to repeat
-    something, and duplicates never are."""
+    something, and duplicates are always left out."""
 
     languages: list[Language]
     min_characters: int | None = bounded(ge=1)
@@ -26,8 +26,8 @@ class SelectSettings:
     per_language: int | None = bounded(ge=1)
     """Instructions of each language, chosen at random; null: all."""
     screen_with_teacher: int | None = bounded(ge=1)
-    """Ask the teacher, which costs a call an instruction, and use those instructions only that need more than so many words; null:
-    it is not asked."""
+    """Use only instructions that need more than so many words in the teacher's opinion, which takes a
+    call for each instruction; null: don't ask it."""
 
 
 @dataclass(kw_only=True)
@@ -35,19 +35,19 @@ class AgentWriteSettings:
     """How instructions become drafts."""
 
     seed: int
-    """Chooses instructions, and names other samples of the teacher."""
+    """Seed of the choice of instructions and of the teacher's samples."""
     instructions: str = names_file()
     """JSON Lines file; parquet file, or folder of such; or Hugging Face data set (`org/name`).
     Relative to the checkout, or absolute."""
     revision: str | None
     """Commit or tag of the Hugging Face data set."""
-    prompts: dict[str, str] = names_file()
-    """Language → YAML file of the sentences that the teacher is asked with."""
+    prompts: dict[str, str] = names_file()  # noqa: RUF009  (a field, not a value)
+    """Language → YAML file of the agent's sentences."""
     select: SelectSettings
     limit: int | None = bounded(ge=1)
     """Use the first `limit` of the instructions that are selected; null: all."""
     step_words: int = bounded(ge=10)
-    """Words a paragraph to aim for: a plan for x words has about x / step_words steps."""
+    """Words of a paragraph to aim for: a plan for x words has about x / step_words steps."""
     min_step_words: int = bounded(ge=1)
     """Smallest budget of a step, in words (the paper: 200)."""
     max_step_words: int = bounded(ge=1)
@@ -61,24 +61,26 @@ class AgentWriteSettings:
     slack: float = bounded(ge=1)
     """How far a paragraph may run past its budget before it counts as cut off."""
     stop: list[str]
-    """Strings that end a step: a blank line where a step is one paragraph, none where it is long."""
+    """Strings that end a step: a blank line where a step is one paragraph, none where it may be
+    several."""
     min_step_share: float = bounded(ge=0, le=1)
-    """A paragraph below this share of its budget is sampled again; later ones make up for one that
-    is above it and still short."""
+    """A paragraph below this share of its budget is sampled again. One above it that is still short is
+    made up for by later ones."""
     min_text_share: float = bounded(ge=0, le=1)
     """A last paragraph that leaves the text below this share of the plan is sampled again."""
     max_step_repetition: float = bounded(ge=0, le=1)
-    """A paragraph is sampled again if more than this share of its 8-word sequences stands in the
-    text already."""
+    """A paragraph is sampled again if more than this share of its 8-word sequences is in the text
+    already."""
     attempts: int = bounded(ge=1)
     """Samples of a plan or of a paragraph before the draft is a failure."""
     parallel: bool
-    """Ask for all paragraphs of a text at once, none of which sees another: faster, less coherent."""
+    """Write all paragraphs of a text at the same time, without sight of each other: faster, less
+    coherent."""
     max_cost: float | None = bounded(gt=0)
-    """US dollars that the stage may cost in all, calls answered from the cache included; what it
-    does not suffice for is recorded as failed. Null: no limit."""
+    """US dollars that the stage may cost in all, calls answered from the cache included. Drafts that
+    would exceed it are recorded as failures. null: no limit."""
     dry_run: bool
-    """Print calls, tokens, cost and time to expect, and make no call."""
+    """Print the calls, tokens, cost and time to expect, and make no call."""
     dry_run_tokens_per_s: float = bounded(gt=0)
     """Tokens a second at which the teacher writes one answer, for the time that a dry run prints."""
 
@@ -88,14 +90,14 @@ class ShortAnswersSettings:
     """Stage `short_answers`: short own requests, answered by the teacher."""
 
     seed: int
-    """Names other samples of the teacher."""
+    """Seed of the teacher's samples."""
     instructions: str = names_file()
-    """Requests, JSON Lines; relative to the checkout, or absolute."""
+    """Requests as JSON Lines; relative to the checkout, or absolute."""
     limit: int | None = bounded(gt=0)
-    """Requests that are answered, the first of the file; null: all."""
+    """Answer the first `limit` requests of the file; null: all."""
     max_words: int = bounded(gt=0)
     """Most words of an answer."""
     max_tokens: int = bounded(gt=0)
-    """Most tokens of an answer; one that does not end within them is sampled again."""
+    """Most tokens of an answer; one that is cut off by them is sampled again."""
     attempts: int = bounded(gt=0)
-    """Samples of an answer before the request counts as failed."""
+    """Samples of an answer before the request is a failure."""

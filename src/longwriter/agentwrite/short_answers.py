@@ -1,4 +1,4 @@
-"""Short requests, answered by the teacher in one call each (stage `short_answers`)."""
+"""Short requests that the teacher answers in one call each (stage `short_answers`)."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from longwriter.text.words import count_words
 
 @dataclass(frozen=True)
 class Answers:
-    """Answered requests, and those that were not, in the order of the requests."""
+    """Answers and failures, both in the order of the requests."""
 
     rows: list[TrainingRow]
     failures: list[Failure]
@@ -51,7 +51,7 @@ async def answer(
 async def _answer(
     client: ChatClient, request: Instruction, settings: ShortAnswersSettings
 ) -> TrainingRow | Failure:
-    """The first sample that ends by itself, is short enough and does not refuse."""
+    """The first sample that is not cut off, is short enough and does not refuse."""
     messages, usage = [{"role": "user", "content": request.prompt}], Usage()
 
     async def ask(sample: int) -> Completion:
@@ -61,7 +61,7 @@ async def _answer(
 
     def read(completion: Completion) -> str:
         text = completion.text.strip()
-        if reason := rejection_reason(text, completion.finish_reason, settings):
+        if reason := rejection_reason(text, request.prompt, completion.finish_reason, settings):
             raise BadCompletion(reason)
         return text
 
@@ -89,12 +89,14 @@ async def _answer(
     )
 
 
-def rejection_reason(text: str, finish_reason: str, settings: ShortAnswersSettings) -> str:
+def rejection_reason(
+    text: str, prompt: str, finish_reason: str, settings: ShortAnswersSettings
+) -> str:
     """Why an answer cannot be used; empty where it can."""
     if finish_reason == "length":
-        return f"does not end within {settings.max_tokens} tokens"
+        return f"cut off after {settings.max_tokens} tokens"
     words = count_words(text)
     if not 0 < words <= settings.max_words:
-        return f"{words} words; 1 to {settings.max_words} are wanted"
-    refused = refusal_in(text)
+        return f"{words} words instead of 1 to {settings.max_words}"
+    refused = refusal_in(text, prompt)
     return f"refuses: {refused!r}" if refused else ""

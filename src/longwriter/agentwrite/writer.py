@@ -1,4 +1,4 @@
-"""AgentWrite: one plan, then one call a paragraph, in order or all at once.
+"""AgentWrite: a plan, then a call for each paragraph, in order or in parallel.
 
 Source: LongWriter (arXiv 2408.07055), section 3.
 """
@@ -19,7 +19,7 @@ from longwriter.agentwrite.context import (
     round_to_ten,
 )
 from longwriter.agentwrite.plan import make_plan, split_step
-from longwriter.agentwrite.prompts import Prompts, Wording, step_messages
+from longwriter.agentwrite.prompts import Prompts, StepRequest, Wording, step_messages
 from longwriter.agentwrite.settings import AgentWriteSettings
 from longwriter.core.errors import BadCompletion, CallError
 from longwriter.core.rows import Draft, Failure, Instruction, Step, Usage, check_ids
@@ -44,10 +44,10 @@ async def write_drafts(
     settings: AgentWriteSettings,
     prompts: Prompts,
 ) -> Outcome:
-    """Writes a draft for every instruction; those that fail for good come back as failures.
+    """Writes a draft for every instruction; those that fail for good are returned as failures.
 
-    As many drafts are in work as the server has places, the longest first: a long chain of steps
-    that starts last would keep one place busy and leave the others idle.
+    As many drafts are in progress as the server takes calls, the longest first: a long chain of steps
+    that starts last would keep one of the server's places busy and leave the others idle.
 
     Raises:
         DataError: two instructions have the same id.
@@ -77,7 +77,7 @@ async def write_draft(
     settings: AgentWriteSettings,
     wording: Wording,
 ) -> Draft | Failure:
-    """Plans and writes one text. It is complete, or it is a failure that says at which step."""
+    """Plans and writes one text. Returns it complete, or a failure that says at which step."""
     usage, text = Usage(), TextSoFar()
     try:
         with failing_at("plan"):
@@ -98,7 +98,7 @@ async def write_draft(
         "paragraphs": text.paragraphs,
         "response": "\n\n".join(text.paragraphs),
         "response_length": sum(text.words),
-        "hidden_words": text.hidden,
+        "hidden_words": text.hidden_words,
         "usage": usage,
     }
     return Draft.model_validate(instruction.model_dump() | written)
@@ -114,7 +114,7 @@ class StepFailed(Exception):
 
 @contextmanager
 def failing_at(step: str) -> Iterator[None]:
-    """Says with StepFailed at which step a call failed for good."""
+    """Turns a CallError in the block into StepFailed, which says at which step it happened."""
     try:
         yield
     except CallError as error:
@@ -130,26 +130,26 @@ async def write_paragraphs(
     wording: Wording,
     usage: Usage,
 ) -> None:
-    """Adds every paragraph of the plan to `text`, in order, each as soon as it can stand there.
+    """Adds every paragraph of the plan to `text`, in order, each as soon as those before it are there.
 
-    A step that has to make up for more than it may be asked for becomes several steps of `plan`.
+    A step whose budget grows past `max_step_words` becomes several steps of `plan`.
 
     Raises:
-        StepFailed: a paragraph failed for good; `text` holds those before it that were done.
+        StepFailed: a paragraph failed for good; `text` holds those before it.
     """
     writer = _Writer(client, instruction, tuple(plan), plan, text, settings, wording, usage)
-    await (writer.write_apart() if settings.parallel else writer.write_in_order())
+    await (writer.write_in_parallel() if settings.parallel else writer.write_in_order())
 
 
 @dataclass
 class _Writer:
-    """One text in work."""
+    """Writes one text."""
 
     client: ChatClient
     instruction: Instruction
     outline: Sequence[Step]
-    """The plan as it was made, which the teacher sees: were it to change, no prefix cache would
-    serve the text that stands after it."""
+    """The plan as it was made, which the teacher sees in every step. It must not change, or no prefix
+    cache would serve the text that comes after it in the prompt."""
     plan: list[Step]
     text: TextSoFar
     settings: AgentWriteSettings
@@ -157,10 +157,10 @@ class _Writer:
     usage: Usage
 
     async def write_in_order(self) -> None:
-        """Paragraph after paragraph, each seeing all that is written.
+        """Writes paragraph after paragraph; each step sees the text so far.
 
-        A step whose budget has grown past `max_step_words` is written in two, while the plan may
-        have one more: a teacher that writes short, whatever it is asked for, needs more paragraphs.
+        A step whose budget has grown past `max_step_words` is split in two, while the plan has fewer
+        than `max_steps`: a teacher that always writes too little needs more paragraphs.
         """
         largest, number = self.settings.max_step_words, 0
         while number < len(self.plan):
@@ -171,8 +171,8 @@ class _Writer:
             self.text.add(await self.write_step(number, min(budget, largest), self.text))
             number += 1
 
-    async def write_apart(self) -> None:
-        """All paragraphs at once, each seeing the plan only."""
+    async def write_in_parallel(self) -> None:
+        """Writes all paragraphs at the same time; each step sees the plan and no text."""
         done: dict[int, Paragraph] = {}
 
         async def one(number: int) -> None:
@@ -183,10 +183,10 @@ class _Writer:
         await together([one(number) for number in range(len(self.plan))])
 
     async def write_step(self, number: int, budget: int, text: TextSoFar) -> Paragraph:
-        """Paragraph `number` (from 0) of the plan in about `budget` words, to stand after `text`.
+        """Paragraph `number` (from 0) of the plan in about `budget` words, to follow `text`.
 
-        Where half of the samples repeated the text, the rest see no more of it than its newest
-        paragraph: small teachers copy what they are shown.
+        Once half of the samples repeated the text, the others see only its newest paragraph: small
+        teachers copy what they are shown.
 
         Raises:
             StepFailed: no sample was usable, or a call failed for good.
@@ -196,16 +196,16 @@ class _Writer:
         tokens = min(tokens, client.settings.max_tokens)
         room = client.settings.context - tokens - 64
         room -= prompt_bytes(self._messages(number, "", budget)) // 3
-        shown = text.visible_text(int(room / settings.tokens_per_word))
+        shown = text.excerpt(int(room / settings.tokens_per_word))
         messages = self._messages(number, shown, budget)
         request = messages[-1]["content"].rsplit("\n\n", 1)[-1]
         asked = [self.instruction.prompt, self.plan[number].main_point, request]
-        repeats = 0
+        prompt, repeats = self.instruction.prompt, 0
 
         async def ask(sample: int) -> Completion:
             nonlocal messages
             if 2 * repeats >= settings.attempts:
-                messages = self._messages(number, text.visible_text(0), budget)
+                messages = self._messages(number, text.excerpt(0), budget)
             return await client.complete(
                 messages, max_tokens=tokens, stop=settings.stop, sample=sample, usage=self.usage
             )
@@ -214,7 +214,7 @@ class _Writer:
             nonlocal repeats
             paragraph = Paragraph(clean(completion.text, asked))
             cut_off = completion.finish_reason == "length"
-            reason = rejection_reason(paragraph, cut_off, budget, self.plan, text, settings)
+            reason = rejection_reason(paragraph, prompt, cut_off, budget, self.plan, text, settings)
             if reason:
                 repeats += paragraph.repeated(text) > settings.max_step_repetition
                 raise BadCompletion(reason)
@@ -224,18 +224,14 @@ class _Writer:
             return await first_usable(ask, read, settings.attempts, "paragraph")
 
     def _messages(self, number: int, so_far: str, budget: int) -> Messages:
-        """What asks for one paragraph."""
-        last = number == len(self.plan) - 1
-        return step_messages(
-            self.instruction,
-            self.outline,
-            self.plan[number],
-            number,
-            last,
-            so_far,
-            round_to_ten(budget),
-            self.wording,
+        request = StepRequest(
+            step=self.plan[number],
+            number=number,
+            last=number == len(self.plan) - 1,
+            words=round_to_ten(budget),
+            so_far=so_far,
         )
+        return step_messages(self.instruction, self.outline, request, self.wording)
 
 
 def describe(outcome: Outcome) -> dict[str, Any]:

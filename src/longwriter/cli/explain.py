@@ -14,20 +14,83 @@ from longwriter.core.sources import open_source, parse_line, read_jsonl, stream_
 from longwriter.core.workspace import Workspace
 from longwriter.dataset.rule_runner import RuleJob, RuleRunner
 from longwriter.dataset.rules import BETWEEN_ROWS, MALFORMED
-from longwriter.dataset.stage import BASE, CHAT_ROWS, DRAFTS
+from longwriter.dataset.settings import BASE, CHAT_ROWS, DRAFTS
 from longwriter.dataset.tokenizer import has_tokenizer
 from longwriter.evaluation.contamination import locate_benchmarks
 from longwriter.models.lineup import BY_NAME
 from longwriter.text.words import count_words
 from longwriter.tracking.lineage import walk_back
-from longwriter.tracking.runs import makers
+from longwriter.tracking.runs import maker_finder
+
+ANSWER = re.compile(r"(?:.*/)?(\w+)\.jsonl:(\d+)")
+"""An answer of the benchmark: model and line."""
+
+TRAINED = "models/sft"
+"""What data/sft/train.jsonl goes into."""
 
 SHOWN = 300
 """Characters of an instruction or a paragraph that are shown."""
 
+NEAREST = 3
+"""Training rows named for an answer: those whose length is nearest to the required one."""
 
-def _row(root: Path, name: str) -> str:
-    """What is known of the row `name` in the checkout `root`, as text.
+
+def explain(root: Path, name: str) -> str:
+    """Returns what is known of `name` in the checkout `root`, and where it came from.
+
+    Args:
+        name: the id of a row, or an answer of the benchmark as file and line, such as
+            `data/predictions/sft.jsonl:3`.
+
+    Raises:
+        DataError: no file of the pipeline holds it.
+        SettingsError: there is no params.yaml.
+    """
+    answer = ANSWER.fullmatch(name)
+    if answer:
+        return explain_answer(root, answer[1], int(answer[2]))
+    row = explain_row(root, name)
+    return "\n".join([row, "where it went and came from:", *_lineage(root, TRAINED)])
+
+
+def explain_answer(root: Path, model: str, number: int) -> str:
+    """Returns what is known of an answer: line `number`, from 1, of `model`'s predictions.
+
+    Raises:
+        DataError: the predictions have no such line.
+    """
+    path = root / f"data/predictions/{model}.jsonl"
+    rows = read_jsonl(path, Prediction)
+    if not 1 <= number <= len(rows):
+        raise DataError(f"{path}:{number}: it has {len(rows)} lines")
+    row = rows[number - 1]
+    parts = [
+        f"answer of {model}, line {number}: {_short(row.prompt)}",
+        f"  {row.response_length} of {row.length} words; begins: {_short(row.response)}",
+    ]
+    judgements = root / f"data/judgements/{model}.jsonl"
+    if judgements.exists():
+        judged = read_jsonl(judgements, Judgement)[number - 1]
+        parts.append(f"  S_l {judged.length_score:.1f}, judged: {judged.scores or judged.unscored}")
+    if model in BY_NAME and BY_NAME[model].before:  # else it was not trained here
+        parts += _nearest(root, row.length)
+    lineage = _lineage(root, f"data/predictions/{model}.jsonl")
+    return "\n".join([*parts, "where it came from:", *lineage])
+
+
+def _lineage(root: Path, path: str) -> Iterator[str]:
+    return map(str, walk_back(root, maker_finder(root), path))
+
+
+def _nearest(root: Path, length: int) -> Iterator[str]:
+    trained = read_jsonl(root / "data/sft/train.jsonl", TrainingRow)
+    near = sorted(trained, key=lambda row: abs((row.response_length or 0) - length))[:NEAREST]
+    yield f"trained on {len(trained)} rows; the nearest in length (`longwriter explain ID` shows one):"
+    yield from (f"  {row.id}: {row.response_length} words, {row.source}" for row in near)
+
+
+def explain_row(root: Path, name: str) -> str:
+    """Returns what is known of the row `name` in the checkout `root`.
 
     Raises:
         DataError: no file of the pipeline holds it.
@@ -43,7 +106,7 @@ def _row(root: Path, name: str) -> str:
     ]
     if not parts:
         raise DataError(
-            f"{name}: in no file of the pipeline; ids stand in data/agentwrite/drafts.jsonl and "
+            f"{name}: in no file of the pipeline; ids are in data/agentwrite/drafts.jsonl and "
             "data/sft/rejected.jsonl"
         )
     return "\n".join(parts)
@@ -66,7 +129,7 @@ def _instruction(work: Workspace, settings: Settings, name: str) -> Iterator[str
         for row in _rows(work.root / given, name):
             yield f"instruction ({row.get('source') or 'no source'}): {_short(row['prompt'])}"
             length = row.get("length")
-            yield f"  asks for {length} words" if length else "  states no length"
+            yield f"  requires {length} words" if length else "  states no length"
 
 
 def _failures(work: Workspace, name: str) -> Iterator[str]:
@@ -109,7 +172,7 @@ def _draft(work: Workspace, settings: Settings, name: str) -> Iterator[str]:
 
 
 def _between_rows(work: Workspace, rules: list[str], name: str) -> Iterator[str]:
-    """What the stage said of the row where it compared rows: it asks only those that pass all else."""
+    """What the stage said of the row where it compared rows, which it does after all other rules."""
     folder = work.root / "data/sft"
     rejected = next(_rows(folder / "rejected.jsonl", name), None)
     if not (folder / "train.jsonl").is_file():
@@ -123,7 +186,7 @@ def _between_rows(work: Workspace, rules: list[str], name: str) -> Iterator[str]
 
 
 def _by_judge(rejected: dict[str, Any]) -> bool:
-    """Whether the judge rejected it, who is asked after all rules."""
+    """Whether the judge rejected it, which grades only what passed all rules."""
     return rejected["rule"] == "low_quality" and "quality_score" not in rejected
 
 
@@ -152,7 +215,7 @@ def _fate(work: Workspace, name: str) -> Iterator[str]:
         yield f"rejected by {row['rule']}: {row['detail']}"
     for file, what in (
         ("train", "trained on"),
-        ("validation", "set aside, to measure the loss on"),
+        ("validation", "not trained on, to measure the loss on"),
     ):
         for row in _rows(folder / f"{file}.jsonl", name):
             yield f"kept: {what} ({file}.jsonl), source {row['source'] or '(none)'}"
@@ -172,51 +235,3 @@ def _packs(work: Workspace, name: str) -> Iterator[str]:
 def _short(text: str, most: int = SHOWN) -> str:
     line = " ".join(text.split())
     return line if len(line) <= most else f"{line[: most - 1]}…"
-
-
-ANSWER = re.compile(r"(?:.*/)?(\w+)\.jsonl:(\d+)")
-
-
-NEAREST = 3
-"""Training rows that are named for an answer: those whose length is nearest to the one asked for."""
-
-
-def explain(root: Path, name: str) -> str:
-    """What is known of `name` in the checkout `root`: the id of a row, or an answer of the benchmark
-    as file and line, such as `data/predictions/sft.jsonl:3`.
-
-    Raises:
-        DataError: no file of the pipeline holds it.
-        SettingsError: there is no params.yaml.
-    """
-    answer = ANSWER.fullmatch(name)
-    if answer:
-        return "\n".join(_answer(root, answer[1], int(answer[2])))
-
-    found = walk_back(root, makers(root), "models/sft")
-    return "\n".join([_row(root, name), "where it went and came from:", *map(str, found)])
-
-
-def _answer(root: Path, model: str, number: int) -> Iterator[str]:
-    path = root / f"data/predictions/{model}.jsonl"
-    rows = read_jsonl(path, Prediction)
-    if not 1 <= number <= len(rows):
-        raise DataError(f"{path}:{number}: it has {len(rows)} lines")
-    row = rows[number - 1]
-    yield f"answer of {model}, line {number}: {_short(row.prompt)}"
-    yield f"  {row.response_length} of {row.length} words; begins: {_short(row.response)}"
-    judgements = root / f"data/judgements/{model}.jsonl"
-    if judgements.exists():
-        judged = read_jsonl(judgements, Judgement)[number - 1]
-        yield f"  S_l {judged.length_score:.1f}, judged: {judged.scores or judged.unscored}"
-    if BY_NAME[model].before:
-        yield from _nearest(root, row.length)
-    yield "where it came from:"
-    yield from map(str, walk_back(root, makers(root), f"data/predictions/{model}.jsonl"))
-
-
-def _nearest(root: Path, length: int) -> Iterator[str]:
-    trained = read_jsonl(root / "data/sft/train.jsonl", TrainingRow)
-    near = sorted(trained, key=lambda row: abs((row.response_length or 0) - length))[:NEAREST]
-    yield f"trained on {len(trained)} rows; nearest in length, `longwriter explain ID` shows each:"
-    yield from (f"  {row.id}: {row.response_length} words, {row.source}" for row in near)

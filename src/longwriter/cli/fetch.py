@@ -11,11 +11,7 @@ from longwriter.core.errors import DataError, ServerError
 from longwriter.core.files import replacing
 
 COMMIT = "ca6ccd4dec16696d1b8c449b12901c88d4cbf442"
-
-
 ADDRESS = f"https://raw.githubusercontent.com/THUDM/LongWriter/{COMMIT}/evaluation"
-
-
 TIMEOUT_S = 30
 
 
@@ -25,7 +21,7 @@ class Benchmark(NamedTuple):
     file: str
     sha256: str
     use: str
-    """How the pipeline is told to use it."""
+    """The override that makes the pipeline use it."""
 
 
 BENCHMARKS = {
@@ -44,19 +40,19 @@ BENCHMARKS = {
 
 
 def fetch(arguments: Namespace) -> None:
-    """Puts the benchmark that the command line names into a folder, whole or not at all. A file
-    that is there already with the right sum is left as it is.
+    """Downloads the benchmark that the command line names, whole or not at all. A file that exists
+    with the right checksum is left as it is.
 
     Raises:
-        ServerError: it cannot be got; the message says what to do by hand.
-        DataError: what came, or what lies there, is another file.
+        ServerError: it cannot be downloaded; the message says what to do by hand.
+        DataError: what was downloaded, or what exists, is another file.
     """
     benchmark = BENCHMARKS[arguments.benchmark]
     path: Path = arguments.output or Path("data") / benchmark.file
     address = f"{(arguments.address or ADDRESS).rstrip('/')}/{benchmark.file}"
     if path.exists():
         _check(path.read_bytes(), benchmark, str(path), "remove it, or name another --output")
-        print(f"{path}: is there already, with the right checksum")
+        print(f"{path}: exists already, with the right checksum")
     else:
         content = _get(address, benchmark, path)
         _check(content, benchmark, address, "nothing was written")
@@ -72,18 +68,17 @@ def _get(address: str, benchmark: Benchmark, path: Path) -> bytes:
         answer.raise_for_status()
     except httpx2.HTTPError as error:
         raise ServerError(
-            f"{address}: cannot be got ({error or type(error).__name__}). On a machine with "
-            f"network download it there, copy it to {path.absolute()} and check that "
-            f"`sha256sum {path}` gives {benchmark.sha256}; then set {benchmark.use}. A mirror is "
-            "named with --address"
+            f"{address}: cannot be downloaded ({error or type(error).__name__}). Download it on a "
+            f"machine with network, copy it to {path.absolute()} and check that `sha256sum {path}` "
+            f"gives {benchmark.sha256}; then set {benchmark.use}. --address names a mirror"
         ) from None
     return answer.content
 
 
-def _check(content: bytes, benchmark: Benchmark, where: str, mend: str) -> None:
+def _check(content: bytes, benchmark: Benchmark, where: str, fix: str) -> None:
     found = hashlib.sha256(content).hexdigest()
     if found != benchmark.sha256:
         raise DataError(
             f"{where}: is not the paper's {benchmark.file} (SHA-256 {found}, expected "
-            f"{benchmark.sha256}); {mend}"
+            f"{benchmark.sha256}); {fix}"
         )

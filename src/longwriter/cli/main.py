@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 Work = Callable[[argparse.Namespace], None]
+"""What a subcommand does."""
 
 
 def main() -> None:
@@ -33,12 +34,12 @@ def _add_write(commands: Any) -> None:
         "write",
         help="write one long text: a plan, then paragraph after paragraph",
         description="Plans and writes one long text. The text goes to standard output and, as "
-        "Markdown, to a file; the plan and how far it is to standard error. Without --base-url and "
+        "Markdown, to a file; the plan and the progress to standard error. Without --base-url and "
         "--model the small embedded teacher writes. Other settings: conf/agentwrite/.",
     )
     write.add_argument("prompt", type=_prompt, help='such as "Write a 10000-word history of tea"')
     write.add_argument(
-        "--words", type=_positive, help="length to reach; default: the number in the prompt"
+        "--words", type=_positive, help="required length; default: the number in the prompt"
     )
     write.add_argument(
         "--base-url", type=_url, help="OpenAI-compatible address, up to and with /v1"
@@ -50,7 +51,7 @@ def _add_write(commands: Any) -> None:
     write.add_argument(
         "--parallel", action="store_true", help="all paragraphs at once: faster, less coherent"
     )
-    write.add_argument("--seed", type=int, help="another number: another text")
+    write.add_argument("--seed", type=int, help="sampling seed; change it to get a different text")
     write.add_argument(
         "--output", type=Path, metavar="FILE.md", help="new file; default: named after the prompt"
     )
@@ -72,7 +73,7 @@ def _add_write(commands: Any) -> None:
 def _add_score(commands: Any) -> None:
     score = commands.add_parser(
         "score",
-        help="score predictions: S_l, S_q, obedience, health, with intervals",
+        help="score predictions: S_l, S_q, length constraints, text health, with intervals",
         description="Scores predictions in the paper's format (JSON Lines of prompt, type, length, "
         "response) as LongBench-Write does, and compares several files pairwise. S_q needs --judge.",
     )
@@ -92,7 +93,7 @@ def _add_score(commands: Any) -> None:
     score.add_argument(
         "--judge-prompt", type=Path, metavar="FILE", help="with $INST$ and $RESPONSE$ in it"
     )
-    score.add_argument("--repeats", type=_positive, help="times that each text is graded")
+    score.add_argument("--repeats", type=_positive, help="how often each text is graded")
 
     def check(given: argparse.Namespace) -> None:
         if bool(given.base_url) != bool(given.judge and given.judge != "embedded"):
@@ -128,29 +129,34 @@ def _add_fetch(commands: Any) -> None:
 
 
 def _add_explain(commands: Any) -> None:
-    explain = commands.add_parser(
+    command = commands.add_parser(
         "explain",
-        help="one row's or one answer's whole life",
-        description="Shows the instruction, the plan and its steps, what every rule says, and whether "
-        "and in which pack the row was trained on, by the files of the last `dvc repro`. Of an answer: "
-        "the checkpoint, what it was trained on, back to the instructions, with md5, commit and MLflow "
-        "run of each.",
+        help="what became of one row, and what one answer came from",
+        description="Of a row, by the files of the last `dvc repro`: the instruction, the plan and its "
+        "steps, what every rule says, and whether and in which pack it was trained on. Of an answer: "
+        "the checkpoint and what it was trained on, back to the instructions. Each with its md5 and "
+        "the MLflow run and commit that made it.",
     )
-    explain.add_argument(
+    command.add_argument(
         "id",
         help="of an instruction, a draft or a rejected row; or an answer of the benchmark, such as "
         "data/predictions/sft.jsonl:3",
     )
-    explain.add_argument(
+    command.add_argument(
         "--root", type=Path, default=Path(), help="the checkout; default: the folder you are in"
     )
 
     def load() -> Work:
-        from longwriter.cli.explain import explain as explain_row
+        try:
+            from longwriter.cli.explain import explain
+        except ModuleNotFoundError as error:
+            sys.exit(
+                f"error: {error.name} is not installed; `pip install 'longwriter[pipeline]'` installs "
+                "what `longwriter explain` needs"
+            )
+        return lambda given: print(explain(given.root.absolute(), given.id))
 
-        return lambda given: print(explain_row(given.root.absolute(), given.id))
-
-    explain.set_defaults(check=lambda given: None, load=load)
+    command.set_defaults(check=lambda given: None, load=load)
 
 
 def _import_fast() -> None:
@@ -173,7 +179,7 @@ def _url(text: str) -> str:
 
 def _positive(text: str) -> int:
     if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return int(text)
 
 

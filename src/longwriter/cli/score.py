@@ -14,31 +14,35 @@ from longwriter.core.rows import Judgement, Prediction
 from longwriter.core.settings import RuntimeSettings, StatisticsSettings
 from longwriter.core.sources import read_jsonl
 from longwriter.core.statistics import Interval
-from longwriter.core.tables import round_floats
+from longwriter.core.tables import (
+    NONE,
+    Table,
+    count,
+    markdown,
+    number,
+    percent,
+    round_floats,
+    signed_interval,
+    signed_percent,
+)
 from longwriter.core.workspace import Workspace
 from longwriter.evaluation.judge import JudgePrompt, read_prompt, ungraded
 from longwriter.evaluation.scoring import NOT_ASKED, check_unscored, comparison, evaluate
 from longwriter.evaluation.settings import BenchSettings, JudgeSettings
 from longwriter.evaluation.summary import summarise
 from longwriter.llm.fanout import CallContext, with_client
+from longwriter.report.tables import COMPARED, SCORES, bin_title, constraints_met, score_cells
 
 EMBEDDED = "embedded"
 """The judge of the default pipeline, whose grades mean nothing."""
 
-
 COLUMNS = (
     "file",
-    "S̄",
-    "S_l [95 %]",
-    "S_q [95 %]",
-    "n",
-    "unscored",
-    "cut off",
-    "mean words",
+    *SCORES,
     "longest",
     "deviation",
     "±20 %",
-    "obeyed",
+    "length constraints met",
     "looping",
 )
 
@@ -71,17 +75,20 @@ def score_files(arguments: Namespace) -> None:
     }
     compared, refused = _compared(judgements, bench, statistics)
     if arguments.json:
-        found = {"files": summaries, "comparisons": compared, "not_compared": refused}
+        differences = {
+            pair: {name: difference._asdict() for name, difference in found.items()}
+            for pair, found in compared.items()
+        }
+        found = {"files": summaries, "comparisons": differences, "not_compared": refused}
         print(json.dumps(round_floats(found), ensure_ascii=False, indent=2))
     else:
-        print(_table(summaries))
-        print(_bins(summaries))
+        print(markdown(_scores(summaries)), markdown(_by_length(summaries)), sep="\n\n", end="\n\n")
         for line in [*_differences(compared), *(f"{pair}: {why}" for pair, why in refused.items())]:
             print(line)
 
 
 def _settings(arguments: Namespace) -> ScoreSettings:
-    """Those in conf/ of the paper's benchmark and of the judge, as the command line changes them."""
+    """The settings of the paper's benchmark and of the judge in conf/, changed by the command line."""
     embedded = arguments.judge == EMBEDDED
     overrides = ["bench=longbench_write", f"judge={'smollm2' if embedded else 'endpoint'}"]
     if arguments.judge and not embedded:
@@ -97,8 +104,8 @@ def _settings(arguments: Namespace) -> ScoreSettings:
 def _named(files: Sequence[Path]) -> dict[str, Path]:
     """The files by stem, or by path where two have the same."""
     stems = [path.stem for path in files]
-    apart = len(set(stems)) == len(stems)
-    return {path.stem if apart else str(path): path for path in files}
+    distinct = len(set(stems)) == len(stems)
+    return {path.stem if distinct else str(path): path for path in files}
 
 
 def _judged(
@@ -127,82 +134,51 @@ def _compared(
     judgements: Mapping[str, Sequence[Judgement]],
     bench: BenchSettings,
     statistics: StatisticsSettings,
-) -> tuple[dict[str, dict[str, dict[str, float]]], dict[str, str]]:
+) -> tuple[dict[str, dict[str, Interval]], dict[str, str]]:
     """Paired differences of every two files, and why the others are not compared."""
     compared, refused = {}, {}
     for (before, a), (after, b) in combinations(judgements.items(), 2):
         try:
-            found = comparison(a, b, bench, statistics)
-            compared[f"{after} - {before}"] = {
-                name: difference._asdict() for name, difference in found.items()
-            }
+            compared[f"{after} - {before}"] = comparison(a, b, bench, statistics)
         except DataError as error:
             refused[f"{after} - {before}"] = str(error)
     return compared, refused
 
 
-def _table(summaries: Mapping[str, Mapping[str, Any]]) -> str:
-    lines = [f"| {' | '.join(COLUMNS)} |", "|---" + "|---:" * (len(COLUMNS) - 1) + "|"]
-    for name, found in summaries.items():
-        length, health = found["length"], found["health"]
-        obedience = length["obedience"]
-        cells = (
+def _scores(summaries: Mapping[str, Mapping[str, Any]]) -> Table:
+    rows = [
+        [
             name,
-            _number(found["S_bar"]),
-            _ranged(found, "S_l"),
-            _ranged(found, "S_q"),
-            f"{found['n']}",
-            f"{found['unscored']}",
-            f"{found['cut_off']}",
-            f"{found['mean_words']:,.0f}",
-            f"{length['longest_words']:,}",
-            f"{length['deviation']:+.0%}",
-            f"{length['within_20']:.0%}",
-            f"{obedience['share']:.0%} of {obedience['n']}" if obedience["n"] else "–",
-            f"{health['looping']:.0%}",
-        )
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
-
-
-def _bins(summaries: Mapping[str, Mapping[str, Any]]) -> str:
-    labels = list(
-        dict.fromkeys(label for found in summaries.values() for label in found["by_length"])
-    )
-    lines = [
-        f"| S_l by required words | {' | '.join(labels)} |",
-        "|---" + "|---:" * len(labels) + "|",
-    ]
-    for name, found in summaries.items():
-        cells = [
-            f"{cell['S_l']:.1f} (n {cell['n']})" if (cell := found["by_length"].get(label)) else "–"
-            for label in labels
+            *score_cells(found),
+            count(found["length"]["longest_words"]),
+            signed_percent(found["length"]["deviation"]),
+            percent(found["length"]["within_20"]),
+            constraints_met(found["length"]["obedience"]),
+            percent(found["health"]["looping"]),
         ]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+        for name, found in summaries.items()
+    ]
+    return Table(COLUMNS, rows)
 
 
-def _differences(compared: Mapping[str, Mapping[str, Mapping[str, float]]]) -> list[str]:
-    titles = {"S_l_shortest": "S_l of the shortest bin"}
+def _by_length(summaries: Mapping[str, Mapping[str, Any]]) -> Table:
+    bins = list(dict.fromkeys(name for found in summaries.values() for name in found["by_length"]))
+    rows = [
+        [name, *(_bin_cell(found["by_length"].get(label)) for label in bins)]
+        for name, found in summaries.items()
+    ]
+    return Table(["S_l by required length", *map(bin_title, bins)], rows)
+
+
+def _bin_cell(cell: Mapping[str, Any] | None) -> str:
+    return f"{number(cell['S_l'])} (n {cell['n']})" if cell else NONE
+
+
+def _differences(compared: Mapping[str, Mapping[str, Interval]]) -> list[str]:
     return [
         f"{pair}, paired [95 %]: "
         + "; ".join(
-            f"{titles.get(name, name)} {_signed(Interval(**found))}"
-            for name, found in differences.items()
+            f"{COMPARED[name]} {signed_interval(found)}" for name, found in differences.items()
         )
         for pair, differences in compared.items()
     ]
-
-
-def _signed(found: Interval) -> str:
-    return f"{found.mean:+.1f} [{found.low:+.1f}, {found.high:+.1f}]".replace("-", "−")
-
-
-def _ranged(found: Mapping[str, Any], key: str) -> str:
-    bounds = found["intervals"][key]
-    interval = f" [{bounds[0]:.1f}, {bounds[1]:.1f}]" if bounds else ""
-    return _number(found[key]) + interval
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.1f}"

@@ -37,7 +37,7 @@ class WriteSettings:
 
 @dataclass(kw_only=True)
 class ShownText(TextSoFar):
-    """A text that prints each paragraph as it comes, and keeps all of them in a file."""
+    """A text that prints each paragraph as it is written, and keeps all of them in a file."""
 
     file: Path
     wanted: int = 0
@@ -45,7 +45,7 @@ class ShownText(TextSoFar):
     plan: list[Step] = field(default_factory=list)
 
     def add(self, paragraph: Paragraph) -> None:
-        """Puts a paragraph at the end, prints it and says how far the text is."""
+        """Appends a paragraph, prints it and says how far the text is."""
         print("\n" * bool(self.paragraphs) + paragraph.text, flush=True)
         super().add(paragraph)
         write_text(self.file, "\n\n".join(self.paragraphs) + "\n")
@@ -56,7 +56,7 @@ class ShownText(TextSoFar):
 
 
 def write_one(arguments: Namespace) -> None:
-    """Writes the text that the command line asks for to standard output and to a file.
+    """Writes the text that the command line describes to standard output and to a file.
 
     Raises:
         LongwriterError: it is not complete; what there is of it stays in FILE.partial.md.
@@ -112,7 +112,7 @@ def write_one(arguments: Namespace) -> None:
 
 
 def _settings(arguments: Namespace) -> WriteSettings:
-    """Those in conf/ for an endpoint or for the embedded teacher, as the command line changes them."""
+    """The settings of an endpoint or of the embedded teacher in conf/, changed by the command line."""
     overrides = ["teacher=smollm2"]
     if arguments.model:
         overrides = ["teacher=endpoint", "agentwrite=paper"]
@@ -122,13 +122,13 @@ def _settings(arguments: Namespace) -> WriteSettings:
     overrides += assignment("agentwrite.seed", arguments.seed)
     settings = compose(WriteSettings, overrides)
     if not settings.agentwrite.parallel:
-        settings.teacher.concurrency = 1  # more places would cost start-up and memory for nothing
+        settings.teacher.concurrency = 1  # more slots would cost start-up time and memory
     return settings
 
 
 def _free(output: Path | None, prompt: str) -> Path:
-    """The file to write: `output`, which must be new, else one with a name from the prompt, and a
-    number where that one is there.
+    """The file to write: `output`, which must be new, else one named after the prompt, with a number
+    where that one exists.
 
     Raises:
         SettingsError: it cannot be written.
@@ -136,7 +136,7 @@ def _free(output: Path | None, prompt: str) -> Path:
     name = "-".join(re.findall(r"\w+", prompt.lower()))[:50].strip("-") or "text"
     file, number = output or Path(f"{name}.md"), 1
     if output and output.exists():
-        raise SettingsError(f"--output {output}: is there already; name another, or remove it")
+        raise SettingsError(f"--output {output}: exists already; name another, or remove it")
     while file.exists():
         number += 1
         file = Path(f"{name}-{number}.md")
@@ -146,7 +146,7 @@ def _free(output: Path | None, prompt: str) -> Path:
 
 
 def _explained(failed: StepFailed, usage: Usage) -> CallError:
-    """The error with its step, and what the same command would do."""
+    """The error with its step, and what running the command again would do."""
     again = "The same command goes on: finished calls are kept."
     if isinstance(failed.error, BadCompletion):  # its samples are finished calls
         again = "--seed N takes other samples; a larger model needs fewer." if usage.calls else ""

@@ -5,6 +5,7 @@ that composes conf/ with the overrides given (`config.run`).
 """
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -72,7 +73,9 @@ def _message(key: str, what: str, choices: dict[str, str] | None) -> str:
     elif group in ("predict", "eval", "second_judge") or "." not in key:
         file = "conf/config.yaml"
     elif choices and group in choices:
-        file = f"conf/{group}/{choices[group]}.yaml"
+        served = (option for name, option in choices.items() if name.startswith(f"server@{group}"))
+        files = [f"{group}/{choices[group]}", *(f"server/{option}" for option in served)]
+        file = " or ".join(f"conf/{name}.yaml" for name in files)
     else:
         file = f"conf/{group}/"
     return f"{key}: {what}. Fix it in {file}, in the experiment or in the override that sets it."
@@ -110,8 +113,9 @@ def assignment(key: str, value: object) -> list[str]:
     if value is None:
         return []
     if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-        return [f"{key}='{escaped}'"]
+        # In Hydra's grammar a backslash stands for itself but before a quote.
+        quoted = re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), value)
+        return [f"{key}='{quoted}'"]
     return [f"{key}={value}"]
 
 

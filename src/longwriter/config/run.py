@@ -1,6 +1,5 @@
 """Runs a script as a DVC stage, with params.yaml, or by hand as a Hydra app, with conf/."""
 
-import ctypes
 import gc
 import logging
 import os
@@ -16,6 +15,7 @@ from omegaconf import DictConfig
 from longwriter.config.load import check_names, load_yaml, validate
 from longwriter.config.schema import Settings
 from longwriter.core.errors import LongwriterError
+from longwriter.core.process import end_with_parent
 from longwriter.core.workspace import Workspace
 
 INTERRUPTED = 130
@@ -53,13 +53,6 @@ def _run_for_dvc(stage: Stage, root: Path) -> None:
     config = load_yaml(root / "params.yaml")
     config.merge_with_dotlist(sys.argv[1:])
     stage(validate(config), Workspace(root=root, out=root))
-
-
-def end_with_parent() -> None:
-    """Linux: asks for SIGTERM when DVC dies, so that a killed `dvc repro` leaves no stage behind
-    that works beside the one that the next `dvc repro` starts."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # 1: PR_SET_PDEATHSIG of <sys/prctl.h>
 
 
 def _hydra_app(stage: Stage, root: Path) -> None:

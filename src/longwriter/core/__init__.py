@@ -1,1 +1,1 @@
-"""What every room stands on: errors, rows, files, statistics, tables, settings."""
+"""What every room uses: errors, rows, files, sources, statistics, tables, settings."""

@@ -2,10 +2,10 @@
 
 LongwriterError
 ├── SettingsError        a key, type or value in conf/ or on the command line
-├── DataError            a file or a row of it
+├── DataError            a file, or a row in one
 ├── TooFewGrades         the judge left too many texts without grades
 ├── TrainingError        training cannot start or go on
-├── ServerError          stops the run: every further call would fail in the same way
+├── ServerError          the run stops: every further call would fail in the same way
 └── CallError            one call to a model failed for good; the rest of the run goes on
     ├── TransientError   may pass when the run is repeated
     │   ├── TimedOut
@@ -13,7 +13,7 @@ LongwriterError
     │   └── ServerFault  5xx, a connection that breaks, a body that is not a completion
     ├── ContextExceeded
     ├── BadRequest       any other 4xx
-    ├── OverBudget       what is left of the money does not suffice for it
+    ├── OverBudget       this call could exceed max_cost
     └── BadCompletion    the model answered, and no sample of its answer was usable
 
 A stage that ends with one of them prints the message and exits with status 1.
@@ -21,7 +21,7 @@ A stage that ends with one of them prints the message and exits with status 1.
 
 
 class LongwriterError(Exception):
-    """What is wrong, what was given, how to mend it."""
+    """The message says what is wrong, what was given and how to fix it."""
 
 
 class SettingsError(LongwriterError):
@@ -29,7 +29,7 @@ class SettingsError(LongwriterError):
 
 
 class DataError(LongwriterError):
-    """A file is missing or empty, or a row of it is not what the stage reads."""
+    """A file is missing or empty, or a row in it is not what the stage reads."""
 
 
 class TooFewGrades(LongwriterError):
@@ -41,7 +41,7 @@ class TrainingError(LongwriterError):
 
 
 class ServerError(LongwriterError):
-    """The server is away, refuses the key or does not know the model."""
+    """The server cannot be reached, refuses the key or does not know the model."""
 
 
 class CallError(LongwriterError):
@@ -49,7 +49,7 @@ class CallError(LongwriterError):
 
 
 class TransientError(CallError):
-    """The server's trouble, not the call's: the same call may succeed later."""
+    """The fault is the server's, not the call's: the same call may succeed later."""
 
 
 class TimedOut(TransientError):
@@ -73,8 +73,8 @@ class BadRequest(CallError):
 
 
 class OverBudget(CallError):
-    """What the run may cost does not suffice for this call."""
+    """This call could exceed max_cost."""
 
 
 class BadCompletion(CallError):
-    """Every sample was empty, cut off, too short, repeated or not the JSON that was asked for."""
+    """No sample was usable: empty, cut off, too short, repetitive or not the requested JSON."""

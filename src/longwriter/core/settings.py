@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 _CHECKS: dict[str, tuple[str, Callable[[float, float], bool]]] = {
     "gt": ("above", lambda value, bound: value > bound),
@@ -47,12 +47,22 @@ def violations(settings: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
                 yield key, f"is {value} and must be {_CHECKS[name][0]} {bound}"
 
 
-def file_settings(settings: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yields (full key, value) of every field declared with `names_file`, nested groups included."""
+class FileSetting(NamedTuple):
+    """A setting that names files or folders."""
+
+    key: str
+    value: Any
+    """A path, several, or None."""
+    revision: str | None
+    """Of the hub id that the setting may name instead of a file: its group's `revision`."""
+
+
+def file_settings(settings: Any, prefix: str = "") -> Iterator[FileSetting]:
+    """Yields every field of a dataclass declared with `names_file`, nested groups included."""
     for field in dataclasses.fields(settings):
         value, key = getattr(settings, field.name), f"{prefix}{field.name}"
         if field.metadata.get(_NAMES_FILE):
-            yield key, value
+            yield FileSetting(key, value, getattr(settings, "revision", None))
         elif dataclasses.is_dataclass(value):
             yield from file_settings(value, f"{key}.")
 

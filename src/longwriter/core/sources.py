@@ -1,9 +1,14 @@
-"""Rows from JSON Lines, parquet files and data sets of the Hugging Face hub."""
+"""Rows from JSON Lines, parquet files and data sets of the Hugging Face hub, one after the other.
+
+`read_jsonl` reads a whole file of one kind of row; `open_source` streams whatever a setting names.
+"""
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +16,10 @@ from pydantic import ValidationError
 
 from longwriter.core.errors import DataError, SettingsError
 from longwriter.core.rows import R
+
+_HUB_ID = re.compile(r"[\w-]+/(?!.*\.(?:jsonl?|parquet)$)[\w.-]+")
+_BATCH = 100
+"""Rows of a parquet file that are in memory at once."""
 
 
 def read_jsonl(path: Path, kind: type[R]) -> list[R]:
@@ -20,23 +29,15 @@ def read_jsonl(path: Path, kind: type[R]) -> list[R]:
         DataError: the file is missing or holds no row, or a line is not UTF-8, not JSON, or
             not a `kind`; the message names file and line.
     """
-    try:
-        lines = path.read_bytes().splitlines()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
-    rows = [
-        _parse(line, kind, f"{path}:{number}")
-        for number, line in enumerate(lines, start=1)
-        if line.strip()
-    ]
+    lines = ((f"{path}:{number}", line) for number, line in stream_lines(path))
+    rows = [checked(parse_line(line, where), kind, where) for where, line in lines]
     if not rows:
         raise DataError(f"{path}: holds no row; one JSON object a line is needed")
     return rows
 
 
 def stream_lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Numbers and bytes of the lines of `path` that are not blank, one after the other: memory does
-    not grow with the file.
+    """Yields number and bytes of every line of `path` that is not blank.
 
     Raises:
         DataError: the file cannot be read.
@@ -48,10 +49,6 @@ def stream_lines(path: Path) -> Iterator[tuple[int, bytes]]:
                     yield number, line.rstrip(b"\r\n")
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from None
-
-
-def _parse(line: bytes, kind: type[R], where: str) -> R:
-    return checked(parse_line(line, where), kind, where)
 
 
 def parse_line(line: bytes, where: str) -> Any:
@@ -67,9 +64,9 @@ def parse_line(line: bytes, where: str) -> Any:
     except UnicodeDecodeError as error:
         raise DataError(f"{where}: not UTF-8 (byte {error.start} of the line)") from None
     except UnicodeEncodeError:
-        raise DataError(f"{where}: holds half of a surrogate pair; mend the row") from None
+        raise DataError(f"{where}: holds half of a surrogate pair; fix the row") from None
     except RecursionError:
-        raise DataError(f"{where}: is nested too deeply; mend the row") from None
+        raise DataError(f"{where}: is nested too deeply; fix the row") from None
     except json.JSONDecodeError as error:
         raise DataError(f"{where}: not JSON: {error.msg} at column {error.colno}") from None
     except ValueError as error:  # a number of thousands of digits
@@ -81,91 +78,163 @@ def checked(row: Any, kind: type[R], where: str) -> R:
     """`row` as `kind`.
 
     Raises:
-        DataError: it is none; the message names `where` it stands and the field.
+        DataError: it is not one; the message names `where` it was read and the field.
     """
     try:
         return kind.model_validate(row)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or "row"
-        raise DataError(f"{where}: {key}: {first['msg']}; mend the row or remove it") from None
+        raise DataError(f"{where}: {key}: {first['msg']}; fix the row or remove it") from None
 
 
-_HUB_ID = re.compile(r"[\w-]+/(?!.*\.(?:jsonl?|parquet)$)[\w.-]+")
+class SourceKind(Enum):
+    """Where rows come from."""
+
+    jsonl = "jsonl"
+    """A JSON Lines file."""
+    parquet = "parquet"
+    """A parquet file, or all of a folder and its subfolders in the order of their names."""
+    hub = "hub"
+    """A data set of the Hugging Face hub, streamed."""
 
 
-_BATCH = 100
-"""Rows of a parquet file that are in memory at once."""
+Row = bytes | dict[str, Any]
+"""A line of JSON, not yet parsed, or the columns of a row."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """Rows that a setting names."""
+    """Rows that a setting names. They are read anew at each iteration and never held together."""
 
     name: str
-    """For the card: the file's name, or the hub id with its revision."""
-    lines: Iterator[tuple[str, bytes]]
-    """Where each row stands, and the row as a line of JSON."""
+    """The file's or folder's name, or the hub id with its revision."""
+    kind: SourceKind
+    _read: Callable[[Collection[str] | None], Iterator[tuple[str, Row]]]
+
+    def rows(self, columns: Collection[str] | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yields where each row was read, for errors, and the row.
+
+        Args:
+            columns: of parquet and of the hub, the columns to keep; None: all. Rows of JSON Lines come
+                whole.
+
+        Raises:
+            DataError: the source cannot be read or holds no row, or a row is not a JSON object.
+        """
+        empty = True
+        for where, row in self._read(columns):
+            empty = False
+            value = parse_line(row, where) if isinstance(row, bytes) else row
+            if not isinstance(value, dict):
+                raise DataError(f"{where}: not a JSON object; fix the row or remove it")
+            yield where, value
+        if empty:
+            raise DataError(f"{self.name}: holds no row")
+
+    @property
+    def lines(self) -> Iterator[tuple[str, bytes]]:
+        """Yields where each row was read, and the row as a line of JSON; lines of a JSON Lines file
+        as they are, so that parsing can be left to another process.
+
+        Raises:
+            DataError: the source cannot be read.
+        """
+        for where, row in self._read(None):
+            yield where, row if isinstance(row, bytes) else _line(row)
 
 
-def open_source(given: str | None, revision: str | None, path: Path, setting: str) -> Source:
+def open_source(
+    given: str | None, revision: str | None, path: Path, setting: str, split: str = "train"
+) -> Source:
     """The rows that `given` names: a file or folder at `path`, or a data set of the hub.
 
     Args:
-        given: what the setting says; null: the file at `path`, where the DAG puts it.
+        given: the setting's value; None: the file at `path`, where the DAG puts it.
         revision: commit or tag of a hub data set.
-        setting: the setting's key, for the error.
+        setting: the setting's key, such as `filter.drafts`, for errors. The setting of the revision is
+            `revision` in the same group.
+        split: of a hub data set.
 
     Raises:
-        DataError: nothing is there, or it cannot be read.
+        DataError: the folder holds no parquet file.
         SettingsError: a data set of the hub without a revision.
     """
-    if path.is_dir():
-        files = sorted(path.rglob("*.parquet"))
+    if path.is_dir() or path.suffix == ".parquet":
+        files = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
         if not files:
-            raise DataError(f"{path}: holds no *.parquet file")
-        return Source(path.name, _from_parquet(files))
-    if path.suffix == ".parquet":
-        return Source(path.name, _from_parquet([path]))
+            raise DataError(f"{path}: holds no *.parquet file; fix {setting}")
+        return Source(path.name, SourceKind.parquet, lambda c: _from_parquet(files, c, setting))
     if path.exists() or given is None or not _HUB_ID.fullmatch(given):
-        lines = ((f"{path}:{number}", line) for number, line in stream_lines(path))
-        return Source(path.name, lines)
+        return Source(path.name, SourceKind.jsonl, lambda _: _from_jsonl(path))
+    group = setting.rpartition(".")[0]
     if revision is None:
         raise SettingsError(
-            f"{setting.rpartition('.')[0]}.revision: is null; {setting}={given} is no file here, so it "
-            "is taken as a Hugging Face data set, which needs a commit or tag to read the same rows again"
+            f"{group}.revision: is null; {setting}={given} is no file here, so it is taken as a "
+            "Hugging Face data set, which needs a commit or tag to read the same rows again"
         )
-    return Source(f"{given} at {revision}", _from_hub(given, revision))
+    name, fix = f"{given} at {revision}", f"{setting} or {group}.revision"
+    return Source(name, SourceKind.hub, lambda c: _from_hub(given, revision, split, c, fix))
 
 
-def _from_parquet(files: Sequence[Path]) -> Iterator[tuple[str, bytes]]:
-    from pyarrow.parquet import ParquetFile
+def _from_jsonl(path: Path) -> Iterator[tuple[str, bytes]]:
+    return ((f"{path}:{number}", line) for number, line in stream_lines(path))
+
+
+def _from_parquet(
+    files: Sequence[Path], columns: Collection[str] | None, setting: str
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    with _needs("pyarrow", setting):
+        from pyarrow.parquet import ParquetFile
 
     for path in files:
         number = 0
         try:
             with ParquetFile(path) as file:
-                for batch in file.iter_batches(_BATCH):
+                names = [name for name in file.schema_arrow.names if _kept(name, columns)]
+                for batch in file.iter_batches(_BATCH, columns=names):
                     for row in batch.to_pylist():
                         number += 1
-                        yield f"{path}, row {number}", _line(row)
+                        yield f"{path}, row {number}", row
         except (OSError, ValueError) as error:  # pyarrow's own are among them
-            raise DataError(f"{path}: cannot be read after row {number} ({error})") from None
+            raise DataError(
+                f"{path}: cannot be read after row {number} ({error}); fix the file or {setting}"
+            ) from None
 
 
-def _from_hub(name: str, revision: str) -> Iterator[tuple[str, bytes]]:
-    import datasets
+def _from_hub(
+    name: str, revision: str, split: str, columns: Collection[str] | None, fix: str
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    with _needs("datasets", fix):
+        import datasets
 
     number = 0
     try:
-        rows = datasets.load_dataset(name, revision=revision, split="train", streaming=True)
+        rows = datasets.load_dataset(name, revision=revision, split=split, streaming=True)
         for row in rows:
             number += 1
-            yield f"{name}, row {number}", _line(row)
+            kept = {key: value for key, value in row.items() if _kept(key, columns)}
+            yield f"{name}, row {number}", kept
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         raise DataError(
-            f"{name} at {revision}: cannot be read after row {number} "
-            f"({type(error).__name__}: {error}); mend the data set's name or its revision"
+            f"{name} at {revision}: cannot be read after row {number} of split {split} "
+            f"({type(error).__name__}: {error}); fix {fix}"
+        ) from None
+
+
+def _kept(column: str, columns: Collection[str] | None) -> bool:
+    return columns is None or column in columns
+
+
+@contextmanager
+def _needs(package: str, setting: str) -> Iterator[None]:
+    """Around the import of a package that the base install leaves out."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            f"{setting}: to read what it names, {package} is needed ({error}); "
+            "pip install 'longwriter[pipeline]'"
         ) from None
 
 

@@ -1,10 +1,16 @@
-"""What the report is made of: tables, with how numbers are written in them, and figures."""
+"""Tables in Markdown, and how numbers are written in them.
 
-from collections.abc import Sequence
-from pathlib import Path
+Everything that shows results, the report, the sweeps and `longwriter score`, formats them here, so
+that a number looks the same wherever it is read.
+"""
+
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from longwriter.core.statistics import Interval
+
+NONE = "–"
+"""What a number that is not known looks like."""
 
 
 class Table(NamedTuple):
@@ -14,53 +20,67 @@ class Table(NamedTuple):
     rows: Sequence[Sequence[str]]
 
 
-class ReportFigure(NamedTuple):
-    """A figure's file and what it shows, in words."""
-
-    path: Path
-    caption: str
-
-
-def number(value: float | None) -> str:
-    """One decimal; a dash for None."""
-    return "–" if value is None else f"{value:.1f}"
-
-
-def decimals(value: float | None) -> str:
-    """Two decimals; a dash for None."""
-    return "–" if value is None else f"{value:.2f}".replace("-", "−")
-
-
-def count(value: float | None) -> str:
-    """A whole number with commas; a dash for None."""
-    return "–" if value is None else f"{value:,.0f}"
-
-
-def percent(value: float | None) -> str:
-    """A share as whole percent; a dash for None."""
-    return "–" if value is None else f"{value:.0%}"
-
-
-def signed(value: float | None) -> str:
-    """One decimal with its sign; a dash for None."""
-    return "–" if value is None else f"{value:+.1f}".replace("-", "−")
-
-
-def signed_interval(found: Interval | None) -> str:
-    """A difference with its interval; a dash for None."""
-    if found is None:
-        return "–"
-    return f"{signed(found.mean)} [{signed(found.low)}, {signed(found.high)}]"
-
-
 def markdown(table: Table) -> str:
-    """The table in Markdown."""
+    """The table in Markdown: the first column to the left, the others to the right."""
     lines = [
         f"| {' | '.join(cell.replace('|', chr(92) + '|').replace(chr(10), ' ') for cell in cells)} |"
         for cells in (table.columns, *table.rows)
     ]
     lines.insert(1, "|---" + "|---:" * (len(table.columns) - 1) + "|")
     return "\n".join(lines)
+
+
+def number(value: float | None, decimals: int = 1) -> str:
+    """Such as "1,234.5"; a dash for None."""
+    return NONE if value is None else _minus(f"{value:,.{decimals}f}")
+
+
+def two_decimals(value: float | None) -> str:
+    """Such as "0.12"; a dash for None."""
+    return number(value, 2)
+
+
+def count(value: float | None) -> str:
+    """Such as "1,234"; a dash for None."""
+    return number(value, 0)
+
+
+def percent(value: float | None) -> str:
+    """A share as whole percent, such as "25%"; a dash for None."""
+    return NONE if value is None else _minus(f"{value:.0%}")
+
+
+def signed(value: float | None, decimals: int = 1) -> str:
+    """Such as "+1.8" or "−2.0"; a dash for None."""
+    return NONE if value is None else _minus(f"{value:+.{decimals}f}")
+
+
+def signed_percent(value: float | None) -> str:
+    """A relative difference as whole percent, such as "−25%"; a dash for None."""
+    return NONE if value is None else _minus(f"{value:+.0%}")
+
+
+def with_interval(
+    value: float | None,
+    bounds: Sequence[float] | None,
+    form: Callable[[float | None], str] = number,
+) -> str:
+    """A number with its interval, such as "60.0 [52.0, 67.0]"; without one the number alone.
+
+    Args:
+        bounds: the lower and the upper end.
+        form: how each of the three is written.
+    """
+    return form(value) + (f" [{form(bounds[0])}, {form(bounds[1])}]" if bounds else "")
+
+
+def signed_interval(found: Interval | None) -> str:
+    """A difference with its interval, such as "+1.8 [−2.0, +3.1]"; a dash for None."""
+    return with_interval(found.mean, (found.low, found.high), signed) if found else NONE
+
+
+def _minus(text: str) -> str:
+    return text.replace("-", "−")
 
 
 def round_floats(value: Any) -> Any:

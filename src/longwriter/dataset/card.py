@@ -1,21 +1,25 @@
-"""The data card: what the training set holds, what it was made from, what each rule removed."""
+"""The data card: what the training set holds, what it was made from, what each rule removed.
+
+Its text is templates/card.md.jinja; this module feeds it.
+"""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from operator import attrgetter
+from typing import Any
 
 import yaml
 
-from longwriter.dataset.counts import FilterCounts, Sum
+from longwriter.core.tables import count
+from longwriter.core.templates import render
+from longwriter.dataset.counts import FilterCounts, lower_edge
 from longwriter.dataset.settings import FilterSettings
 from longwriter.evaluation.contamination import BenchmarkFiles
 from longwriter.evaluation.settings import ContaminationSettings
 
 LISTED = 50
 """Ids of rows over max_length that the card names; rejected.jsonl holds all."""
-
-
 _SIZES = [(1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M")]
 
 
@@ -25,7 +29,7 @@ class Writer:
 
     model: str
     prompts: str
-    """SHA-256 of the sentences that the agent asked it with."""
+    """SHA-256 of the agent's prompts."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ class Provenance:
     """Input → its SHA-256, or the hub's revision."""
     benchmarks: BenchmarkFiles
     tokenizer: str
-    """Folder whose tokens are counted; empty: there is none."""
+    """Folder of the tokenizer that counted the tokens; empty: there was none."""
 
 
 def card(
@@ -46,136 +50,57 @@ def card(
     contamination: ContaminationSettings,
     made: Provenance,
 ) -> str:
-    """The card in Markdown, without YAML header."""
-    return "\n".join(
-        [
-            "# Training set",
-            "",
-            *_summary(counts, settings, made),
-            *_parts(counts),
-            *_removed(counts, settings),
-            *_provenance(counts, settings, contamination, made),
-            *_limits(counts, settings, made),
-        ]
+    """Returns the card in Markdown, without YAML header."""
+    return render(
+        "longwriter.dataset",
+        "card.md.jinja",
+        counts=counts,
+        tokens_counted=counts.counted and counts.train.rows,
+        parts={name: _part(counts, name) for name in counts.parts},
+        removed=_removed(counts, settings),
+        listed=LISTED,
+        licenses=[(name, license_of(name, settings)) for name in sorted(counts.parts["source"])],
+        settings=settings,
+        values=_values(settings, contamination),
+        made=made,
     )
 
 
-def _summary(counts: FilterCounts, settings: FilterSettings, made: Provenance) -> list[str]:
-    train, counted = counts.train, counts.counted and counts.train.rows
-    tokens = (
-        f"{train.tokens:,} tokens by the student's tokenizer" if counted else "tokens not counted"
-    )
+def _part(counts: FilterCounts, part: str) -> list[tuple[str, ...]]:
+    """Rows, words and tokens by language, type, source or bin of words."""
+    sums = counts.parts[part]
+    order = sorted(sums, key=lower_edge if part == "words" else str)
     return [
-        f"{train.rows:,} conversations, {train.words:,} words, {tokens}: drafts that the teacher "
-        f"`{made.writer.model}` or the sources below wrote, kept by rule, and {counts.chat['mixed_in']:,} "
-        "rows of chat.",
-        "",
-        f"- drafts read: {counts.drafts:,}; kept: {counts.kept:,}; of these set aside for validation, in "
-        f"`validation.jsonl`: {counts.validation.rows:,}",
-        f"- chat rows read: {counts.chat['read']:,}; rejected: "
-        f"{counts.chat_rejected.total():,}; mixed in: {counts.chat['mixed_in']:,}",
-        "",
-    ]
-
-
-def _parts(counts: FilterCounts) -> list[str]:
-    lines = []
-    for part, title in (
-        ("language", "language"), ("type", "type"), ("source", "source"), ("words", "words"),
-    ):  # fmt: skip
-        found = counts.parts[part]
-        order = sorted(found, key=_by_number if part == "words" else str)
-        lines += _table(
-            f"By {title}",
-            (title, "rows", "words", "tokens"),
-            [(name, *_numbers(found[name], counts.counted)) for name in order],
+        (
+            name,
+            count(sums[name].rows),
+            count(sums[name].words),
+            count(sums[name].tokens if counts.counted else None),
         )
-    return lines
-
-
-def _by_number(name: str) -> int:
-    return int(name.rstrip("+").split("-")[0])
-
-
-def _numbers(sums: Sum, counted: bool) -> tuple[str, str, str]:
-    return f"{sums.rows:,}", f"{sums.words:,}", f"{sums.tokens:,}" if counted else "–"
-
-
-def _removed(counts: FilterCounts, settings: FilterSettings) -> list[str]:
-    asked = [rule for rule in settings.rules if rule != "low_quality" or settings.min_quality]
-    share = max(counts.drafts, 1)
-    rows = [(r, f"{counts.rejected[r]:,}", f"{counts.rejected[r] / share:.1%}") for r in asked]
-    lines = _table("What each rule removed", ("rule", "drafts", "share"), rows)
-    lines += ["The rules in the order they are asked; the first that rejects counts.", ""]
-    if counts.over_length:
-        named = ", ".join(f"`{name}`" for name in sorted(counts.over_length)[:LISTED])
-        more = len(counts.over_length) - LISTED
-        lines += [
-            f"Over {settings.max_length:,} tokens and so left out, never cut: {named}"
-            + (f" and {more:,} more" if more > 0 else "") + ".",
-            "",
-        ]  # fmt: skip
-    return lines
-
-
-def _provenance(
-    counts: FilterCounts,
-    settings: FilterSettings,
-    contamination: ContaminationSettings,
-    made: Provenance,
-) -> list[str]:
-    licenses = [(name, license_of(name, settings)) for name in sorted(counts.parts["source"])]
-    values = {
-        key: value
-        for key, value in asdict(settings).items()
-        if key not in ("rules", "licenses", "drafts", "revision")
-    } | {"contamination": asdict(contamination)}
-    return [
-        *_table("Licence by source", ("source", "licence"), licenses),
-        *_table("Made from", ("input", "SHA-256 or revision"), sorted(made.inputs.items())),
-        f"Teacher: `{made.writer.model}`. The agent's prompts: SHA-256 `{made.writer.prompts}`. Seed: {settings.seed}.",
-        "",
-        "Settings:",
-        "",
-        "```json",
-        json.dumps(values, ensure_ascii=False, indent=1, default=attrgetter("value")),  # an Enum's
-        "```",
-        "",
+        for name in order
     ]
 
 
-def _limits(counts: FilterCounts, settings: FilterSettings, made: Provenance) -> list[str]:
-    on = set(settings.rules)
-    checked = ", ".join(path.name for path in made.benchmarks.found) or "none"
-    missing = ", ".join(path.name for path in made.benchmarks.missing)
-    contamination = (
-        f"Benchmark prompts were looked for in the instructions: {checked}."
-        + (f" Not there, so not looked for: {missing}." if missing else "")
-        if "contaminated" in on
-        else "Benchmark prompts were not looked for (`contaminated` is off)."
-    )
+def _removed(counts: FilterCounts, settings: FilterSettings) -> list[tuple[str, ...]]:
+    """What each rule that was on removed, and its share of the drafts."""
+    drafts = max(counts.drafts, 1)
     return [
-        "## Known limits",
-        "",
-        "- The texts are a model's: what they state as fact was not checked, and they carry its biases.",
-        "- The rules see form (length, loops, language, labels, endings), not whether a text is good"
-        + (
-            "."
-            if settings.min_quality is not None
-            else "; no judge's score was asked for (`min_quality`)."
-        ),
-        "- Rules speak English and Chinese. Words are counted as the paper does: a Chinese character or "
-        "an English word is one; other scripts count nothing.",
-        f"- {contamination} A paraphrase is not found.",
-        "- Near duplicates are found by shared 3-word sequences: a retelling in other words stays.",
-        "- Tokens were "
-        + (f"counted with `{made.tokenizer}`." if made.tokenizer else "not counted: no tokenizer was there."),
-        "",
-    ]  # fmt: skip
+        (rule, count(counts.rejected[rule]), f"{counts.rejected[rule] / drafts:.1%}")
+        for rule in settings.rules
+        if rule != "low_quality" or settings.min_quality
+    ]
+
+
+def _values(settings: FilterSettings, contamination: ContaminationSettings) -> str:
+    """The settings that no other part of the card shows, as JSON."""
+    shown_elsewhere = ("rules", "licenses", "drafts", "revision")
+    values: dict[str, Any] = {k: v for k, v in asdict(settings).items() if k not in shown_elsewhere}
+    values["contamination"] = asdict(contamination)
+    return json.dumps(values, ensure_ascii=False, indent=1, default=attrgetter("value"))  # of Enums
 
 
 def license_of(source: str, settings: FilterSettings) -> str:
-    """The licence of a source, by conf/filter; of a data set of the hub at any revision."""
+    """Returns the licence of a source, by conf/filter; a hub data set's at any revision."""
     return settings.licenses.get(_hub_id(source), settings.licenses.get("default", "unknown"))
 
 
@@ -184,7 +109,7 @@ def _hub_id(source: str) -> str:
 
 
 def header(counts: FilterCounts, settings: FilterSettings, has_validation: bool) -> str:
-    """The YAML header of a data set's README on the Hugging Face hub, `---` lines included.
+    """Returns the YAML header of a data set's README on the Hugging Face hub, `---` lines included.
 
     Source: https://huggingface.co/docs/hub/datasets-cards
     """
@@ -211,9 +136,3 @@ def header(counts: FilterCounts, settings: FilterSettings, has_validation: bool)
 
 def _size(rows: int) -> str:
     return next((name for most, name in _SIZES if rows < most), "n>1M")
-
-
-def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    lines = [f"## {title}", "", f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
-    lines += [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows]
-    return [*lines, ""]

@@ -6,22 +6,27 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from longwriter.core.rows import TrainingRow
-from longwriter.dataset.rule_runner import RowVerdict
+from longwriter.dataset.row import RowVerdict
 
 EDGES = [0, *(round(16 * 2 ** (step / 2)) for step in range(25))]
 """Lower edges of the histograms' bins in words: two for each doubling, up to 65,536."""
 
 
+def lower_edge(name: str) -> int:
+    """Returns the lower edge of a bin of lengths, such as 500 of `500-1999`."""
+    return int(name.rstrip("+").split("-")[0])
+
+
 @dataclass
 class Sum:
-    """Rows with their words and tokens."""
+    """Number of rows, their words and tokens."""
 
     rows: int = 0
     words: int = 0
     tokens: int = 0
 
     def add(self, row: TrainingRow) -> None:
-        """Counts a row."""
+        """Adds a row."""
         self.rows += 1
         self.words += row.response_length or 0
         self.tokens += row.tokens or 0
@@ -29,7 +34,7 @@ class Sum:
 
 @dataclass
 class _Group:
-    """Drafts of a language or a bin of lengths."""
+    """What happened to the drafts of a language or a bin of lengths."""
 
     drafts: int = 0
     kept: int = 0
@@ -44,7 +49,7 @@ class FilterCounts:
     """What happened to the rows of one filtering run."""
 
     def __init__(self, length_bins: list[int]) -> None:
-        """Takes the lower edges of the bins of words."""
+        """Takes the lower edges of the bins, in words."""
         self._bins = length_bins
         self.drafts = 0
         self.chat = Counter[str]()
@@ -63,10 +68,10 @@ class FilterCounts:
         self.train = Sum()
         self.validation = Sum()
         self.counted = True
-        """Whether every row to train on has its tokens counted."""
+        """Whether the tokens of every training row are counted."""
 
     def bin(self, words: int) -> str:
-        """The bin of lengths that `words` falls in, such as `500-1999`."""
+        """Returns the bin of lengths that `words` is in, such as `500-1999`."""
         place = bisect_right(self._bins, words) - 1
         if place < 0:
             return f"0-{self._bins[0] - 1}"
@@ -75,8 +80,12 @@ class FilterCounts:
             f"{self._bins[place]}+" if last else f"{self._bins[place]}-{self._bins[place + 1] - 1}"
         )
 
-    def read(self, row: RowVerdict, chat: bool) -> None:
-        """A row was read and judged."""
+    def add_read(self, row: RowVerdict, chat: bool) -> None:
+        """Counts a row that was read.
+
+        Args:
+            chat: whether it is a chat row, not a draft.
+        """
         if chat:
             self.chat["read"] += 1
             return
@@ -86,15 +95,15 @@ class FilterCounts:
             self._lengths[self.bin(row.words)].drafts += 1
             self._before[bisect_right(EDGES, row.words) - 1] += 1
 
-    def reject(self, rule: str, row: RowVerdict, chat: bool) -> None:
-        """A rule on single rows rejected it."""
-        self._reject(rule, row.id, row.language, row.words, chat)
+    def add_rejected(self, rule: str, name: str, language: str, words: int, chat: bool) -> None:
+        """Counts a row that `rule` rejected.
 
-    def reject_row(self, rule: str, row: TrainingRow, chat: bool) -> None:
-        """A rule that compares rows, or the judge, rejected it."""
-        self._reject(rule, row.id, row.language, row.response_length or 0, chat)
-
-    def _reject(self, rule: str, name: str, language: str, words: int, chat: bool) -> None:
+        Args:
+            name: its id.
+            language: empty if it is malformed.
+            words: of its response.
+            chat: whether it is a chat row, not a draft.
+        """
         if rule == "too_many_tokens":
             self.over_length.append(name)
         if chat:
@@ -105,24 +114,24 @@ class FilterCounts:
             self._languages[language].rejected[rule] += 1
             self._lengths[self.bin(words)].rejected[rule] += 1
 
-    def judged(self, score: float | None) -> None:
-        """The judge was asked about a row."""
+    def add_grade(self, score: float | None) -> None:
+        """Counts a row that the judge was asked about; None: it has no score."""
         self.graded["unscored" if score is None else "scored"] += 1
 
-    def keep(self, row: TrainingRow) -> None:
-        """A draft passed everything."""
+    def add_kept(self, row: TrainingRow) -> None:
+        """Counts a draft that passed all rules."""
         words = row.response_length or 0
         self._languages[row.language].kept += 1
         self._lengths[self.bin(words)].kept += 1
         self._after[bisect_right(EDGES, words) - 1] += 1
         self._kept_words[words] += 1
 
-    def set_aside(self, row: TrainingRow) -> None:
-        """A kept draft is not trained on."""
+    def add_validation(self, row: TrainingRow) -> None:
+        """Counts a kept draft that goes to validation.jsonl."""
         self.validation.add(row)
 
-    def train_on(self, row: TrainingRow, chat: bool) -> None:
-        """A row goes to train.jsonl."""
+    def add_training(self, row: TrainingRow, chat: bool) -> None:
+        """Counts a row that goes to train.jsonl."""
         self.chat["mixed_in"] += chat
         self.counted = self.counted and row.tokens is not None
         self.train.add(row)
@@ -136,13 +145,13 @@ class FilterCounts:
 
     @property
     def kept(self) -> int:
-        """Drafts that passed everything, those held out included."""
+        """Drafts that passed all rules, those for validation included."""
         return self._kept_words.total()
 
     def describe(self) -> dict[str, Any]:
-        """Counts for metrics/filter.json; words are those of the kept drafts."""
+        """Returns metrics/filter.json; words are those of the kept drafts."""
         words = self._kept_words
-        bins = sorted(self._lengths, key=lambda name: int(name.rstrip("+").split("-")[0]))
+        bins = sorted(self._lengths, key=lower_edge)
         return {
             "drafts": self.drafts,
             "kept": self.kept,

@@ -1,22 +1,41 @@
-"""Rows that are the same or nearly the same as another one.
+"""Finds rows that are the same or nearly the same as another one.
 
-Rows are taken in the order of their ids, whatever order they came in: one is rejected if it is a
-duplicate of one that is kept. So of a chain in which each is like the next, but the last not like the
-first, the first stays and so does every later one that no kept one is like.
+Rows are taken in the order of their ids, whatever order they came in, and a row is rejected if it is a
+duplicate of one that was kept. So of a chain in which each row is like the next, but the last is not
+like the first, the first stays, and so does every later one that is like no kept row.
 """
 
 from collections.abc import Callable
 
+import numpy as np
+
 from longwriter.text.minhash import NearIndex, Signature
-from longwriter.text.similarity import Hashes, jaccard
+from longwriter.text.similarity import Hashes, hashes, jaccard, shingles
+from longwriter.text.words import tokens
+
+
+def sets_of(prompt: str, response: str) -> tuple[Hashes, Hashes]:
+    """Returns the sets of 3-word sequences by which near duplicates are found."""
+    return shingles(hashes(tokens(prompt))), shingles(hashes(tokens(response)))
+
+
+def stored(signatures: tuple[Signature, Signature] | None) -> bytes:
+    """Returns both signatures as bytes."""
+    return b"" if signatures is None else np.concatenate(signatures).tobytes()
+
+
+def restored(data: bytes) -> tuple[Signature, Signature]:
+    """Returns the signatures that `stored` gave."""
+    both = np.frombuffer(data, dtype=np.uint32)
+    return both[: len(both) // 2], both[len(both) // 2 :]
 
 
 class Duplicates:
-    """Decides row after row, in the order of their ids, whether one like it was kept.
+    """Decides for row after row, in the order of their ids, whether one like it was kept.
 
     Args:
-        threshold: similarity from which on two texts are nearly the same.
-        sets: key → the two sets of shingles of a kept row, of its prompt and of its response.
+        threshold: similarity from which on two texts are near duplicates.
+        sets: key of a kept row → `sets_of` its prompt and response.
     """
 
     def __init__(
@@ -35,23 +54,27 @@ class Duplicates:
         self,
         key: int,
         name: str,
-        print_: bytes,
+        fingerprint: bytes,
         signatures: tuple[Signature, Signature],
         rules: list[str],
     ) -> tuple[str, str] | None:
-        """(rule, detail) where a kept row is like this one; else None, and this one is kept.
+        """Returns (rule, detail) if a kept row is like this one; else None, and this one is kept.
 
         Args:
-            print_: the response's fingerprint.
-            rules: those of `duplicate` and `near_duplicate` that are asked.
+            name: the row's id.
+            fingerprint: of its response.
+            signatures: of its prompt and its response.
+            rules: those of `duplicate` and `near_duplicate` that are on.
         """
         for rule in rules:
             detail = (
-                self._same(name, print_) if rule == "duplicate" else self._alike(key, signatures)
+                self._same(name, fingerprint)
+                if rule == "duplicate"
+                else self._alike(key, signatures)
             )
             if detail:
                 return rule, detail
-        self._owners[print_] = name
+        self._owners[fingerprint] = name
         self._ids.add(name)
         self._names_of[key] = name
         if "near_duplicate" in rules:
@@ -59,9 +82,9 @@ class Duplicates:
                 index.insert(key, values)
         return None
 
-    def _same(self, name: str, print_: bytes) -> str | None:
-        if print_ in self._owners:
-            return f"the same response as {self._owners[print_]}"
+    def _same(self, name: str, fingerprint: bytes) -> str | None:
+        if fingerprint in self._owners:
+            return f"the same response as {self._owners[fingerprint]}"
         return "the id of another row" if name in self._ids else None
 
     def _alike(self, key: int, signatures: tuple[Signature, Signature]) -> str | None:

@@ -11,7 +11,7 @@ from longwriter.core.files import write_text
 from longwriter.core.rows import TrainingRow
 
 _BATCH = 200
-
+"""Rows that are in memory at a time."""
 
 SCHEMA = pa.schema(
     [
@@ -25,13 +25,13 @@ SCHEMA = pa.schema(
         ("tokens", pa.int64()),
     ]
 )
-"""Columns of the parquet files; other fields of a row stay in train.jsonl."""
+"""Columns of the parquet files; train.jsonl has a row's other fields too."""
 
 
 def export(
     folder: Path, train: Iterable[TrainingRow], validation: Iterable[TrainingRow], readme: str
 ) -> None:
-    """Writes data/train.parquet, data/validation.parquet where there are validation rows, and README.md."""
+    """Writes data/train.parquet, data/validation.parquet if there are validation rows, and README.md."""
     (folder / "data").mkdir(parents=True)
     _write(folder / "data/train.parquet", train)
     if rows := list(validation):

@@ -1,8 +1,8 @@
-"""Rows in; training rows, validation rows and rejected rows with rule and reason out.
+"""Rows in; training rows, validation rows, and rejected rows with rule and reason out.
 
-Rows are streamed through the rules into a temporary file; in memory stays, for a row that passes them,
-where it lies there and the index of near duplicates. What is kept depends on the set of rows, not on
-their order, and so does the order of what is written.
+Rows are streamed through the rules into a temporary file. Of a row that passes them, only its place in
+that file and its entry in the index of near duplicates stay in memory. What is kept, and the order in
+which it is written, depends on the set of rows, not on their order.
 """
 
 import hashlib
@@ -14,15 +14,19 @@ from typing import IO, NamedTuple
 
 from longwriter.core.rows import TrainingRow
 from longwriter.dataset.counts import FilterCounts
-from longwriter.dataset.duplicates import Duplicates
-from longwriter.dataset.rule_runner import RowVerdict, restored, sets_of, stored
+from longwriter.dataset.duplicates import Duplicates, restored, sets_of, stored
+from longwriter.dataset.row import RowVerdict
 from longwriter.dataset.rules import BETWEEN_ROWS
 from longwriter.dataset.settings import FilterSettings
 from longwriter.text.similarity import Hashes
 
+Grade = Callable[[Iterator[TrainingRow]], list[float | None]]
+"""Asks the judge for the quality scores of rows; None for a row without one."""
+
 
 class _Place(NamedTuple):
-    """A row in the temporary file: its training row, its record, its signatures, one after another."""
+    """Where a row is in the temporary file: its training row, its record and its signatures, one after
+    another."""
 
     id: str
     fingerprint: bytes
@@ -30,16 +34,12 @@ class _Place(NamedTuple):
     sizes: tuple[int, int, int]
 
 
-Grade = Callable[[Iterator[TrainingRow]], list[float | None]]
-"""Asks for the quality scores of rows; None where there is none."""
-
-
 class Filtering:
-    """One filtering run, from reading to writing. Use it as a context: its file goes at the end.
+    """One filtering run, from reading to writing: a context, at whose end its temporary files go.
 
     Args:
         settings: rules and thresholds.
-        folder: where the temporary file lies.
+        folder: of the temporary files.
     """
 
     def __init__(self, settings: FilterSettings, folder: Path) -> None:
@@ -59,14 +59,18 @@ class Filtering:
         self._spool.close()
         self._rejects.close()
 
-    def read(self, judged: Iterable[RowVerdict], chat: bool = False) -> None:
-        """Takes up rows that the rules on single rows have judged."""
+    def read(self, verdicts: Iterable[RowVerdict], chat: bool = False) -> None:
+        """Takes in rows, and what the rules on single rows said of them.
+
+        Args:
+            chat: whether they are chat rows, not drafts.
+        """
         places = self._chat if chat else self._drafts
-        for row in judged:
-            self.counts.read(row, chat)
+        for row in verdicts:
+            self.counts.add_read(row, chat)
             if row.reason:
                 self._reject(row.id, row.reason, row.line)
-                self.counts.reject(row.reason[0], row, chat)
+                self.counts.add_rejected(row.reason[0], row.id, row.language, row.words, chat)
                 continue
             parts = row.line, row.record, stored(row.signatures)
             start = self._spool.seek(0, 2)
@@ -75,7 +79,7 @@ class Filtering:
             places.append(_Place(row.id, row.fingerprint, start, sizes))
 
     def compare(self) -> None:
-        """Asks the rules that compare rows: drafts first, each kind in the order of its ids."""
+        """Applies the rules that compare rows: to drafts first, each kind in the order of its ids."""
         known: list[_Place] = []
 
         def sets(key: int) -> tuple[Hashes, Hashes]:
@@ -101,18 +105,14 @@ class Filtering:
             places[:] = kept
 
     def grade(self, ask: Grade) -> None:
-        """Asks the judge about drafts that carry no quality score, and rejects what it finds poor."""
-        record = [json.loads(self._part(place, 1)) for place in self._drafts]
-        ungraded = [
-            place
-            for place, row in zip(self._drafts, record, strict=True)
-            if not isinstance(row.get("quality_score"), int | float)
-        ]
+        """Asks the judge about the drafts without a quality score, and rejects those below
+        min_quality."""
+        ungraded = [place for place in self._drafts if not self._is_graded(place)]
         scores = ask(self._row(place) for place in ungraded)
         least = self._settings.min_quality or 0
         poor = set()
         for place, score in zip(ungraded, scores, strict=True):
-            self.counts.judged(score)
+            self.counts.add_grade(score)
             if score is not None and score < least:
                 poor.add(place)
                 reason = "low_quality", f"quality score {score:g}, by the judge"
@@ -120,10 +120,10 @@ class Filtering:
         self._drafts = [place for place in self._drafts if place not in poor]
 
     def choose(self) -> None:
-        """Sets validation drafts aside and draws the chat rows, by hash of seed and id."""
+        """Draws the validation drafts and the chat rows that are mixed in, by hash of seed and id."""
         drafts = sorted(self._drafts, key=self._draw)
-        number_aside = min(self._settings.validation_rows, len(drafts) // 4)
-        self._validation, self._drafts = drafts[:number_aside], drafts[number_aside:]
+        validation = min(self._settings.validation_rows, len(drafts) // 4)
+        self._validation, self._drafts = drafts[:validation], drafts[validation:]
         chat, wanted = sorted(self._chat, key=self._draw), self._settings.chat_mix
         number = len(chat) if wanted.number is None else wanted.number
         if wanted.ratio is not None:
@@ -131,36 +131,40 @@ class Filtering:
         self._chat = chat[:number]
         for place in self._validation:
             row = self._row(place)
-            self.counts.keep(row)
-            self.counts.set_aside(row)
+            self.counts.add_kept(row)
+            self.counts.add_validation(row)
         for place in self._drafts:
             row = self._row(place)
-            self.counts.keep(row)
-            self.counts.train_on(row, chat=False)
+            self.counts.add_kept(row)
+            self.counts.add_training(row, chat=False)
         for place in self._chat:
-            self.counts.train_on(self._row(place), chat=True)
+            self.counts.add_training(self._row(place), chat=True)
 
     def training_rows(self) -> Iterator[TrainingRow]:
-        """The rows to train on: kept drafts and chat rows in an order that the seed gives."""
+        """Returns the rows to train on: kept drafts and chat rows, in an order that the seed gives."""
         return map(self._row, sorted(self._drafts + self._chat, key=self._draw))
 
     def validation_rows(self) -> Iterator[TrainingRow]:
-        """The drafts set aside for validation."""
+        """Returns the drafts set aside for validation."""
         return map(self._row, self._validation)
 
     def rejected_lines(self) -> Iterator[bytes]:
-        """Rejected rows: id, rule, detail and the row."""
+        """Returns the rejected rows with id, rule and detail, as lines of JSON."""
         self._rejects.seek(0)
         return iter(self._rejects)
 
     def _reject_place(self, place: _Place, reason: tuple[str, str], chat: bool) -> None:
         self._reject(place.id, reason, self._part(place, 1))
-        self.counts.reject_row(reason[0], self._row(place), chat)
+        row = self._row(place)
+        self.counts.add_rejected(reason[0], row.id, row.language, row.response_length or 0, chat)
 
     def _reject(self, name: str, reason: tuple[str, str], record: bytes) -> None:
         row = json.loads(record) | {"id": name, "rule": reason[0], "detail": reason[1]}
         line = json.dumps(row, ensure_ascii=False)
         self._rejects.write(line.encode("utf-8", "surrogateescape") + b"\n")
+
+    def _is_graded(self, place: _Place) -> bool:
+        return isinstance(json.loads(self._part(place, 1)).get("quality_score"), int | float)
 
     def _part(self, place: _Place, part: int) -> bytes:
         self._spool.seek(place.start + sum(place.sizes[:part]))
@@ -170,6 +174,6 @@ class Filtering:
         return TrainingRow.model_validate_json(self._part(place, 0))
 
     def _draw(self, place: _Place) -> tuple[bytes, bytes]:
-        return hashlib.sha256(
-            f"{self._settings.seed} {place.id}".encode()
-        ).digest(), place.fingerprint
+        """What rows are ordered by: a hash of seed and id."""
+        drawn = hashlib.sha256(f"{self._settings.seed} {place.id}".encode()).digest()
+        return drawn, place.fingerprint

@@ -1,4 +1,4 @@
-"""Quality scores of rows, asked of the judge (`filter.judge`)."""
+"""Asks the judge for the quality scores of rows (`filter.judge`)."""
 
 from collections.abc import Iterable
 from itertools import islice
@@ -9,18 +9,20 @@ from longwriter.llm.client import ChatClient
 from longwriter.llm.fanout import all_or_none
 
 _AT_ONCE = 1000
+"""Rows that are in memory at a time."""
 
 
 async def grade(
     client: ChatClient, rows: Iterable[TrainingRow], prompt: JudgePrompt, repeats: int
 ) -> list[float | None]:
-    """S_q of each row, 0 to 100; None where the judge's answer holds no grades.
+    """Returns S_q of each row, 0 to 100; None if the judge's answer has no grades.
 
     Args:
-        prompt, repeats: as for `evaluation.quality.judge`.
+        prompt: how the judge is asked.
+        repeats: times that each row is graded.
 
     Raises:
-        TransientError: the server's trouble; finished calls are kept.
+        TransientError: the server failed for a while; finished calls are kept.
         ServerError: every call would fail.
     """
     scores: list[float | None] = []

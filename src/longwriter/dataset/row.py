@@ -1,4 +1,4 @@
-"""A row to judge, whatever file it comes from, and how its line is read."""
+"""A row as the rules see it, whatever file it comes from, and what they say of it."""
 
 import hashlib
 import json
@@ -12,24 +12,23 @@ from longwriter.core.errors import DataError
 from longwriter.core.rows import Instruction, Message, TrainingRow
 from longwriter.core.sources import parse_line
 from longwriter.text.lengths import length_in
-from longwriter.text.spelled_lengths import plain_lengths
+from longwriter.text.minhash import Signature
 from longwriter.text.words import count_words, language
 
 LARGEST_ROW = 10_000_000
-"""Bytes of a line. The longest text of LongWriter-6k has 200 kB: a longer row is no row."""
-
+"""Bytes of a line. The longest text of LongWriter-6k has 200 kB: a longer line is no row."""
 
 Record = dict[str, Any]
 
 
 @dataclass
 class Row:
-    """One conversation and what the rules ask about it. The last message is the target."""
+    """One conversation. The last message is the response that is trained on."""
 
     id: str
     messages: list[dict[str, str]]
     length: int | None
-    """Words that the instruction asks for; None: it does not say."""
+    """Words that the instruction asks for; None: it doesn't say."""
     language: str
     """`en` or `zh`: that of the instruction."""
     source: str
@@ -39,15 +38,15 @@ class Row:
     tokens: int | None = None
     """Of the whole chat by the student's tokenizer; None: there is none."""
     plan: str = ""
-    """What SFT reads before the response; rules read the response alone."""
+    """What SFT reads before the response; the rules read the response only."""
 
     @classmethod
     def read(cls, line: bytes, where: str, source: str) -> Self:
-        """Reads a line: a draft (`prompt`, `response`) or a chat (`messages`), as LongWriter-6k has.
+        """Reads a line: a draft (`prompt`, `response`) or a chat (`messages`) as in LongWriter-6k.
 
         Args:
             where: file and line, for the error.
-            source: where a row comes from that does not say so.
+            source: where the row comes from, if it doesn't say.
 
         Raises:
             DataError: it is neither, is too large, or is not UTF-8 or JSON.
@@ -74,7 +73,7 @@ class Row:
         return cls(
             id=checked.id if given["id"] else _digest(messages),
             messages=messages,
-            length=checked.length or length_in(plain_lengths(messages[-2]["content"])),
+            length=checked.length or length_in(messages[-2]["content"]),
             language=record.get("language") or language(prompt),
             source=checked.source or source,
             type=checked.type,
@@ -83,16 +82,17 @@ class Row:
 
     @property
     def response(self) -> str:
+        """The text that the rules are about."""
         return self.messages[-1]["content"]
 
     @cached_property
     def prompt(self) -> str:
-        """All that the user says."""
+        """All messages of the user."""
         return "\n\n".join(m["content"] for m in self.messages if m["role"] == "user")
 
     @cached_property
     def words(self) -> int:
-        """Of the response, as the paper counts them."""
+        """Words of the response, as the paper counts them."""
         return count_words(self.response)
 
     @property
@@ -101,7 +101,7 @@ class Row:
         return [*self.messages[:-1], {"role": "assistant", "content": self.plan + self.response}]
 
     def training_row(self) -> TrainingRow:
-        """The row as SFT reads it."""
+        """Returns the row of train.jsonl."""
         return TrainingRow(
             messages=[Message.model_validate(message) for message in self.trained],
             id=self.id,
@@ -114,8 +114,27 @@ class Row:
         )
 
 
+@dataclass(frozen=True)
+class RowVerdict:
+    """A row and what the rules say of it. Of a malformed row only its place and the reason are known."""
+
+    id: str
+    reason: tuple[str, str] | None
+    """(rule, detail) of the first rule that rejects it."""
+    line: bytes
+    """The row as JSON: its record if it is rejected, else what SFT reads."""
+    record: bytes
+    """The row as it was read; empty if it is malformed."""
+    words: int
+    language: str
+    fingerprint: bytes = b""
+    """Of the response; rows with the same one are duplicates."""
+    signatures: tuple[Signature, Signature] | None = None
+    """MinHashes of prompt and response, if near duplicates are looked for."""
+
+
 def _messages(record: Record, where: str) -> list[dict[str, str]]:
-    """The checked messages: perhaps a system message, then user and assistant by turns."""
+    """The checked messages: an optional system message, then user and assistant in turn."""
     if "messages" in record:
         given = record["messages"]
     elif "prompt" in record and "response" in record:
@@ -132,8 +151,8 @@ def _messages(record: Record, where: str) -> list[dict[str, str]]:
     turns = roles[1:] if roles[:1] == ["system"] else roles
     if not turns or len(turns) % 2 or turns != ["user", "assistant"] * (len(turns) // 2):
         raise DataError(
-            f"{where}: the roles are {', '.join(roles) or 'none'}; perhaps system, then user and "
-            "assistant by turns, the assistant last"
+            f"{where}: the roles are {', '.join(roles) or 'none'}; an optional system message, then "
+            "user and assistant in turn are needed, the assistant last"
         )
     return messages
 

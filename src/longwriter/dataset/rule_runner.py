@@ -1,4 +1,4 @@
-"""The rules on single rows, asked of many rows at once: in this process, or in one for each core."""
+"""Runs the rules on single rows over many rows: in this process, or in one for each core."""
 
 import json
 import multiprocessing
@@ -10,61 +10,41 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-import numpy as np
-
 from longwriter.core.errors import DataError
 from longwriter.core.sources import parse_line
-from longwriter.dataset.row import Row
+from longwriter.dataset.duplicates import sets_of
+from longwriter.dataset.row import Row, RowVerdict
 from longwriter.dataset.rules import MALFORMED, chosen
 from longwriter.dataset.settings import FilterSettings
 from longwriter.dataset.tokenizer import ChatTokenizer
 from longwriter.evaluation.contamination import read_benchmarks
 from longwriter.evaluation.settings import ContaminationSettings
-from longwriter.text.minhash import Signature, fingerprint, signature
+from longwriter.text.minhash import fingerprint, signature
 from longwriter.text.plan_tags import render_plan
-from longwriter.text.similarity import Hashes, hashes, shingles, tokens
 
 CHUNK_BYTES, CHUNK_ROWS = 500_000, 200
 """What a process is given at once."""
-
-
 SMALL = 4 * CHUNK_BYTES
-"""Bytes up to which no process is started: that takes longer than the rows."""
+"""Bytes up to which no process is started, as that takes longer than running the rules."""
+
+Lines = list[tuple[str, bytes]]
+"""(file and line, the line)"""
 
 
 @dataclass(frozen=True)
 class RuleJob:
-    """What a process needs to judge rows of one source."""
+    """What a process needs to run the rules on the rows of one source."""
 
     settings: FilterSettings
     contamination: ContaminationSettings
     rules: list[str]
+    """Names of the rules, in their order."""
     source: str
-    """Of rows that do not say it."""
+    """Of rows that don't say theirs."""
     benchmarks: list[Path]
+    """Files whose prompts the rows must not ask for."""
     tokenizer: Path | None
-
-
-@dataclass(frozen=True)
-class RowVerdict:
-    """A row and what the rules say of it. A malformed row has only where it stands, and why."""
-
-    id: str
-    reason: tuple[str, str] | None
-    """(rule, detail) of the first rule that rejects it."""
-    line: bytes
-    """The row as JSON: its record where it is rejected, else what SFT reads."""
-    record: bytes
-    """The row as it was read; empty where it is malformed."""
-    words: int
-    tokens: int | None
-    length: int | None
-    language: str
-    source: str
-    type: str
-    fingerprint: bytes = b""
-    signatures: tuple[Signature, Signature] | None = None
-    """MinHashes of prompt and response, where near duplicates are looked for."""
+    """Checkpoint whose tokens are counted; None: they are not."""
 
 
 class RuleRunner:
@@ -81,7 +61,7 @@ class RuleRunner:
         return self._benchmarks.find(row.prompt, self._job.contamination)
 
     def read(self, line: bytes, where: str) -> Row:
-        """The row with its tokens counted.
+        """Returns the row with its tokens counted.
 
         Raises:
             DataError: it is malformed.
@@ -94,11 +74,14 @@ class RuleRunner:
         return row
 
     def verdicts(self, row: Row) -> dict[str, str | None]:
-        """What every rule says, not only the first that rejects."""
+        """Returns what every rule says, not only the first that rejects."""
         return {name: rule(row, self._job.settings) for name, rule in self.rules.items()}
 
     def run(self, where: str, line: bytes) -> RowVerdict:
-        """The row and the first rule that rejects it.
+        """Returns the row with the first rule that rejects it.
+
+        Args:
+            where: file and line.
 
         Raises:
             DataError: the row is malformed, and the rule `malformed` is off.
@@ -108,34 +91,31 @@ class RuleRunner:
         except DataError as error:
             if MALFORMED not in self._job.rules:
                 raise
-            name = f"{Path(where.split(', row')[0]).name}{where[len(where.split(', row')[0]) :]}"
-            kept = _readable(line)
-            return RowVerdict(name, (MALFORMED, str(error)), kept, kept, 0, None, None, "", "", "")
-        rules = self.rules.items()
-        found = ((name, rule(row, self._job.settings)) for name, rule in rules)
+            return _malformed(where, line, error)
+        found = ((name, rule(row, self._job.settings)) for name, rule in self.rules.items())
         reason = next(((name, detail) for name, detail in found if detail), None)
         record = json.dumps(row.record, ensure_ascii=False).encode()
-        training = json.dumps(row.training_row().model_dump(), ensure_ascii=False).encode()
-        verdict = RowVerdict(
-            row.id, reason, record if reason else training, record, row.words, row.tokens, row.length,
-            row.language, row.source, row.type,
-        )  # fmt: skip
         if reason:
-            return verdict
-        near = "near_duplicate" in self._job.rules
-        signatures = tuple(map(signature, sets_of(row.prompt, row.response))) if near else None
+            return RowVerdict(row.id, reason, record, record, row.words, row.language)
+        training = json.dumps(row.training_row().model_dump(), ensure_ascii=False).encode()
+        signatures = None
+        if "near_duplicate" in self._job.rules:
+            prompt, response = sets_of(row.prompt, row.response)
+            signatures = signature(prompt), signature(response)
         return RowVerdict(
-            **vars(verdict) | {"fingerprint": fingerprint(row.response), "signatures": signatures}
-        )
+            row.id, None, training, record, row.words, row.language,
+            fingerprint(row.response), signatures,
+        )  # fmt: skip
 
 
-def sets_of(prompt: str, response: str) -> tuple[Hashes, Hashes]:
-    """The sets of 3-word sequences that near duplicates share."""
-    return shingles(hashes(tokens(prompt))), shingles(hashes(tokens(response)))
+def _malformed(where: str, line: bytes, error: DataError) -> RowVerdict:
+    file, comma, number = where.partition(", row")
+    name, record = f"{Path(file).name}{comma}{number}", _readable(line)
+    return RowVerdict(name, (MALFORMED, str(error)), record, record, words=0, language="")
 
 
 def _readable(line: bytes) -> bytes:
-    """The record of a malformed line where it is an object of JSON, else nothing of it."""
+    """The record of a malformed line if it is a JSON object, else an empty one."""
     if len(line) > CHUNK_BYTES:
         return b"{}"
     try:
@@ -145,10 +125,8 @@ def _readable(line: bytes) -> bytes:
     return json.dumps(value, ensure_ascii=False).encode() if isinstance(value, dict) else b"{}"
 
 
-Lines = list[tuple[str, bytes]]
-
-
 _runner: RuleRunner | None = None
+"""Of a process of the pool."""
 
 
 def _start(job: RuleJob) -> None:
@@ -165,10 +143,11 @@ def _work(lines: Lines) -> list[RowVerdict]:
 def run_rules(
     lines: Iterator[tuple[str, bytes]], job: RuleJob, processes: int
 ) -> Iterator[RowVerdict]:
-    """Every row judged, in the order of `lines`. Only a few chunks are in memory at a time.
+    """Yields the verdict on every row, in the order of `lines`. Only a few chunks are in memory at a
+    time.
 
     Args:
-        processes: at most so many; few rows are judged in this one.
+        processes: most that are started; for few rows none is.
     """
     chunks = _chunks(lines)
     first: list[Lines] = []
@@ -184,7 +163,7 @@ def run_rules(
         for chunk in chunks:
             yield from (runner.run(where, line) for where, line in chunk)
         return
-    # A fork of a process with threads, MLflow's among them, may stand still.
+    # A fork of a process with threads, such as MLflow's, may deadlock.
     context = multiprocessing.get_context("forkserver")
     with ProcessPoolExecutor(processes, context, _start, (job,)) as pool:
         waiting: deque[Future[list[RowVerdict]]] = deque()
@@ -210,14 +189,3 @@ def _chunks(lines: Iterator[tuple[str, bytes]]) -> Iterator[Lines]:
             chunk, size = [], 0
     if chunk:
         yield chunk
-
-
-def stored(signatures: tuple[Signature, Signature] | None) -> bytes:
-    """Both signatures as bytes."""
-    return b"" if signatures is None else np.concatenate(signatures).tobytes()
-
-
-def restored(data: bytes) -> tuple[Signature, Signature]:
-    """The signatures that `stored` wrote."""
-    both = np.frombuffer(data, dtype=np.uint32)
-    return both[: len(both) // 2], both[len(both) // 2 :]

@@ -1,9 +1,9 @@
-"""The stage `filter` from its inputs to its files."""
+"""The stage `filter`, from its inputs to its files."""
 
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from longwriter.core.errors import DataError, SettingsError
 from longwriter.core.files import digest, replacing, write_json, write_jsonl, write_text
@@ -16,19 +16,13 @@ from longwriter.dataset.export import export
 from longwriter.dataset.filter import Filtering
 from longwriter.dataset.grading import grade
 from longwriter.dataset.rule_runner import RuleJob, run_rules
-from longwriter.dataset.settings import FilterSettings
+from longwriter.dataset.settings import BASE, CHAT_ROWS, DRAFTS, FilterSettings
 from longwriter.dataset.tokenizer import has_tokenizer
 from longwriter.evaluation.contamination import locate_benchmarks
 from longwriter.evaluation.judge import read_prompt
 from longwriter.evaluation.settings import ContaminationSettings
 from longwriter.llm.fanout import CallContext, with_client
 
-DRAFTS, CHAT_ROWS, BASE = (
-    "data/agentwrite/drafts.jsonl",
-    "data/short_answers/rows.jsonl",
-    "models/base",
-)
-"""Where the DAG puts the inputs that no setting names."""
 FILES = ("train.jsonl", "validation.jsonl", "rejected.jsonl", "card.md", "hf")
 OUTPUTS = (*(f"data/sft/{name}" for name in FILES), "metrics/filter.json")
 
@@ -44,62 +38,78 @@ def filter_rows(
     and hf/ below data/sft, and metrics/filter.json.
 
     Args:
-        writer: of the drafts, for the card.
+        writer: who wrote the drafts, for the card.
 
     Returns:
         The metrics.
 
     Raises:
         DataError: an input cannot be read, or no draft passes the rules.
-        SettingsError: a rule is unknown or its settings do not go together.
+        SettingsError: a rule is unknown, or settings contradict each other.
     """
     if settings.judge and settings.min_quality is None:
         raise SettingsError("filter.judge: is set, and filter.min_quality is null; set a threshold")
     benchmarks = locate_benchmarks(work.root, contamination.benchmarks)
     tokenizer = _tokenizer(settings, work)
     with Filtering(settings, work.cache) as filtering:
-        inputs: dict[str, str] = {}
-        for chat, source, path in _sources(settings, work):
-            rules = settings.chat_mix.rules if chat else settings.rules
-            default = "agentwrite" if path == work.root / DRAFTS else source.name
-            job = RuleJob(settings, contamination, rules, default, benchmarks.found, tokenizer)
-            filtering.read(run_rules(source.lines, job, runtime.threads or cores()), chat)
-            revision = (settings.chat_mix if chat else settings).revision
-            inputs[source.name] = digest(path) if path.is_file() else revision or "a folder"
+        versions: dict[str, str] = {}
+        for given in _inputs(settings, work):
+            job = RuleJob(
+                settings, contamination, given.rules, given.origin, benchmarks.found, tokenizer
+            )
+            verdicts = run_rules(given.rows.lines, job, runtime.threads or cores())
+            filtering.read(verdicts, given.chat)
+            versions[given.rows.name] = given.version
         filtering.compare()
         if settings.judge:
-            filtering.grade(partial(_ask, settings, runtime, work))
+            filtering.grade(partial(_grade, settings, runtime, work))
         filtering.choose()
         counts = filtering.counts
-        metrics = counts.describe()
         if not counts.kept:
             raise DataError(
                 f"{settings.drafts or work.root / DRAFTS}: no draft passes the rules: "
-                f"{metrics['rejected']}; see conf/filter"
+                f"{counts.describe()['rejected']}; see conf/filter"
             )
-        made = Provenance(
-            writer=writer,
-            inputs=inputs,
-            benchmarks=benchmarks,
-            tokenizer=_relative(tokenizer, work) if tokenizer else "",
-        )
+        counted_with = _relative(tokenizer, work) if tokenizer else ""
+        made = Provenance(writer, versions, benchmarks, counted_with)
         _write(filtering, card(counts, settings, contamination, made), settings, work)
-    return metrics
+    return counts.describe()
 
 
-def _sources(settings: FilterSettings, work: Workspace) -> Iterator[tuple[bool, Source, Path]]:
-    """Drafts, then chat rows where there are any: whether they are chat rows, rows, where they lie."""
+class _Input(NamedTuple):
+    """Rows to filter."""
+
+    chat: bool
+    """Whether they are chat rows, not drafts."""
+    rules: list[str]
+    rows: Source
+    origin: str
+    """The source of rows that don't say theirs."""
+    version: str
+    """SHA-256 of the file, or the hub's revision."""
+
+
+def _inputs(settings: FilterSettings, work: Workspace) -> Iterator[_Input]:
+    """Yields the drafts, then the chat rows if there are any and they are wanted."""
     path = work.input(settings.drafts, DRAFTS)
-    yield False, open_source(settings.drafts, settings.revision, path, "filter.drafts"), path
+    rows = open_source(settings.drafts, settings.revision, path, "filter.drafts")
+    origin = "agentwrite" if path == work.root / DRAFTS else rows.name
+    version = _version(path, settings.revision)
+    yield _Input(False, settings.rules, rows, origin, version)
     chat = settings.chat_mix
     path = work.input(chat.path, CHAT_ROWS)
     wanted = chat.number != 0 and chat.ratio != 0
     if wanted and (chat.path is not None or path.exists()):
-        yield True, open_source(chat.path, chat.revision, path, "filter.chat_mix.path"), path
+        rows = open_source(chat.path, chat.revision, path, "filter.chat_mix.path")
+        yield _Input(True, chat.rules, rows, rows.name, _version(path, chat.revision))
+
+
+def _version(path: Path, revision: str | None) -> str:
+    return digest(path) if path.is_file() else revision or "a folder"
 
 
 def _tokenizer(settings: FilterSettings, work: Workspace) -> Path | None:
-    """The checkpoint whose tokens are counted; None where the DAG has made none yet."""
+    """The checkpoint whose tokens are counted; None if the DAG has made none yet."""
     folder = work.input(settings.tokenizer, BASE)
     return folder if settings.tokenizer is not None or has_tokenizer(folder) else None
 
@@ -108,7 +118,7 @@ def _relative(path: Path, work: Workspace) -> str:
     return str(path.relative_to(work.root)) if path.is_relative_to(work.root) else path.name
 
 
-def _ask(
+def _grade(
     settings: FilterSettings, runtime: RuntimeSettings, work: Workspace, rows: Iterator[TrainingRow]
 ) -> list[float | None]:
     judge = settings.judge

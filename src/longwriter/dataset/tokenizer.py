@@ -1,4 +1,4 @@
-"""Tokens of a chat as SFT counts them, without torch and transformers, which take seconds to load."""
+"""Counts the tokens of a chat as SFT does, without torch and transformers, which take seconds to load."""
 
 import json
 from datetime import datetime
@@ -18,7 +18,7 @@ class ChatTokenizer:
         """Reads tokenizer.json, tokenizer_config.json and the chat template.
 
         Raises:
-            DataError: the folder holds none of them, or one cannot be read.
+            DataError: one of them is missing or cannot be read.
         """
         from tokenizers import Tokenizer
 
@@ -40,7 +40,7 @@ class ChatTokenizer:
         self._template = _environment().from_string(source)
 
     def count(self, messages: list[dict[str, str]]) -> int:
-        """Tokens of the chat, template included."""
+        """Returns the tokens of the chat, template included."""
         text = self._template.render(
             messages=messages,
             tools=None,
@@ -52,7 +52,7 @@ class ChatTokenizer:
 
 
 def has_tokenizer(folder: Path) -> bool:
-    """Whether the folder is one that `ChatTokenizer` reads."""
+    """Returns whether `ChatTokenizer` can read the folder."""
     return (folder / "tokenizer.json").is_file() and (folder / "tokenizer_config.json").is_file()
 
 

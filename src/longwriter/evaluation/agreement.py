@@ -1,10 +1,11 @@
-"""How far a judge agrees with people, or two judges with each other."""
+"""How far a judge agrees with people, or two judges with each other: rank correlations and kappa."""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field, field_validator
 
@@ -12,13 +13,21 @@ from longwriter.core.errors import DataError
 from longwriter.core.rows import Judgement, Record
 from longwriter.core.settings import StatisticsSettings
 from longwriter.core.sources import read_jsonl
+from longwriter.core.statistics import bootstrap, grouped
 from longwriter.evaluation.judge import DIMENSIONS, GRADES
 
 MOST_RESAMPLES = 1000
-"""Rank correlations take milliseconds each."""
+"""A rank correlation takes milliseconds, so that more would take minutes."""
 
-Pair = tuple[str, str, float, float]
-"""Dimension, prompt, one grader's grade and the other's."""
+
+class GradePair(NamedTuple):
+    """Two graders' grades of one dimension of one text."""
+
+    dimension: str
+    prompt: str
+    """Of the text: texts that answer the same prompt are resampled together."""
+    first: float
+    second: float
 
 
 class Label(Record):
@@ -38,13 +47,13 @@ class Label(Record):
 
 
 def read_labels(path: Path, rows: int) -> list[Label]:
-    """The labels in `path`; several people's grades of one dimension of one text may stand there.
+    """Reads people's grades. Several people may have graded the same dimension of the same text.
 
     Args:
         rows: how many rows the predictions have.
 
     Raises:
-        DataError: the file cannot be read, or a label is of no row or no dimension.
+        DataError: the file cannot be read, or a label names a row or a dimension that does not exist.
     """
     labels = read_jsonl(path, Label)
     beyond = [label.row for label in labels if label.row > rows]
@@ -56,29 +65,35 @@ def read_labels(path: Path, rows: int) -> list[Label]:
     return labels
 
 
-def with_labels(judgements: Sequence[Judgement], labels: Iterable[Label]) -> list[Pair]:
-    """Human and judge's grade of every labelled dimension that the judge graded; of several
-    people's the mean."""
+def with_labels(judgements: Sequence[Judgement], labels: Iterable[Label]) -> list[GradePair]:
+    """Pairs people's grades (the mean of several) with the judge's.
+
+    Args:
+        judgements: of the rows that the labels count from 1.
+
+    Returns:
+        A pair for every labelled dimension that the judge graded, people's grade first.
+    """
     people: dict[tuple[int, str], list[float]] = {}
     for label in labels:
         people.setdefault((label.row, label.dimension), []).append(label.score)
     return [
-        (name, row.prompt, fmean(scores), row.scores[name])
+        GradePair(name, row.prompt, fmean(scores), row.scores[name])
         for (number, name), scores in people.items()
         if (row := judgements[number - 1]).scores is not None
     ]
 
 
-def agreement(pairs: Sequence[Pair], statistics: StatisticsSettings) -> dict[str, Any]:
-    """How far two graders agree, by dimension and over all grades (`all`).
+def agreement(pairs: Sequence[GradePair], statistics: StatisticsSettings) -> dict[str, Any]:
+    """Measures how far two graders agree, by dimension and over all grades (`all`).
 
     Returns:
-        Dimension → `n` grades, `spearman`, `kendall` (tau-b) and `kappa` (quadratically weighted,
-        of grades rounded to integers), each as `value` and 95 % `interval`: the bootstrap over
-        prompts. A measure is null where a grader gives one grade only, its interval also where
-        more than a tenth of the resamples have none.
+        Dimension → `n` grades, `spearman`, `kendall` (tau-b) and `kappa` (quadratically weighted, of
+        grades rounded to integers), each as `value` and 95 % `interval`, by the bootstrap over prompts.
+        A measure is null if a grader gives only one grade; its interval is null also if more than a
+        tenth of the resamples have none.
     """
-    named = {name: [pair for pair in pairs if pair[0] == name] for name in DIMENSIONS}
+    named = {name: [pair for pair in pairs if pair.dimension == name] for name in DIMENSIONS}
     groups = {**{name: group for name, group in named.items() if group}, "all": list(pairs)}
     return {
         name: {"n": len(group)}
@@ -92,37 +107,31 @@ def agreement(pairs: Sequence[Pair], statistics: StatisticsSettings) -> dict[str
 
 
 def _measured(
-    function: Callable[[Any, Any], float], pairs: Sequence[Pair], statistics: StatisticsSettings
+    function: Callable[[Any, Any], float],
+    pairs: Sequence[GradePair],
+    statistics: StatisticsSettings,
 ) -> dict[str, Any]:
+    """Value and interval of one measure."""
     import numpy as np
 
     def of(numbers: Any) -> float:
-        x, y = a[numbers], b[numbers]
+        x, y = first[numbers], second[numbers]
         return math.nan if np.ptp(x) == 0 or np.ptp(y) == 0 else float(function(x, y))
 
-    a, b = (np.asarray([pair[place] for pair in pairs], float) for place in (2, 3))
-    places: dict[str, list[int]] = {}
-    for number, pair in enumerate(pairs):
-        places.setdefault(pair[1], []).append(number)
-    clusters = [np.asarray(group) for group in places.values()]
-    resamples = min(statistics.resamples, MOST_RESAMPLES)
-    random = np.random.default_rng(statistics.seed)
-    drawn = [
-        of(
-            np.concatenate(
-                [clusters[i] for i in random.integers(len(clusters), size=len(clusters))]
-            )
-        )
-        for _ in range(resamples)
-    ]
+    first = np.asarray([pair.first for pair in pairs], float)
+    second = np.asarray([pair.second for pair in pairs], float)
     value = of(np.arange(len(pairs)))
-    known = [found for found in drawn if not math.isnan(found)]
-    low_high = (
-        [float(end) for end in np.quantile(known, (0.025, 0.975))]
-        if len(known) >= 0.9 * resamples and not math.isnan(value)
-        else None
+    if math.isnan(value):
+        return {"value": None, "interval": None}
+    places = grouped([pair.prompt for pair in pairs], range(len(pairs)))
+    clusters = [np.asarray(group) for group in places.values()]
+    bounds = bootstrap(
+        len(clusters),
+        lambda drawn: [of(np.concatenate([clusters[i] for i in row])) for row in drawn],
+        replace(statistics, resamples=min(statistics.resamples, MOST_RESAMPLES)),
+        least_defined=0.9,
     )
-    return {"value": None if math.isnan(value) else value, "interval": low_high}
+    return {"value": value, "interval": bounds and list(bounds)}
 
 
 def _spearman(a: Any, b: Any) -> float:

@@ -1,4 +1,4 @@
-"""A benchmark's prompts."""
+"""Reads a benchmark's prompts."""
 
 from pathlib import Path
 
@@ -11,10 +11,10 @@ from longwriter.text.languages import benchmark_language
 
 
 def load_benchmark(path: Path, sha256: str | None) -> list[BenchmarkPrompt]:
-    """The prompts in `path`.
+    """Reads the prompts in `path`.
 
     Args:
-        sha256: what the file's checksum must be, in hex; null: not checked.
+        sha256: what the file's SHA-256 must be, in hex; None: not checked.
 
     Raises:
         DataError: the file cannot be read, has another checksum, or a row is not a prompt.
@@ -23,8 +23,8 @@ def load_benchmark(path: Path, sha256: str | None) -> list[BenchmarkPrompt]:
     if sha256 is not None and digest(path) != sha256.lower():
         raise DataError(
             f"{path}: its SHA-256 is {digest(path)}, and bench.sha256 expects {sha256}. Get the "
-            "file again, or set bench.sha256 to the new sum (null: not checked) if it is meant: "
-            "scores of different files cannot be compared."
+            "file again, or set bench.sha256 to the new sum (null: not checked) if the change is "
+            "meant: scores of different files cannot be compared."
         )
     return prompts
 
@@ -32,8 +32,10 @@ def load_benchmark(path: Path, sha256: str | None) -> list[BenchmarkPrompt]:
 def chosen_benchmark(
     predict: PredictSettings, bench: BenchSettings, root: Path
 ) -> list[BenchmarkPrompt]:
-    """The first `bench.limit` prompts in `bench.languages` of `predict.benchmark`, else of
-    `bench.path`, whose checksum is checked.
+    """Reads the first `bench.limit` prompts in `bench.languages`.
+
+    They come from `predict.benchmark`, or, where that is null, from `bench.path`, whose checksum is
+    verified.
 
     Raises:
         DataError: as `load_benchmark`, or no prompt is left.

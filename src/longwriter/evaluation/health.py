@@ -1,56 +1,47 @@
-"""Marks of a text's health that need no judge: repetition, loops, endings, the language."""
+"""Signs of a text's health that need no judge: repetition, loops, endings, the language."""
 
-import re
 from collections.abc import Sequence
 from statistics import fmean
 
 from pydantic import BaseModel
 
 from longwriter.core.rows import Prediction
+from longwriter.text.endings import unfinished
 from longwriter.text.languages import wanted_language, words_elsewhere
 from longwriter.text.repetition import TOKEN, copied_sentences, share_seen
 
 NGRAM = 8
-
-
 WINDOW = 200
-"""Tokens of a window in which distinct words and pairs are counted: over whole texts their share
-falls with length, so that longer writers would look duller."""
-
-
+"""Tokens of the windows in which distinct tokens and bigrams are counted: over whole texts their share
+falls with length, so models that write more would look less varied."""
 COPIES, LEAST_LOOP = 3, 20
-"""A loop is at least so many copies of a piece on end, of at least so many tokens in all."""
-
-
-_CLOSED = re.compile(
-    r"""[.!?。！？…~～][\s"'”’」』》）)\]】*_`#]*$|[》」』】）)\]`*]\s*$|-{3,}\s*$"""
-)
+"""A loop is at least this many consecutive copies of a piece, of at least this many tokens in all."""
 
 
 class Health(BaseModel):
-    """The marks of one text. Shares are from 0 to 1."""
+    """The signs of one text. Shares are from 0 to 1."""
 
     repetition: float
-    """Share of 8-grams that stood in the text before (seq-rep-8)."""
+    """Share of 8-grams that occurred earlier in the text (seq-rep-8)."""
     copied: float
-    """Share of sentences that are copies of an earlier one."""
+    """Share of sentences that copy an earlier one."""
     loop: float
-    """Share of tokens in loops: the same piece three times on end or more, 20 tokens or more."""
+    """Share of tokens in loops: three or more consecutive copies of a piece, 20 tokens or more."""
     distinct_1: float
-    """Distinct tokens among the tokens of a window of 200, mean over windows."""
+    """Share of distinct tokens in windows of 200 tokens, mean over windows."""
     distinct_2: float
-    """Distinct pairs likewise."""
+    """Share of distinct bigrams likewise."""
     unfinished: bool
-    """Cut off at the token limit, or it ends without a sentence's end."""
+    """Cut off at the token limit, or it stops in the middle, as the filter's rule sees it."""
     other_language: float
-    """Share of words that are not in the language the answer should have."""
+    """Share of words that are not in the language that the answer should be in."""
     drift: float
-    """`other_language` of the last quarter less that of the first: above 0 the text left its
+    """`other_language` of the last quarter less that of the first: above 0 if the text leaves its
     language on the way."""
 
 
 def health(prediction: Prediction) -> Health:
-    """The marks of a prediction's response; an empty one is unfinished and otherwise clean.
+    """Returns the signs of a prediction's response; an empty one is unfinished and otherwise clean.
 
     Source: repetition: Welleck et al. (arXiv 1908.04319); distinct n-grams: Li et al. (arXiv
     1510.03055), in windows as McCarthy and Jarvis's MATTR (doi 10.3758/BRM.42.2.381).
@@ -66,21 +57,21 @@ def health(prediction: Prediction) -> Health:
         loop=looped(grams),
         distinct_1=_distinct(tokens, 1),
         distinct_2=_distinct(tokens, 2),
-        unfinished=prediction.finish_reason == "length" or not _CLOSED.search(text[-40:]),
+        unfinished=prediction.finish_reason == "length" or bool(unfinished(text)),
         other_language=_share(elsewhere),
         drift=_share(elsewhere[-quarter:]) - _share(elsewhere[:quarter]),
     )
 
 
 def looped(grams: Sequence[int]) -> float:
-    """Share of a text's tokens that lie in loops, from its 8-grams in order.
+    """Returns the share of a text's tokens that are in loops, from its 8-grams in order.
 
-    Where the text repeats a piece of p tokens on end, every 8-gram stands p places behind the last
-    time it occurred. So a run of r such places is a piece of p + r + 7 tokens of period p.
+    While a text repeats a piece of p tokens over and over, every 8-gram comes p places after its last
+    occurrence. So a run of r such places is a stretch of p + r + 7 tokens of period p.
     """
     last: dict[int, int] = {}
     inside = start = period = 0
-    covered = 0  # tokens before this place are counted already
+    covered = 0  # tokens before this place are already counted
     for place, gram in enumerate([*grams, -1]):
         before = last.get(gram)
         found = 0 if before is None or place == len(grams) else place - before
@@ -98,7 +89,7 @@ def looped(grams: Sequence[int]) -> float:
 
 
 def marks(found: Health) -> list[str]:
-    """What a reader should know of a text, in words: for the report's samples."""
+    """Returns in words what a reader should know of a text, for the report's samples."""
     named = {
         "repeats itself": found.repetition > 0.2,
         "loops": found.loop > 0,
@@ -110,14 +101,14 @@ def marks(found: Health) -> list[str]:
 
 
 def summary(found: Sequence[Health]) -> dict[str, float]:
-    """Means over texts; of `loop` also the share of texts that loop at all (`looping`)."""
+    """Returns the means over texts, and the share of texts that loop at all (`looping`)."""
     fields = {name: fmean(getattr(each, name) for each in found) for name in Health.model_fields}
     return fields | {"looping": fmean(each.loop > 0 for each in found)}
 
 
 def _distinct(tokens: Sequence[str], n: int) -> float:
-    """Mean share of distinct n-grams in windows of WINDOW tokens; a shorter rest is left out, a
-    shorter text is one window; 0 below n tokens."""
+    """Mean share of distinct n-grams in windows of WINDOW tokens. A shorter rest is left out, a shorter
+    text is one window; 0 below n tokens."""
     ends = range(WINDOW, len(tokens) + 1, WINDOW) if len(tokens) >= WINDOW else [len(tokens)]
     shares = []
     for end in ends:

@@ -1,10 +1,13 @@
-"""How far the judge can be trusted: its biases, and its agreement with people."""
+"""How far the judge can be trusted: its biases, and its agreement with people.
+
+A bias is a difference of grades between two forms of the same text that should be graded alike.
+"""
 
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 
 from longwriter.core.errors import CallError, DataError, TransientError
 from longwriter.core.files import digest
@@ -29,121 +32,11 @@ from longwriter.llm.fanout import all_or_none
 from longwriter.text.words import count_words
 
 FEWEST_WORDS = 40
-"""Texts below cannot be cut in half and still be judged."""
-
-
-async def probe(
-    client: ChatClient,
-    predictions: Sequence[Prediction],
-    prompt: JudgePrompt,
-    probes: int,
-    statistics: StatisticsSettings,
-) -> dict[str, Any]:
-    """What sways the judge besides quality, from `probes` texts that it grades in several forms.
-
-    - `length`: S_q of the whole text less that of its first half, which ends at a sentence. The
-      half says the same things as far as it goes, and the judge is told to ignore length: a
-      difference above 0 in the dimensions that do not need the rest (Clarity, Accuracy) is a taste
-      for length.
-    - `padding`: S_q of the text followed by itself less that of the text: more words, no content.
-      Above 0 is a plain bias for length.
-    - `position`: the grade of the dimensions when the list is turned round, for the one that was
-      first and is last now and the other way round: mean grade of the two when asked first less when
-      asked last, in points of S_q. Own prompt only: a file's list cannot be turned.
-
-    Returns:
-        Each of the three as `n`, `mean`, `interval` and, for `length`, the means by dimension;
-        `failed`: forms that got no grades.
-    """
-    chosen = _fit(predictions)
-    texts = [chosen[place] for place in spread_out(len(chosen), min(probes, len(chosen)))]
-    turned = JudgePrompt(prompt.template, tuple(reversed(prompt.order)))
-    forms: list[tuple[JudgePrompt, str, str]] = []
-    for row in texts:
-        forms += [
-            (prompt, row.prompt, row.response),
-            (prompt, row.prompt, first_half(row.response)),
-            (prompt, row.prompt, f"{row.response}\n\n{row.response}"),
-            (turned, row.prompt, row.response),
-        ]
-    if prompt.template is not None:
-        forms = [form for number, form in enumerate(forms) if number % 4 != 3]
-    found = await all_or_none([_graded(client, *form) for form in forms], "judge_audit")
-    width = 4 if prompt.template is None else 3
-    tries = [found[start : start + width] for start in range(0, len(found), width)]
-    halved = [(whole, half) for whole, half, *_ in tries if whole and half]
-    return {
-        "length": {
-            **_difference([_less(whole, half) for whole, half in halved], statistics),
-            "dimensions": {
-                name: 25 * fmean(whole[name] - half[name] for whole, half in halved)
-                for name in DIMENSIONS
-                if halved
-            },
-        },
-        "padding": _difference(
-            [_less(twice, whole) for whole, _, twice, *_ in tries if whole and twice],
-            statistics,
-        ),
-        "position": _difference(
-            [
-                _first_less_last(row[0], row[3])
-                for row in tries
-                if len(row) > 3 and row[0] and row[3]
-            ],
-            statistics,
-        ),
-        "failed": sum(each is None for each in found),
-    }
-
-
-def first_half(text: str) -> str:
-    """The text up to the first sentence's end behind its middle; the half where there is none."""
-    middle = len(text) // 2
-    end = re.compile(r"[.!?](?=\s|$)|[。！？]|\n").search(text, middle)
-    return text[: end.end() if end and end.end() < 0.8 * len(text) else middle].rstrip()
-
-
-def _fit(predictions: Sequence[Prediction]) -> list[Prediction]:
-    """Those long enough to be halved, which do not tell the judge how to grade."""
-    return [
-        row
-        for row in predictions
-        if count_words(row.response) >= FEWEST_WORDS and not planted(row.response)
-    ]
-
-
-async def _graded(
-    client: ChatClient, prompt: JudgePrompt, request: str, text: str
-) -> dict[str, int] | None:
-    try:
-        return await grade(client, prompt, request, text)
-    except TransientError:
-        raise
-    except CallError:
-        return None
-
-
-def _less(a: dict[str, int], b: dict[str, int]) -> float:
-    return quality_score(a) - quality_score(b)
-
-
-def _first_less_last(listed: dict[str, int], turned: dict[str, int]) -> float:
-    first, last = DIMENSIONS[0], DIMENSIONS[-1]
-    return 25 * (listed[first] - turned[first] + turned[last] - listed[last]) / 2
-
-
-def _difference(values: Sequence[float], statistics: StatisticsSettings) -> dict[str, Any]:
-    found = interval(values, statistics)
-    return {
-        "n": len(values),
-        "mean": found and found.mean,
-        "interval": found and [found.low, found.high],
-    }
+"""A shorter text cannot be cut in half and still be judged."""
 
 
 def audit_labels(settings: JudgeAuditSettings, root: Path, rows: int) -> list[Label]:
-    """The labels that the settings name, none where they name no file.
+    """Reads the labels that the settings name; none where they name no file.
 
     Args:
         root: the checkout, to which judge_audit.labels is relative.
@@ -173,8 +66,16 @@ async def audit_judge(
     probes: int,
     statistics: StatisticsSettings,
 ) -> dict[str, Any]:
-    """Biases of the judge (`bias`, see `probe`) and, where there are labels, its agreement with
-    people (`agreement`) over the labelled texts, `unscored` of which it gave no grades.
+    """Measures the judge's biases and, where there are labels, its agreement with people.
+
+    Args:
+        labels: people's grades of some of the predictions.
+        judging: for its `repeats`.
+        probes: texts that the biases are measured on.
+
+    Returns:
+        metrics/judge_audit.json: `bias` (see `probe`), `labels`, their number, and with labels
+        `agreement`, over the labelled texts, and `unscored`, how many of them the judge did not grade.
 
     Raises:
         CallError, ServerError: as `all_or_none`.
@@ -196,8 +97,129 @@ async def audit_judge(
     return dict(round_floats(found))
 
 
+class _Grades(NamedTuple):
+    """A text's grades in its four forms; None where the judge gave none or the form was not asked for."""
+
+    whole: dict[str, int] | None
+    half: dict[str, int] | None
+    """Of the first half, which ends at a sentence."""
+    twice: dict[str, int] | None
+    """Of the text followed by itself."""
+    reversed: dict[str, int] | None = None
+    """Of the whole text, with the dimensions listed in reverse order."""
+
+
+async def probe(
+    client: ChatClient,
+    predictions: Sequence[Prediction],
+    prompt: JudgePrompt,
+    probes: int,
+    statistics: StatisticsSettings,
+) -> dict[str, Any]:
+    """Measures what sways the judge besides quality, on `probes` texts that it grades in four forms.
+
+    - `length`: S_q of the whole text minus that of its first half, which ends at a sentence. The half
+      says the same as far as it goes, and the judge is told to ignore length: above 0 in the dimensions
+      that do not need the rest (Clarity, Accuracy) is a preference for length.
+    - `padding`: S_q of the text followed by itself minus that of the text: more words, no content.
+      Above 0 is a plain bias for length.
+    - `position`: the dimensions that are listed first and last change places when the list is
+      reversed: their mean grade when first minus their mean grade when last, in points of S_q. Only of
+      the project's own prompt, because the list in a file cannot be reversed.
+
+    Returns:
+        Each of the three as `n`, `mean`, `interval` and, for `length`, the means by dimension;
+        `failed`: forms that got no grades.
+    """
+    long_enough = _usable(predictions)
+    places = spread_out(len(long_enough), min(probes, len(long_enough)))
+    forms = [form for place in places for form in _forms(long_enough[place], prompt)]
+    found = await all_or_none([_graded(client, *form) for form in forms], "judge_audit")
+    width = 4 if prompt.template is None else 3
+    texts = [_Grades(*found[start : start + width]) for start in range(0, len(found), width)]
+    return _biases(texts, statistics) | {"failed": sum(each is None for each in found)}
+
+
+def _usable(predictions: Sequence[Prediction]) -> list[Prediction]:
+    """Those that are long enough to be halved and do not tell the judge how to grade."""
+    return [
+        row
+        for row in predictions
+        if count_words(row.response) >= FEWEST_WORDS and not planted(row.response)
+    ]
+
+
+def _forms(row: Prediction, prompt: JudgePrompt) -> list[tuple[JudgePrompt, str, str]]:
+    """Prompt, request and text of each form, in the order of `_Grades`; three for a prompt from a file."""
+    text = row.response
+    forms = [
+        (prompt, row.prompt, text),
+        (prompt, row.prompt, first_half(text)),
+        (prompt, row.prompt, f"{text}\n\n{text}"),
+    ]
+    if prompt.template is None:
+        forms.append((JudgePrompt(order=tuple(reversed(prompt.order))), row.prompt, text))
+    return forms
+
+
+def first_half(text: str) -> str:
+    """Returns the text up to the first end of a sentence after its middle; up to the middle if there
+    is none soon after it."""
+    middle = len(text) // 2
+    end = re.compile(r"[.!?](?=\s|$)|[。！？]|\n").search(text, middle)
+    return text[: end.end() if end and end.end() < 0.8 * len(text) else middle].rstrip()
+
+
+async def _graded(
+    client: ChatClient, prompt: JudgePrompt, request: str, text: str
+) -> dict[str, int] | None:
+    try:
+        return await grade(client, prompt, request, text)
+    except TransientError:
+        raise
+    except CallError:
+        return None
+
+
+def _biases(texts: Sequence[_Grades], statistics: StatisticsSettings) -> dict[str, Any]:
+    """The three biases, from the texts that have the grades that each needs."""
+    halved = [(text.whole, text.half) for text in texts if text.whole and text.half]
+    padded = [(text.twice, text.whole) for text in texts if text.twice and text.whole]
+    turned = [(text.whole, text.reversed) for text in texts if text.whole and text.reversed]
+    dimensions = {
+        name: 25 * fmean(whole[name] - half[name] for whole, half in halved)
+        for name in DIMENSIONS
+        if halved
+    }
+    length = _difference([_less(whole, half) for whole, half in halved], statistics)
+    return {
+        "length": length | {"dimensions": dimensions},
+        "padding": _difference([_less(twice, whole) for twice, whole in padded], statistics),
+        "position": _difference([_first_less_last(*pair) for pair in turned], statistics),
+    }
+
+
+def _less(a: dict[str, int], b: dict[str, int]) -> float:
+    return quality_score(a) - quality_score(b)
+
+
+def _first_less_last(listed: dict[str, int], turned: dict[str, int]) -> float:
+    """The mean difference, in points, of a dimension listed first from the same one listed last."""
+    first, last = DIMENSIONS[0], DIMENSIONS[-1]
+    return 25 * (listed[first] - turned[first] + turned[last] - listed[last]) / 2
+
+
+def _difference(values: Sequence[float], statistics: StatisticsSettings) -> dict[str, Any]:
+    found = interval(values, statistics)
+    return {
+        "n": len(values),
+        "mean": found and found.mean,
+        "interval": found and [found.low, found.high],
+    }
+
+
 def audit_line(found: dict[str, Any]) -> str:
-    """The biases, and the agreement over all dimensions, in one line."""
+    """Sums up the biases and the agreement over all dimensions in one line."""
     parts = [
         f"{name} {bias['mean']:+.1f} [{bias['interval'][0]:+.1f}, {bias['interval'][1]:+.1f}]"
         for name, bias in found["bias"].items()

@@ -1,45 +1,49 @@
-"""The length score S_l: how near a text comes to the length that was asked for; and what it hides."""
+"""What the length score S_l does not show: the direction of deviations, and length constraints met."""
 
 from collections.abc import Sequence
 from statistics import fmean, median
 from typing import Any, NamedTuple
 
-from longwriter.text.constraints import LengthConstraint
+from longwriter.text.lengths import LengthConstraint
 
 
 class Length(NamedTuple):
-    """What was asked of a text's length, and what came."""
+    """The length that a text should have, and the one that it has."""
 
     required: int
+    """Words."""
     written: int
-    demand: LengthConstraint | None
+    """Words."""
+    constraint: LengthConstraint | None
 
     @property
     def deviation(self) -> float:
-        """(written - required) / required: -0.1 is a tenth too short."""
+        """(written - required) / required: -0.1 means a tenth too short."""
         return (self.written - self.required) / self.required
 
     @property
     def obeyed(self) -> bool | None:
-        """Whether the bounds are kept; None where there are none."""
-        return None if self.demand is None else self.demand.obeyed(self.written)
+        """Whether the length constraint is met; None where there is none."""
+        return None if self.constraint is None else self.constraint.obeyed(self.written)
 
 
 def describe_lengths(lengths: Sequence[Length]) -> dict[str, Any]:
-    """What S_l, which does not say whether texts are too long or too short, leaves out.
+    """Describes how texts deviate from the required length.
 
     Returns:
-        deviation, deviation_median: signed, as shares of the required length.
-        within_10, within_20: share of texts within 10 and 20 % of it.
-        obedience: share of the texts with bounds that keep them (null without any), their number
-            `n`, and both by kind of bounds.
+        deviation, deviation_median: mean and median, signed, as shares of the required length.
+        within_10, within_20: share of texts within 10 and 20 % of the required length.
+        obedience: of the texts with a length constraint, their number `n` and the `share` that meet it
+            (null if there are none); the same by kind of constraint.
         longest_words: words of the longest text.
     """
     deviations = [length.deviation for length in lengths]
     kinds = ("at most", "at least", "between")
-    bounded = [length for length in lengths if length.demand]
+    bounded = [length for length in lengths if length.constraint]
     by_kind = {
-        kind: _obedience([each for each in bounded if each.demand and each.demand.kind == kind])
+        kind: _obedience(
+            [each for each in bounded if each.constraint and each.constraint.kind == kind]
+        )
         for kind in kinds
     }
     return {

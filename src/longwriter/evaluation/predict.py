@@ -17,13 +17,16 @@ from longwriter.text.words import count_words
 async def predict(
     client: ChatClient, prompts: list[BenchmarkPrompt], samples: int = 1
 ) -> list[Prediction]:
-    """`samples` answers a prompt, in the prompts' order and with their fields, all asked for at
-    once, the longest first: at the end none is written alone. Where a prompt has several, the field
-    `sample` counts them from 0.
+    """Asks for `samples` answers to every prompt.
 
-    Each prompt is one user message, sampled as the client's settings say. An empty answer is an
-    answer, a missing one is an error: a benchmark with holes is no benchmark. A plan before the
-    text (`filter.plan`) is kept as the field `plan`: it is no part of what was asked for.
+    Each prompt is one user message, sampled as the client's settings say. The longest texts are begun
+    first, so that none of them is left to be written alone at the end. An empty answer is an answer;
+    a missing one is an error, because scores over part of a benchmark cannot be compared.
+
+    Returns:
+        Predictions in the prompts' order, with the prompts' fields. Where a prompt has several, the
+        field `sample` counts them from 0. A plan before the text (`filter.plan`) is moved to the field
+        `plan`: it is not part of the text that was asked for.
 
     Raises:
         CallError, ServerError: as `all_or_none`.
@@ -52,7 +55,7 @@ async def _answer(client: ChatClient, prompt: BenchmarkPrompt) -> Prediction:
 
 
 def describe(predictions: list[Prediction]) -> dict[str, float]:
-    """Count, cut-off answers and mean words, for the record of the run."""
+    """Returns metrics/predict/NAME.json: predictions, cut-off answers and mean words."""
     return {
         "n": len(predictions),
         "cut_off": sum(row.finish_reason == "length" for row in predictions),
@@ -61,9 +64,11 @@ def describe(predictions: list[Prediction]) -> dict[str, float]:
 
 
 def predictions_name(predict: PredictSettings, server: ServerSettings, last: str) -> str:
-    """What the predictions' file is called: the name of `predict.model` where it is given, else of
-    the endpoint's model ("-" for characters that do not belong into a file's name), else `last`, the
-    last model of the pipeline."""
+    """Returns the name of the predictions' file, without `.jsonl`.
+
+    It is that of `predict.model` where that is given, else of the endpoint's model (with "-" for
+    characters that a file's name should not have), else `last`, the pipeline's last model.
+    """
     if predict.model:
         return Path(predict.model).name
     if server.kind is ServerKind.endpoint and server.model:

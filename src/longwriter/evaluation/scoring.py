@@ -1,4 +1,4 @@
-"""Has predictions graded, and compares two models on the same prompts."""
+"""Has a model's predictions graded, and compares two models on the same prompts."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -12,10 +12,14 @@ from longwriter.evaluation.judge import JudgePrompt, judge, quality_score, ungra
 from longwriter.evaluation.settings import BenchSettings
 from longwriter.llm.client import ChatClient
 from longwriter.llm.fanout import all_or_none
-from longwriter.text.constraints import length_constraint
+from longwriter.text.lengths import length_constraint
 from longwriter.text.repetition import repeated_ngrams
 
 NOT_ASKED = "NotAsked"
+"""Why a prediction has no grades that `bench.judged` leaves out."""
+
+Value = Callable[[Judgement], float | None]
+"""What two models are compared by; None where a row has none."""
 
 
 async def evaluate(
@@ -25,23 +29,26 @@ async def evaluate(
     prompt: JudgePrompt | None = None,
     repeats: int = 1,
 ) -> list[Judgement]:
-    """A judgement for each prediction, in their order, all asked for at once.
+    """Has the judge grade the predictions.
 
     Args:
-        judged: grade only so many, evenly spread over the predictions, so that the same prompts
-            are graded for every model; the others are unscored as NotAsked. None: all.
-        prompt: how the judge is asked; None: in the project's own way.
-        repeats: times that each is graded.
+        judged: how many are graded, evenly spread over the predictions, so that the same prompts are
+            graded for every model; the others are unscored as NotAsked. None: all.
+        prompt: what the judge is asked; None: the project's own prompt.
+        repeats: how often each is graded.
+
+    Returns:
+        A judgement for each prediction, in their order.
 
     Raises:
-        TransientError: the server's trouble kept a prediction from being judged.
+        TransientError: the server failed for some predictions; finished calls are kept.
         BadRequest: the server refuses every call.
         ServerError: the judge cannot be reached; finished calls are kept.
     """
-    asking = prompt or JudgePrompt()
+    judge_prompt = prompt or JudgePrompt()
     places = spread_out(len(predictions), judged)
     graded = await all_or_none(
-        [judge(client, predictions[place], asking, repeats) for place in places], "eval"
+        [judge(client, predictions[place], judge_prompt, repeats) for place in places], "eval"
     )
     asked = [row for row in graded if row.response.strip()]
     if asked and all(reason(row.unscored) == BadRequest.__name__ for row in asked):
@@ -55,14 +62,15 @@ async def evaluate(
 
 
 def spread_out(total: int, chosen: int | None) -> list[int]:
-    """So many places among `total`, evenly spread; None: all of them."""
+    """Returns `chosen` indices of `total`, evenly spread; with None all of them."""
     count = total if chosen is None else chosen
     return sorted({place * total // count for place in range(count)})
 
 
 def check_unscored(rows: Sequence[Judgement], most: float) -> None:
-    """Checks that the judge graded nearly all that it was asked about. Rows that nobody asked
-    about (`bench.judged`) are no failures of the judge and do not count, on either side.
+    """Checks that the judge graded nearly all rows that it was asked about.
+
+    Rows that `bench.judged` leaves out count neither as asked nor as failed.
 
     Args:
         most: share of the rows asked about that may be without grades.
@@ -78,13 +86,17 @@ def check_unscored(rows: Sequence[Judgement], most: float) -> None:
         raise TooFewGrades(
             f"{len(failed)} of {len(asked)} texts have no grades ({reasons}), and "
             f"judge.max_unscored allows {most:g}. The first: {failed[0].unscored}. Name a better "
-            "judge, mend its settings (max_tokens, context, structured), or allow more; finished "
+            "judge, fix its settings (max_tokens, context, structured), or allow more; finished "
             "calls are kept."
         )
 
 
 def with_second(rows: Sequence[Judgement], others: Sequence[Judgement]) -> list[Judgement]:
-    """`rows` with another judge's grades of the same texts, in the same order."""
+    """Returns `rows` with another judge's grades of the same texts in `second`.
+
+    Args:
+        others: the other judge's judgements, in the order of `rows`.
+    """
     return [
         row.model_copy(
             update={"second": SecondOpinion(scores=other.scores, unscored=other.unscored)}
@@ -93,17 +105,14 @@ def with_second(rows: Sequence[Judgement], others: Sequence[Judgement]) -> list[
     ]
 
 
-Value = Callable[[Judgement], float | None]
-
-
 def obedient(row: Judgement) -> float | None:
-    """100 where the row keeps the bounds that its prompt states, 0 where not; None without any."""
-    bounds = length_constraint(row)
-    return None if bounds is None else 100.0 * bounds.obeyed(row.response_length)
+    """Returns 100 if the row meets its prompt's length constraint, else 0; None without one."""
+    constraint = length_constraint(row)
+    return None if constraint is None else 100.0 * constraint.obeyed(row.response_length)
 
 
 def quality(row: Judgement) -> float | None:
-    """S_q of a row; None without grades."""
+    """Returns S_q of a row; None without grades."""
     return None if row.scores is None else quality_score(row.scores)
 
 
@@ -113,9 +122,16 @@ def compare(
     statistics: StatisticsSettings,
     value: Value = lambda row: row.length_score,
 ) -> Interval | None:
-    """The mean of value(b) - value(a) over the same prompts, with its interval; several answers to
-    a prompt count as their mean, prompts without a value on either side are left out. None where
-    no prompt is left.
+    """Compares two models on the same prompts.
+
+    Several answers to a prompt count as their mean. Prompts without a value on either side are left
+    out.
+
+    Args:
+        value: what is compared, S_l unless given.
+
+    Returns:
+        The mean of value(b) - value(a) over prompts with its interval; None if no prompt is left.
 
     Raises:
         DataError: `a` and `b` do not answer the same prompts.
@@ -144,9 +160,13 @@ def comparison(
     bench: BenchSettings,
     statistics: StatisticsSettings,
 ) -> dict[str, Interval]:
-    """Paired differences b - a of S_l, S_q, S_l in the shortest length bin, obedience, cut-off
-    texts and repeated 8-grams (these in points of 100), each where there is one. All but the first
-    two guard against a model that gains on long requests what it loses elsewhere."""
+    """Compares two models by scores, and by what a gain on long requests may have cost.
+
+    Returns:
+        Paired differences b - a, those that exist: `S_l`, `S_q`; `S_l_shortest`, S_l in the shortest
+        length bin; and in percentage points `obedience` (length constraints met), `cut_off` texts and
+        `repetition` (repeated 8-grams).
+    """
     lengths = sorted({row.length for row in a})
     edges = [edge for edge in sorted(bench.length_bins) if edge > lengths[0]]
     first = [length for length in lengths if not edges or length < edges[0]]
@@ -167,7 +187,7 @@ def comparison(
 
 
 def reason(unscored: str | None) -> str:
-    """Name of the error's class; empty where there are grades."""
+    """Returns the name of the error's class, the first word of `unscored`; empty if there are grades."""
     return (unscored or "").partition(":")[0]
 
 

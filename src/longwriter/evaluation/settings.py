@@ -11,34 +11,36 @@ class BenchSettings:
     """The benchmark, its answers and how they are scored."""
 
     seed: int
-    """Seed of the answers and of the judge."""
+    """Sampling seed of the answers and of the judge."""
     path: str = names_file()
     """JSON Lines with `prompt`, `type`, `length`; relative to the checkout, or absolute."""
     sha256: str | None
-    """Checksum that the file must have; null: not checked."""
+    """SHA-256 that the file must have, in hex; null: not checked."""
     languages: list[str]
-    """Use the prompts of these languages only, `en` and `zh`; of LongBench-Write `[en]` is the
-    paper's English half."""
+    """Use only prompts in these languages, `en` and `zh`; `[en]` of LongBench-Write is the paper's
+    English half."""
     limit: int | None = bounded(ge=1)
     """Use the first `limit` prompts; null: all."""
     samples: int = bounded(ge=1, le=100)
-    """Answers a prompt; the paper takes 1."""
+    """Answers a prompt (the paper: 1)."""
     judged: int | None = bounded(ge=1)
-    """How many of a model's answers the judge grades, evenly spread; null: all. S_l is over all."""
+    """How many of a model's answers the judge grades, evenly spread; null: all. S_l counts all."""
     length_bins: list[int]
-    """Lower edges, in required words, of the length bins that scores are shown by."""
+    """Lower edges, in required words, of the length bins in which scores are shown."""
 
 
 @dataclass(kw_only=True)
 class ContaminationSettings:
-    """Which prompts of benchmarks neither training rows nor preference pairs may ask for."""
+    """When a prompt counts as one of a benchmark's: it is left out of SFT rows and preference pairs.
 
-    benchmarks: list[str] = names_file()
-    """Files of benchmark prompts, relative to the checkout, or absolute. What is not there is not
+    The stage `pairs` drops instructions that overlap the SFT data by the same thresholds.
+    """
+
+    benchmarks: list[str] = names_file()  # noqa: RUF009 (it returns a field)
+    """Files of benchmark prompts, relative to the checkout, or absolute. A file that is missing is not
     checked, and the data card says so."""
     max_overlap: float = bounded(gt=0, le=1)
-    """Share of a benchmark prompt's 3-word sequences in an instruction from which on it is the
-    benchmark's."""
+    """Share of a benchmark prompt's 3-word sequences from which on a prompt contains it."""
     min_similarity: float = bounded(gt=0, le=1)
     """Jaccard similarity of their 3-word sequences from which on two prompts are the same."""
 
@@ -48,16 +50,16 @@ class JudgeSettings(ServerSettings):
     """The model that grades, and how it is asked."""
 
     prompt_path: str | None = names_file()
-    """A file with what the judge is asked instead of the project's own prompt, `$INST$` and
-    `$RESPONSE$` in the places of request and text, as in the paper's judge.txt; relative to the
-    checkout, or absolute. Such a judge is held to no JSON schema: the file says how to answer."""
+    """File with a prompt for the judge in place of the project's own, with `$INST$` for the request
+    and `$RESPONSE$` for the text, as in the paper's judge.txt; relative to the checkout, or absolute.
+    No JSON schema constrains the answer then: the file says how to answer."""
     prompt_sha256: str | None
-    """Checksum that prompt_path must have; null: not checked."""
+    """SHA-256 that prompt_path must have, in hex; null: not checked."""
     repeats: int = bounded(ge=1, le=100)
-    """Times that each text is graded; the paper's is 1. More need a temperature above 0."""
+    """How often each text is graded (the paper: once). More than 1 needs a temperature above 0."""
     max_unscored: float = bounded(ge=0, le=1)
-    """Share of the texts to be graded that may be left without grades, those that tell the judge how
-    to grade included; above it the stage fails. 1: never."""
+    """Share of the texts to be graded that may stay without grades, including those that tell the
+    judge how to grade; above it the stage fails. 1: it never fails."""
 
 
 @dataclass(kw_only=True)
@@ -80,14 +82,14 @@ class EvalSettings:
 
 @dataclass(kw_only=True)
 class JudgeAuditSettings:
-    """How the judge itself is tried."""
+    """How the judge itself is tested."""
 
     predictions: str | None = names_file()
-    """Texts to try it on; null: data/predictions/sft.jsonl."""
+    """Texts to test it on; null: data/predictions/sft.jsonl."""
     labels: str | None = names_file()
     """People's grades, JSON Lines of `row` (line of `predictions`, counted from 1), `dimension`,
     `score`; relative to the checkout, or absolute; null: agreement with people is not measured."""
     labels_sha256: str | None
-    """Checksum that `labels` must have; null: not checked."""
+    """SHA-256 that `labels` must have, in hex; null: not checked."""
     probes: int = bounded(ge=0)
-    """Texts, evenly spread, that are graded again in other forms to find the judge's biases."""
+    """Texts, evenly spread, that are graded in several forms to measure the judge's biases."""

@@ -1,4 +1,4 @@
-"""Sums a model's judgements up: S_l, S_q and S̄ with intervals, overall and by group."""
+"""Sums up a model's judgements: S_l, S_q and S̄ with intervals, overall and by group."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -7,16 +7,23 @@ from typing import Any
 
 from longwriter.core.rows import Judgement
 from longwriter.core.settings import StatisticsSettings
-from longwriter.core.statistics import Interval, halves, interval, means_by, spread_within
+from longwriter.core.statistics import (
+    Interval,
+    grouped,
+    halves,
+    interval,
+    means_by,
+    spread_within,
+)
 from longwriter.core.tables import round_floats
-from longwriter.evaluation.agreement import agreement
+from longwriter.evaluation.agreement import GradePair, agreement
 from longwriter.evaluation.health import Health, health
 from longwriter.evaluation.health import summary as summary_of_health
 from longwriter.evaluation.judge import DIMENSIONS, quality_score, to_percent
 from longwriter.evaluation.length import Length, describe_lengths
 from longwriter.evaluation.scoring import obedient, quality, reason
-from longwriter.text.constraints import length_constraint
 from longwriter.text.languages import benchmark_language
+from longwriter.text.lengths import length_constraint
 
 
 def summarise(
@@ -25,24 +32,17 @@ def summarise(
     statistics: StatisticsSettings,
     marked: Sequence[Health] | None = None,
 ) -> dict[str, Any]:
-    """The scores of a model: metrics/eval/X.json, floats rounded to 4 decimals.
+    """Returns the scores of a model: metrics/eval/NAME.json, floats rounded to 4 decimals.
 
-    S_l is over all rows, S_q and the dimensions over those that have grades (null where none
-    has), and `unscored` counts the others. Several answers to a prompt are one observation: a
-    score is the mean over prompts of the prompt's mean, and intervals draw prompts.
+    S_l counts all rows, S_q and the dimensions those that have grades (null if none has), and
+    `unscored` the others. Several answers to a prompt are one observation: a score is the mean over
+    prompts of the prompt's mean, and the bootstrap resamples prompts.
 
     Args:
         judgements: at least one.
-        length_bins: lower edges, in required words, of the bins of `by_length`; 0 is one anyway.
-        marked: the rows' marks of health, where they are known already.
+        length_bins: lower edges, in required words, of the bins of `by_length`; 0 always is one.
+        marked: the rows' marks of health, if they are known already.
     """
-
-    def by(rows: Sequence[Judgement], label: Callable[[Judgement], str]) -> dict[str, Any]:
-        groups: dict[str, list[Judgement]] = {}
-        for row in rows:
-            groups.setdefault(label(row), []).append(row)
-        return {name: _group(members, statistics) for name, members in groups.items()}
-
     s_l, s_q, s_bar = scores_of(judgements, statistics)
     unscored = [row for row in judgements if row.unscored is not None]
     shortest_first = sorted(judgements, key=lambda row: row.length)
@@ -67,9 +67,11 @@ def summarise(
         "health": summary_of_health(marks),
         "spread": _spread(judgements),
         **_second(judgements, statistics),
-        "by_length": by(shortest_first, lambda row: length_label(row.length, length_bins)),
-        "by_language": by(judgements, lambda row: benchmark_language(row.prompt)),
-        "by_type": by(judgements, lambda row: row.type),
+        "by_length": _by(
+            lambda row: length_label(row.length, length_bins), shortest_first, statistics
+        ),
+        "by_language": _by(lambda row: benchmark_language(row.prompt), judgements, statistics),
+        "by_type": _by(lambda row: row.type, judgements, statistics),
         "by_required": _by_required(shortest_first),
     }
     return dict(round_floats(summary))
@@ -78,7 +80,7 @@ def summarise(
 def scores_of(
     rows: Sequence[Judgement], statistics: StatisticsSettings
 ) -> tuple[Interval | None, Interval | None, Interval | None]:
-    """S_l, S_q and S̄ of the rows, with intervals; None where no row has grades."""
+    """Returns S_l, S_q and S̄ of the rows with intervals; S_q and S̄ are None if no row has grades."""
     by_prompt = means_by([row.prompt for row in rows], [row.length_score for row in rows])
     graded = [row for row in rows if row.scores is not None]
     qualities = means_by([row.prompt for row in graded], [quality(row) or 0.0 for row in graded])
@@ -91,7 +93,7 @@ def scores_of(
 
 
 def headline(summary: Mapping[str, Any]) -> str:
-    """The summary's main numbers in one line."""
+    """Returns the summary's main numbers in one line."""
     low, high = summary["intervals"]["S_l"]
     quality = "none" if summary["S_q"] is None else f"{summary['S_q']:.1f}"
     return (
@@ -101,7 +103,11 @@ def headline(summary: Mapping[str, Any]) -> str:
 
 
 def length_label(length: int, edges: Sequence[int]) -> str:
-    """The bin of `length`: "[100,200)", or "[400,∞)" from the last edge on; 0 is an edge too."""
+    """Returns the bin of `length`, such as "[100,200)", or "[400,∞)" from the last edge on.
+
+    Args:
+        edges: lower edges; 0 is one as well.
+    """
     lower = max(edge for edge in {0, *edges} if edge <= length)
     upper = min((edge for edge in edges if edge > length), default="∞")
     return f"[{lower},{upper})"
@@ -119,9 +125,17 @@ def _dimensions(rows: Sequence[Judgement]) -> dict[str, float | None]:
     return {name: to_percent(mean(name)) for name in DIMENSIONS}
 
 
+def _by(
+    label: Callable[[Judgement], str], rows: Sequence[Judgement], statistics: StatisticsSettings
+) -> dict[str, Any]:
+    """`_group` of the rows of each label, in the order in which the labels first occur."""
+    groups = grouped([label(row) for row in rows], rows)
+    return {name: _group(members, statistics) for name, members in groups.items()}
+
+
 def _group(rows: Sequence[Judgement], statistics: StatisticsSettings) -> dict[str, Any]:
     s_l, s_q, _ = scores_of(rows, statistics)
-    obeyed = [found for row in rows if (found := obedient(row)) is not None]
+    met = [found for row in rows if (found := obedient(row)) is not None]
     return {
         "S_l": s_l and s_l.mean,
         "S_q": s_q and s_q.mean,
@@ -131,13 +145,13 @@ def _group(rows: Sequence[Judgement], statistics: StatisticsSettings) -> dict[st
         "interval_S_q": _bounds(s_q),
         "mean_words": fmean(row.response_length for row in rows),
         "cut_off": sum(row.finish_reason == "length" for row in rows),
-        "obedience": fmean(obeyed) / 100 if obeyed else None,
+        "obedience": fmean(met) / 100 if met else None,
     }
 
 
 def _by_required(rows: Sequence[Judgement]) -> dict[str, Any]:
-    """Words written for each required length, where at most a dozen lengths are asked for: the
-    curve of LongWrite-Ruler, whose 48 prompts ask for six."""
+    """Words written for each required length, if there are at most a dozen lengths: the curve of
+    LongWrite-Ruler, whose 48 prompts ask for six."""
     found: dict[int, list[int]] = {}
     for row in rows:
         found.setdefault(row.length, []).append(row.response_length)
@@ -150,8 +164,8 @@ def _by_required(rows: Sequence[Judgement]) -> dict[str, Any]:
 
 
 def _spread(rows: Sequence[Judgement]) -> dict[str, Any]:
-    """How far scores of the same prompt differ from sample to sample, and of the same text from
-    repeat to repeat: standard deviations, null where there is one of each."""
+    """Standard deviations of the scores of a prompt from sample to sample, and of a text from repeat
+    to repeat; null if there is only one of each."""
     prompts = [row.prompt for row in rows]
     graded = [row for row in rows if row.scores is not None]
     tries = [
@@ -174,7 +188,7 @@ def _spread(rows: Sequence[Judgement]) -> dict[str, Any]:
 
 def _between_repeats(rows: Sequence[Judgement]) -> float | None:
     """Standard deviation of the model's S_q from repeat to repeat, over the rows that every repeat
-    graded: what another run of the judge would change."""
+    graded: how much another run of the judge would change it."""
     complete = [
         [quality_score(grades) for grades in row.repeats if isinstance(grades, dict)]
         for row in rows
@@ -186,7 +200,7 @@ def _between_repeats(rows: Sequence[Judgement]) -> float | None:
 
 
 def _second(rows: Sequence[Judgement], statistics: StatisticsSettings) -> dict[str, Any]:
-    """The second judge's S_q, and how far both agree; nothing where there is none."""
+    """The second judge's S_q and its agreement with the first; empty if there is no second judge."""
     seconds = [(row, row.second) for row in rows if row.second is not None]
     if not seconds:
         return {}
@@ -196,7 +210,7 @@ def _second(rows: Sequence[Judgement], statistics: StatisticsSettings) -> dict[s
     ]
     _, s_q, _ = scores_of(others, statistics)
     pairs = [
-        (name, row.prompt, row.scores[name], second.scores[name])
+        GradePair(name, row.prompt, row.scores[name], second.scores[name])
         for row, second in seconds
         if row.scores is not None and second.scores is not None
         for name in DIMENSIONS

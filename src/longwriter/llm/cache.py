@@ -1,4 +1,4 @@
-"""Every finished call on disk, under a hash of all that shaped it."""
+"""Finished calls on disk, each under a hash of everything that determines its answer."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ from longwriter.core.errors import DataError
 
 
 def call_key(**shape: Any) -> str:
-    """SHA-256 of everything that shapes a call, as canonical JSON."""
+    """SHA-256 of everything that determines a call's answer, as canonical JSON."""
     text = json.dumps(shape, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -21,15 +21,17 @@ class Cache:
     """A SQLite file of finished calls. Several processes may read and write it at once."""
 
     def __init__(self, path: Path) -> None:
-        """Opens or makes the file; its folder is made too.
+        """Opens the file; makes it, and its folder, where there is none.
 
         Raises:
-            DataError: the file cannot be opened or is no cache.
+            DataError: the file cannot be opened or is not a cache.
         """
         self.path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(path.with_suffix(".lock")):  # SQLite does not wait to switch to WAL
+            with FileLock(
+                path.with_suffix(".lock")
+            ):  # SQLite does not wait for the lock to switch to WAL
                 self._database = sqlite3.connect(path, timeout=60, isolation_level=None)
                 self._database.execute("PRAGMA journal_mode=WAL")
                 self._database.execute("PRAGMA synchronous=NORMAL")
@@ -39,19 +41,19 @@ class Cache:
                 )
         except (sqlite3.Error, OSError) as error:
             raise DataError(
-                f"{path}: the cache of calls cannot be opened ({error}); free the disk, mend the "
+                f"{path}: the cache of calls cannot be opened ({error}); free the disk, fix the "
                 "rights, or name another folder in LONGWRITER_CACHE"
             ) from None
 
     def get(self, key: str) -> dict[str, Any] | None:
-        """The completion kept under `key`, if any."""
+        """The completion kept under `key`, or None."""
         row = self._database.execute(
             "SELECT completion FROM calls WHERE key = ?", (key,)
         ).fetchone()
         return json.loads(row[0]) if row else None
 
     def put(self, key: str, completion: dict[str, Any]) -> None:
-        """Keeps `completion`; when this returns, no kill of the process loses it.
+        """Keeps `completion`. Once this returns, it is on disk even if the process is killed.
 
         Raises:
             DataError: it could not be written (a full disk, say); nothing kept before is lost.

@@ -1,4 +1,4 @@
-"""Many calls to one model at once: a server while they last, a progress bar, all or nothing."""
+"""Many calls to one model at the same time: the server that they need, progress, failures."""
 
 import asyncio
 import sys
@@ -12,14 +12,13 @@ from tqdm import tqdm
 from longwriter.core.errors import CallError
 from longwriter.core.files import locate
 from longwriter.llm.client import ChatClient
-from longwriter.llm.servers import Address, serve
-from longwriter.llm.settings import ServerKind, ServerSettings
+from longwriter.llm.servers import serve
+from longwriter.llm.settings import Address, ServerKind, ServerSettings
 
 T = TypeVar("T")
 
-
 GRACE_S = 5
-"""Seconds that calls in flight are given to end after Ctrl-C."""
+"""Seconds that calls in flight have after Ctrl-C."""
 
 
 async def together(jobs: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
@@ -49,11 +48,11 @@ async def all_at_once(jobs: Sequence[Coroutine[Any, Any, T]], what: str) -> list
 
 
 async def all_or_none(jobs: Sequence[Coroutine[Any, Any, T]], what: str) -> list[T]:
-    """`all_at_once`, but a job that fails alone cancels no other: all are tried before it is
-    raised, so another run repeats the failed only.
+    """`all_at_once`, but a job that fails with CallError cancels no other. All are tried before the
+    error is raised, so another run repeats only those that failed.
 
     Raises:
-        CallError: a job failed. The class is the first failure's.
+        CallError: a job failed. Its class is that of the first failure.
         ServerError: every call would fail; finished calls are kept.
     """
 
@@ -77,14 +76,14 @@ async def all_or_none(jobs: Sequence[Coroutine[Any, Any, T]], what: str) -> list
 
 @dataclass(frozen=True)
 class CallContext:
-    """What all calls of a stage share, whichever model they go to."""
+    """What all calls of a stage have in common, whichever model they go to."""
 
     cache: Path
     """Folder of finished calls."""
     seed: int
-    """Shifts the seed that is sent with every call, and so names other samples."""
+    """Shifts the seed that is sent with every call, so another one gives other samples."""
     threads: int | None
-    """`llm.servers.serve`: threads of an embedded server; None: every core."""
+    """Of an embedded server; None: every core."""
     max_cost: float | None = None
     """US dollars that all calls together may cost, those from the cache included; None: no limit."""
 
@@ -99,8 +98,8 @@ def with_client(
 ) -> tuple[T, dict[str, float]]:
     """Serves the model that `settings` name (or `checkpoint`), runs `work` on it and ends the server.
 
-    After Ctrl-C no call is begun any more, and those in flight, which are paid for, have GRACE_S
-    seconds to end and be kept; a second Ctrl-C ends at once.
+    After Ctrl-C no new call is made, and those in flight, which are paid for, have GRACE_S seconds to
+    finish and be kept; a second Ctrl-C ends at once.
 
     Args:
         checkpoint, version: as for `serve`.
@@ -118,7 +117,7 @@ def with_client(
                 return await asyncio.shield(task), client.spent
             except asyncio.CancelledError:
                 print("\nstopping: calls in flight may end …", file=sys.stderr, flush=True)
-                await client.pace.drain(GRACE_S)
+                await client.rate_limiter.drain(GRACE_S)
                 task.cancel()
                 await asyncio.wait([task])
                 raise

@@ -1,6 +1,5 @@
 """GGUF files that llama.cpp serves: requantised ones, and checkpoints written back. Needs no torch."""
 
-import hashlib
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -11,17 +10,16 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from longwriter.core.errors import DataError, SettingsError
-from longwriter.core.files import digest, locate, replacing
+from longwriter.core.files import files_digest, locate, replacing
 
 if TYPE_CHECKING:
     from gguf import GGUFReader
 
 Array = NDArray[np.float32]
 
-
 SMALL = 2**28
-"""Bytes of a file up to which arithmetic bounds the speed; above, reading the weights does, and more
-bytes a weight would make it slower."""
+"""Largest file, in bytes, whose speed is bound by arithmetic. In larger ones reading the weights takes
+longest, and more bytes for each weight would slow them down."""
 
 
 def requantised(path: Path, cache: Path) -> Path:
@@ -51,8 +49,7 @@ def requantised(path: Path, cache: Path) -> Path:
 
 def cached_path(cache: Path, sources: Sequence[Path]) -> Path:
     """Where in `cache` the GGUF lies that is made of the bytes of `sources`."""
-    content = "".join(map(digest, sources))
-    return cache / "gguf" / f"{hashlib.sha256(content.encode()).hexdigest()[:32]}.gguf"
+    return cache / "gguf" / f"{files_digest(sources)[:32]}.gguf"
 
 
 def build_once(path: Path, write: Callable[[Path], None]) -> Path:

@@ -1,4 +1,4 @@
-"""How fast a server may be asked: calls in flight, requests and tokens a minute, money."""
+"""Limits of the calls to a server: how many are in flight, requests and tokens a minute, cost."""
 
 import asyncio
 import time
@@ -15,16 +15,13 @@ from longwriter.llm.settings import ServerSettings
 MINUTE = 60.0
 
 
-Hooks = Mapping[str, list[Callable[..., Any]]]
-"""What an HTTP client calls at each request and response."""
-
-
 class RateLimiter:
-    """Lets calls through as the server takes them.
+    """Lets calls through at the rate that the server takes.
 
-    At most `concurrency` are in flight. A 429 halves how many, once for all requests that were on
-    their way together; each answer to a full house lets 1/limit more in, so a round of answers one
-    more (AIMD, as TCP: RFC 5681). Where limits a minute are set, requests wait for them.
+    At most `limit` calls are in flight, `concurrency` to begin with. A 429 halves the limit, once for
+    all requests that were in flight together; each answer that comes while the limit is reached adds
+    1/limit to it, so a round of answers adds one (AIMD, as in TCP: RFC 5681), up to `concurrency`.
+    Where limits a minute are set, requests wait for them.
     """
 
     def __init__(self, settings: ServerSettings) -> None:
@@ -35,15 +32,15 @@ class RateLimiter:
         self._halved_at = 0.0
         self._requests = _a_minute(settings.requests_per_minute)
         self._tokens = _a_minute(settings.tokens_per_minute)
-        self.hooks: Hooks = {
+        self.hooks: Mapping[str, list[Callable[..., Any]]] = {
             "request": [self._before],
             "response": [self._after],
         }
-        """For the HTTP client, whose own further tries count as requests too."""
+        """For the HTTP client, whose retries are requests too."""
 
     @asynccontextmanager
     async def call(self, tokens: int) -> AsyncIterator[None]:
-        """A place for a call of at most so many tokens, prompt and answer."""
+        """Waits for a place for a call of at most `tokens` tokens, prompt and answer, and holds it."""
         if self._tokens is not None:
             await self._tokens.acquire(min(tokens, self._tokens.max_rate))
         async with self._changed:
@@ -55,12 +52,14 @@ class RateLimiter:
             self._in_flight -= 1
             async with self._changed:
                 if self.limit:
-                    self._changed.notify(2)  # the place that is free, and one that may be new
+                    self._changed.notify(
+                        2
+                    )  # the place that is free now, and one that a higher limit may add
                 else:
-                    self._changed.notify_all()  # drain() stands behind all who wait
+                    self._changed.notify_all()  # drain() waits behind all calls that wait
 
     async def drain(self, seconds: float) -> int:
-        """Lets no call in any more and waits for those in flight; returns how many are left."""
+        """Lets no more calls through and waits for those in flight; returns how many are left."""
         self.limit = self._most = 0
         try:
             async with asyncio.timeout(seconds), self._changed:
@@ -88,7 +87,7 @@ def _a_minute(rate: float | None) -> AsyncLimiter | None:
 
 
 class Budget:
-    """Money that calls may cost: what a call may cost at most is set aside before it is made."""
+    """What all calls together may cost. The most that a call can cost is set aside before it is made."""
 
     def __init__(self, most: float | None) -> None:
         self._most = most
@@ -98,17 +97,17 @@ class Budget:
 
     @asynccontextmanager
     async def set_aside(self, cost: float) -> AsyncIterator[None]:
-        """Waits until `cost` US dollars are left beside what calls in flight may still need.
+        """Waits until `cost` US dollars are left, what calls in flight may still cost taken off.
 
         Raises:
-            OverBudget: they will not be.
+            OverBudget: so much will not be left.
         """
         async with self._changed:
             while self._most is not None and self._spent + self._set_aside + cost > self._most:
                 if not self._calls:
                     raise OverBudget(
-                        f"${self._most:g} do not suffice: ${self._spent:.4f} are spent, and this "
-                        f"call may cost ${cost:.4f}; raise max_cost: finished calls are kept"
+                        f"this call could exceed max_cost=${self._most:g}: ${self._spent:.4f} are "
+                        f"spent, and it may cost ${cost:.4f}; raise max_cost: finished calls are kept"
                     )
                 await self._changed.wait()
             self._set_aside += cost
@@ -122,5 +121,5 @@ class Budget:
                 self._changed.notify_all()
 
     def spend(self, cost: float) -> None:
-        """Takes out what a call did cost."""
+        """Counts what a call did cost."""
         self._spent += cost

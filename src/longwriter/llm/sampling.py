@@ -1,4 +1,4 @@
-"""Samples of one call until one of them is usable."""
+"""Sampling a call until an answer is usable."""
 
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -15,13 +15,13 @@ async def first_usable(
     attempts: int,
     what: str,
 ) -> T:
-    """What `read` makes of the first sample that it accepts.
+    """Returns what `read` makes of the first sample that it accepts.
 
     Args:
-        ask: makes the call with that index of sample, from 0.
-        read: raises BadCompletion, with the reason, where the answer cannot be used.
+        ask: makes the call for a sample's index, from 0.
+        read: raises BadCompletion, with the reason, where an answer cannot be used.
         attempts: most samples.
-        what: is asked for, as `plan`, for the error.
+        what: what is sampled, such as `plan`, for the error.
 
     Raises:
         BadCompletion: no sample was usable; the message holds the last one's reason.

@@ -1,28 +1,15 @@
-"""Where an OpenAI-compatible address comes from: a server that is up, llama.cpp in-process, vLLM."""
+"""Servers with an OpenAI-compatible address: an endpoint that is up, llama.cpp in this process, vLLM."""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from longwriter.core.errors import DataError, ServerError, SettingsError
 from longwriter.core.files import digest, locate, weights_digest
 from longwriter.core.workspace import cores
-from longwriter.llm.settings import ServerKind, ServerSettings
+from longwriter.llm.settings import Address, ServerKind, ServerSettings
 from longwriter.llm.vllm import running
-
-
-@dataclass(frozen=True)
-class Address:
-    """A model that can be spoken to."""
-
-    base_url: str
-    model: str
-    identity: str
-    """Stands for the model in the cache's keys: the SHA-256 of its files' bytes, or its name on the
-    Hugging Face hub, or address and name of a model served elsewhere."""
-    api_key: str = "none"
 
 
 @contextmanager
@@ -33,17 +20,18 @@ def serve(
     threads: int | None = None,
     version: str = "",
 ) -> Iterator[Address]:
-    """Yields the address of the model that `settings` name, and ends what it started.
+    """Yields the address of the model that `settings` name; a server that it started ends with the
+    block.
 
     Args:
-        checkpoint: `llama_cpp`: the GGUF file, `vllm`: the folder to serve instead of
+        checkpoint: the GGUF file (`llama_cpp`) or the folder (`vllm`) to serve instead of
             settings.model, under that name.
-        threads: `llama_cpp`: threads; null: every core.
-        version: `endpoint`: what else tells the model from others of its name in the cache's keys.
+        threads: of `llama_cpp`; None: every core.
+        version: of an `endpoint`: tells apart models of the same name in the cache's keys.
 
     Raises:
-        SettingsError: what the kind of server needs is not set, or the file is not there.
-        DataError: the file is no GGUF, or the folder holds no safetensors.
+        SettingsError: a setting that this kind of server needs is null, or there is no such file.
+        DataError: the file is not a GGUF file, or the folder holds no safetensors.
         ServerError: the server does not start, or the key is not in the environment.
     """
     match settings.kind:
@@ -85,7 +73,7 @@ def _llama_cpp(settings: ServerSettings, gguf: Path, threads: int | None) -> Ite
 
     with gguf.open("rb") as file:
         if file.read(4) != b"GGUF":
-            raise DataError(f"{gguf}: is no GGUF file")
+            raise DataError(f"{gguf}: is not a GGUF file")
     params = xllamacpp.CommonParams()
     params.model.path = str(gguf)
     params.n_parallel = settings.concurrency
@@ -97,7 +85,7 @@ def _llama_cpp(settings: ServerSettings, gguf: Path, threads: int | None) -> Ite
     params.verbosity = 0
     try:
         server = xllamacpp.Server(params)
-    except Exception as error:  # the extension raises bare RuntimeError and its kin
+    except Exception as error:  # xllamacpp raises RuntimeError and others
         raise ServerError(f"llama.cpp cannot serve {gguf}: {error}") from None
     try:
         name = settings.model or gguf.parent.name

@@ -1,4 +1,4 @@
-"""`vllm serve` as a process of its own, which lasts no longer than the work on it.
+"""`vllm serve` as a process of its own that ends with the work.
 
 Source: vLLM's documentation of `vllm serve` (https://docs.vllm.ai/en/v0.18.0/cli/serve/), of data
 parallel deployment and of usage statistics.
@@ -22,12 +22,10 @@ from longwriter.llm.settings import ServerSettings
 
 HOST = "127.0.0.1"
 
-
 POLL_S = 0.2
 
-
 LOG_LINES = 20
-"""Of the log's end, in an error."""
+"""Last lines of the log that an error shows."""
 
 
 @contextmanager
@@ -39,8 +37,8 @@ def running(model: str, settings: ServerSettings) -> Iterator[str]:
 
     Raises:
         SettingsError: settings.vllm is null.
-        ServerError: vLLM is not installed, ends early or is not ready in time. This, and an error
-            of the server that passes through, show the end of its log.
+        ServerError: vLLM is not installed, ends early or is not ready in time. This error, and one
+            of the server's that is raised in the block, shows the end of its log.
     """
     if settings.vllm is None:
         raise SettingsError(
@@ -82,7 +80,7 @@ def _arguments(model: str, port: int, settings: ServerSettings) -> list[str]:
         "max-num-seqs": settings.concurrency,
         "tensor-parallel-size": settings.vllm.tensor_parallel_size,
         "data-parallel-size": settings.vllm.data_parallel_size,
-        "generation-config": "vllm",  # else the checkpoint's top_k, penalties and max_new_tokens hold
+        "generation-config": "vllm",  # else the checkpoint's top_k, penalties and max_new_tokens apply
     }
     return [
         "serve",
@@ -90,13 +88,13 @@ def _arguments(model: str, port: int, settings: ServerSettings) -> list[str]:
         *(word for name, value in values.items() for word in (f"--{name}", str(value))),
         "--enable-prefix-caching",
         "--enable-prompt-tokens-details",  # counts the prompt tokens from the prefix cache
-        "--disable-uvicorn-access-log",  # a line a call would push the reason of a fault away
+        "--disable-uvicorn-access-log",  # a line for each call would push out the reason of a fault
     ]
 
 
 def _environment(executable: str) -> dict[str, str]:
-    """This process's environment without keys, of which VLLM_API_KEY would also have to be sent
-    with every call; with the tools beside `executable`, such as ninja; without statistics sent."""
+    """This process's environment without keys (VLLM_API_KEY would have to be sent with every call),
+    with the tools beside `executable`, such as ninja, on the PATH, and usage statistics off."""
     kept = {name: value for name, value in os.environ.items() if not name.endswith("_KEY")}
     path = f"{Path(executable).absolute().parent}{os.pathsep}{kept.get('PATH', os.defpath)}"
     return kept | {"PATH": path, "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
@@ -109,7 +107,7 @@ def _free_port() -> int:
 
 
 def _wait_until_healthy(server: subprocess.Popen[bytes], port: int, start_s: float) -> None:
-    from tqdm import tqdm  # later: TQDM_DISABLE, which training sets, is read at the import
+    from tqdm import tqdm  # here, for TQDM_DISABLE, which training sets, is read at its import
 
     started = time.monotonic()
     with tqdm(

@@ -1,26 +1,18 @@
-"""The cards that lie beside the weights, in the form of the Hugging Face hub."""
+"""Model cards, written beside the weights in the Hugging Face hub's format."""
 
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from longwriter.core.files import write_text
+from longwriter.core.templates import render
 
 
 def write_card(folder: Path, template: str, **values: object) -> None:
-    """Writes README.md into the checkpoint `folder`. It holds no time and no place, so that the same
-    run gives the same card.
+    """Writes README.md into the checkpoint `folder`.
+
+    The card holds no time and no path of this machine, so that the same run gives the same card.
 
     Args:
         template: a file of models/templates, without `.md.jinja`.
-        values: what the template shows.
+        values: the template's variables; each that it uses must be given.
     """
-    environment = Environment(  # noqa: S701 (Markdown)
-        loader=PackageLoader("longwriter.models"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    write_text(
-        folder / "README.md", environment.get_template(f"{template}.md.jinja").render(**values)
-    )
+    write_text(folder / "README.md", render("longwriter.models", f"{template}.md.jinja", **values))

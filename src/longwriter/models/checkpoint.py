@@ -1,4 +1,4 @@
-"""The student: where its starting checkpoint comes from, and how a checkpoint is read."""
+"""Checkpoints of the student: how they are loaded and saved, and where the first one comes from."""
 
 import os
 import sys
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 def quiet_unless_terminal() -> None:
-    """Takes away the progress bars of transformers and datasets where no one watches."""
+    """Hides the progress bars of transformers and datasets where there is no terminal."""
     if sys.stderr.isatty():
         return
-    # For the bars that these two do not know of; read when tqdm is imported.
+    # For bars that are tqdm's own; read when tqdm is imported.
     os.environ.setdefault("TQDM_DISABLE", "1")
 
     import datasets
@@ -31,10 +31,10 @@ def quiet_unless_terminal() -> None:
 def load(
     checkpoint: Path, student: StudentSettings, **more: Any
 ) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
-    """Model (weights in student.dtype) and tokenizer of a checkpoint folder.
+    """Returns model (weights in student.dtype) and tokenizer of a checkpoint folder.
 
     Args:
-        more: for the model's `from_pretrained`, e.g. `attn_implementation`.
+        more: arguments of the model's `from_pretrained`, such as `attn_implementation`.
 
     Raises:
         TrainingError: the folder is no checkpoint, or has no chat template.
@@ -56,7 +56,7 @@ def load(
 
 
 def save(model: Any, tokenizer: Any, path: Path) -> None:
-    """Writes weights as safetensors, configuration and tokenizer to the folder `path`."""
+    """Writes weights (safetensors), configuration and tokenizer to the folder `path`."""
     model.save_pretrained(path)
     tokenizer.save_pretrained(path)
 
@@ -69,7 +69,7 @@ def materialise(student: StudentSettings, path: Path) -> int:
 
     Raises:
         SettingsError: student.checkpoint names nothing that can be loaded, the chat template's file
-            is not there, or eos_token or rope_scaling does not go with the checkpoint.
+            is missing, or eos_token or rope_scaling does not fit the checkpoint.
     """
     quiet_unless_terminal()
     import torch
@@ -104,7 +104,7 @@ def materialise(student: StudentSettings, path: Path) -> int:
 
 
 def _end_turns_with(token: str, tokenizer: Any, model: Any) -> None:
-    """Makes `token` the tokenizer's end-of-text, and the first of those at which generation stops.
+    """Makes `token` the tokenizer's end-of-text and the first of the tokens that stop generation.
 
     Raises:
         SettingsError: the tokenizer does not know it.
@@ -120,7 +120,7 @@ def _end_turns_with(token: str, tokenizer: Any, model: Any) -> None:
 
 
 def _stretch(config: Any, student: StudentSettings) -> None:
-    """Writes student.rope_scaling into the configuration, and the context that it gives.
+    """Writes student.rope_scaling and the context that results from it into the configuration.
 
     Raises:
         SettingsError: llama.cpp would not see it; the model has no rotary positions.
@@ -129,8 +129,8 @@ def _stretch(config: Any, student: StudentSettings) -> None:
     assert scaling is not None
     if student.server.kind is ServerKind.llama_cpp:
         raise SettingsError(
-            "student.rope_scaling: the GGUF that llama_cpp serves has the checkpoint's own; serve "
-            "elsewhere and set student.server.kind=endpoint or vllm"
+            "student.rope_scaling: the GGUF that llama_cpp serves keeps the checkpoint's own; set "
+            "student.server.kind=endpoint or vllm"
         )
     if not getattr(config, "rope_parameters", None):
         raise SettingsError(f"student.rope_scaling: {config.model_type} has no rotary positions")

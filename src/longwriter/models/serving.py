@@ -1,4 +1,4 @@
-"""A checkpoint of the student served: by llama.cpp, by vLLM, or at an endpoint that is up."""
+"""Serves a checkpoint of the student: by llama.cpp, by vLLM, or at an endpoint that is already up."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -23,11 +23,11 @@ def with_student(
 ) -> tuple[T, dict[str, float]]:
     """Runs `work` on `checkpoint`, served as `student.server` says.
 
-    An endpoint is asked for student.server.model, or, where that is null, for the checkpoint as the
-    DAG calls it (`models/sft`): serve it under that name. vLLM serves the folder itself, so named.
+    llama.cpp serves the checkpoint's conversion to GGUF, vLLM its folder. An endpoint must serve it
+    itself, under the name student.server.model or, where that is null, the DAG's name (`models/sft`).
 
     Returns:
-        As `with_client`.
+        What `work` returned, and the calls, tokens and US dollars it took.
 
     Raises:
         DataError, SettingsError: as `gguf_of` and `serve`.

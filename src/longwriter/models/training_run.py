@@ -1,4 +1,4 @@
-"""What SFT and DPO share: TRL arguments, checkpoints that survive a kill, and what a run reports."""
+"""What SFT and DPO share: TRL's arguments, checkpoints that survive a kill, and what a run reports."""
 
 import ctypes
 import hashlib
@@ -14,23 +14,12 @@ from typing import Any
 from longwriter.core.errors import TrainingError
 from longwriter.core.files import digest
 from longwriter.core.rows import Record
-from longwriter.core.settings import RuntimeSettings
+from longwriter.core.settings import RuntimeSettings, file_settings
 from longwriter.core.workspace import cores
 from longwriter.models.settings import StudentSettings, TrainerSettings
 
-INPUTS = ("data", "validation", "pairs")
-"""Settings that only name files."""
-
-
-SPEEDS = (
-    "tokens_per_s",
-    "target_tokens_per_s",
-    "packing_efficiency",
-    "peak_memory_mb",
-    "mfu",
-)
-"""Of a log entry, what no two runs have alike: it goes to MLflow and not into the loss curve."""
-
+THROUGHPUT = ("tokens_per_s", "target_tokens_per_s", "packing_efficiency", "peak_memory_mb", "mfu")
+"""Keys of a log entry that differ from run to run: they go to MLflow and not into the loss curve."""
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
 """Numbers of <malloc.h>."""
@@ -38,23 +27,23 @@ M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What a training run leaves besides its weights."""
+    """What a training run returns besides its weights."""
 
     curve: list[dict[str, float]]
     """TRL's log, one entry every logging_steps: `step`, `loss`, `learning_rate`, …"""
     seconds: float
-    """Wall time of this process's optimiser steps; steps before a resume are not in it."""
+    """Wall time of this process's optimiser steps, without those before a resume."""
     share: float
-    """Optimiser steps of this process, of all; 0 where a resumed run had none left."""
+    """Share of the run's optimiser steps that this process made; 0 where a resumed run had none left."""
     train_loss: float
     """Mean of the logged losses."""
     checkpoints: Path
-    """Folder of the run's checkpoints, to be removed when all that the run leaves is written."""
+    """Folder of the run's checkpoints, to be removed once the stage has written its outputs."""
     peak_memory_mb: float
-    """Most memory held, in MiB: on the GPU where there is one, else of the process."""
+    """Peak memory in MiB: of the GPU where there is one, else of the process."""
 
     def rate(self, tokens: float) -> float | None:
-        """Tokens/s of this process, for a whole run of `tokens`; None where it made no step."""
+        """Returns this process's tokens/s, for a whole run of `tokens`; None where it made no step."""
         return round(tokens * self.share / self.seconds, 1) if self.share else None
 
 
@@ -64,12 +53,13 @@ def bf16_here() -> bool:
 
     if torch.cuda.is_available():
         return bool(torch.cuda.is_bf16_supported())
-    # torch has no public name for it (get_cpu_capability() says AVX512 with and without bfloat16).
+    # A private name of torch, because there is no public one: torch.backends.cpu.get_cpu_capability()
+    # says "AVX512" for processors with and without bfloat16 instructions.
     return bool(torch.cpu._is_avx512_bf16_supported())
 
 
 def set_threads(runtime: RuntimeSettings) -> None:
-    """Makes torch use runtime.threads, shared among the processes that train on this machine."""
+    """Makes torch use runtime.threads, divided among the processes that train on this machine."""
     import torch
 
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
@@ -77,10 +67,10 @@ def set_threads(runtime: RuntimeSettings) -> None:
 
 
 def keep_freed_memory() -> None:
-    """Linux with glibc: the memory of freed tensors stays with the process, for the next step.
+    """On Linux with glibc, keeps the memory of freed tensors in the process for the next step.
 
-    As it comes, malloc gives every block above 32 MiB back at once, and the system must zero each
-    page of the next one: a third of a step on a CPU (docs/experiments.md). Source: mallopt(3).
+    By default malloc returns every block above 32 MiB to the system at once, and the system must zero
+    each page of the next one: a third of a step on a CPU (docs/experiments.md). Source: mallopt(3).
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt:
@@ -88,8 +78,16 @@ def keep_freed_memory() -> None:
             mallopt(option, value)
 
 
-def arguments(settings: TrainerSettings, folder: Path, runtime: RuntimeSettings) -> dict[str, Any]:
-    """Arguments for SFTConfig or DPOConfig: the settings as they are, and what a stage fixes."""
+def trainer_arguments(
+    settings: TrainerSettings, folder: Path, runtime: RuntimeSettings
+) -> dict[str, Any]:
+    """Returns the arguments of SFTConfig or DPOConfig: the settings as they are, and the fixed ones.
+
+    It also sets torch's threads and malloc's behaviour, which must precede training.
+
+    Args:
+        folder: for checkpoints.
+    """
     import torch
 
     set_threads(runtime)
@@ -101,8 +99,8 @@ def arguments(settings: TrainerSettings, folder: Path, runtime: RuntimeSettings)
         "use_cpu": not torch.cuda.is_available(),
         "save_strategy": "steps",
         "save_total_limit": 2,
-        "logging_first_step": True,  # so there is a curve, however few the steps
-        "logging_nan_inf_filter": False,  # it would log a loss that is not a number as 0
+        "logging_first_step": True,  # so that there is a curve however few the steps are
+        "logging_nan_inf_filter": False,  # would log NaN as 0
         "report_to": ["mlflow"],
         "disable_tqdm": not sys.stderr.isatty(),
         "dataloader_pin_memory": torch.cuda.is_available(),
@@ -118,9 +116,13 @@ def checkpoint_folder(
     rows: list[Any],
     model: Path,
 ) -> Path:
-    """Folder for the checkpoints of this very run: its name is a hash of settings, rows and model."""
+    """Folder for the checkpoints of exactly this run: its name is a hash of settings, rows and model.
+
+    Settings that name files don't count, because the rows themselves do.
+    """
+    files = {found.key for found in file_settings(settings)}
     shape = {
-        "settings": {k: str(v) for k, v in asdict(settings).items() if k not in INPUTS},
+        "settings": {k: str(v) for k, v in asdict(settings).items() if k not in files},
         "processes": runtime.accelerate,
         "dtype": student.dtype.value,
         "rows": [row.model_dump() if isinstance(row, Record) else row for row in rows],
@@ -130,8 +132,8 @@ def checkpoint_folder(
     return cache / "checkpoints" / f"{stage}-{key}"
 
 
-def run(trainer: Any, folder: Path) -> TrainResult:
-    """Trains, going on from the last whole checkpoint in `folder` if there is one.
+def run_trainer(trainer: Any, folder: Path) -> TrainResult:
+    """Trains, resuming from the last whole checkpoint in `folder` if there is one.
 
     Raises:
         TrainingError: out of memory, the loss is not a number, or the checkpoint is damaged.
@@ -139,10 +141,10 @@ def run(trainer: Any, folder: Path) -> TrainResult:
     with trainer.accelerator.main_process_first():
         start = _last_whole_checkpoint(folder)
     if start and trainer.is_world_process_zero():
-        print(f"going on from {start}", flush=True)
+        print(f"resuming from {start}", flush=True)
     result = _train(trainer, start)
     curve = [
-        {key: value for key, value in entry.items() if key not in SPEEDS}
+        {key: value for key, value in entry.items() if key not in THROUGHPUT}
         for entry in trainer.state.log_history
         if "loss" in entry
     ]
@@ -164,12 +166,12 @@ def _train(trainer: Any, start: Path | None) -> Any:
     from transformers import TrainerCallback
 
     class Begun(TrainerCallback):
-        """Knows whether the checkpoint has been read."""
+        """Records that training has begun, so that the checkpoint has been read."""
 
-        yes = False
+        happened = False
 
         def on_train_begin(self, *_: Any, **__: Any) -> None:
-            self.yes = True
+            self.happened = True
 
     begun = Begun()
     trainer.add_callback(begun)
@@ -182,16 +184,16 @@ def _train(trainer: Any, start: Path | None) -> Any:
                 "activation_checkpointing=true, or train with sft.method=qlora or on more devices "
                 "(runtime); checkpoints are kept"
             ) from None
-        if start and not begun.yes:
+        if start and not begun.happened:
             raise TrainingError(
                 f"{start}: cannot be read as a checkpoint ({error}). Remove it (rm -r {start}); the "
-                "next run goes on from the one before it"
+                "next run resumes from the one before it"
             ) from None
         raise
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    """On a GPU, or of the host: PyTorch raises a bare RuntimeError there."""
+    """On a GPU or on the host, where PyTorch raises a bare RuntimeError."""
     import torch
 
     host = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
@@ -199,7 +201,7 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 
 def _last_whole_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint that was written to its end; what a kill left half written goes.
+    """Returns the newest complete checkpoint; removes those that a kill left half written.
 
     transformers writes trainer_state.json last.
     """
@@ -214,7 +216,7 @@ def _last_whole_checkpoint(folder: Path) -> Path | None:
 
 
 def peak_memory_mb() -> float:
-    """Most memory held so far, in MiB: on this process's GPU, else of the process."""
+    """Peak memory so far in MiB: of this process's GPU where there is one, else of the process."""
     import torch
 
     if torch.cuda.is_available():
@@ -224,7 +226,7 @@ def peak_memory_mb() -> float:
 
 
 def without_prints(trainer: Any) -> Any:
-    """Takes away the lines that transformers prints at every log where no one watches."""
+    """Returns `trainer` without the callback that prints every log entry where there is no terminal."""
     from transformers.trainer_callback import PrinterCallback
 
     trainer.remove_callback(PrinterCallback)

@@ -1,4 +1,4 @@
-"""Samples of the SFT model's answers, and what each of them scores."""
+"""Samples the SFT model's answers and scores them."""
 
 from longwriter.core.errors import SettingsError
 from longwriter.core.rows import Candidate, Instruction, Prediction, check_ids
@@ -15,7 +15,10 @@ from longwriter.text.words import count_words
 async def sample_candidates(
     client: ChatClient, instructions: list[Instruction], settings: PairsSettings
 ) -> list[Candidate]:
-    """`samples` answers to every instruction, in order of instruction and sample.
+    """Asks for `settings.samples` answers to every instruction.
+
+    Returns:
+        Candidates in order of instruction and sample.
 
     Raises:
         DataError: two instructions have the same id.
@@ -48,15 +51,15 @@ async def sample_candidates(
 async def judged(
     client: ChatClient, candidates: list[Candidate], prompt: JudgePrompt, repeats: int
 ) -> list[Candidate]:
-    """The candidates with S_q, or in `unscored` the reason why the judge gave none.
+    """Returns the candidates with S_q, or with the reason in `unscored` where the judge gave none.
 
-    Nobody is asked about an empty answer: it becomes no pair.
+    Empty answers are not sent to the judge, because they become no pair.
 
     Args:
-        prompt, repeats: as for `evaluation.quality.judge`.
+        prompt, repeats: as for `evaluation.judge.judge`.
 
     Raises:
-        TransientError: the server's trouble; what is graded is in the cache.
+        TransientError: the server failed; finished grades are in the cache.
     """
 
     async def one(candidate: Candidate) -> Candidate:
@@ -70,7 +73,8 @@ async def judged(
 
 
 def _as_prediction(candidate: Candidate) -> Prediction:
-    """What the judge reads; it is told no length, so any will do where none was asked for."""
+    """The candidate as the judge takes it. The judge is not told the length, so any value will do
+    where the instruction asks for none."""
     return Prediction(
         prompt=candidate.prompt,
         type="",
@@ -82,14 +86,14 @@ def _as_prediction(candidate: Candidate) -> Prediction:
 
 
 def scored(candidates: list[Candidate], weights: ScoreWeights) -> list[Candidate]:
-    """The candidates with their scores: the weighted mean of S_l, where a length is asked for, and
-    S_q, less the weighted percentage of 8-grams that are repeated.
+    """Returns the candidates with their scores.
 
-    With a length, both weights 1 and no penalty this is the paper's (S_l + S_q) / 2. A candidate
-    that lacks what weighs something, or asks for no length where only that weighs, stays unscored.
+    A score is the weighted mean of S_l (where the instruction asks for a length) and S_q, minus the
+    weighted percentage of repeated 8-grams. With a length, both weights 1 and no penalty it is the
+    paper's (S_l + S_q) / 2. A candidate without a number that the score needs stays unscored.
 
     Raises:
-        SettingsError: neither length nor quality weighs anything.
+        SettingsError: the weights of length and quality are both 0.
 
     Source: LongWriter (arXiv 2408.07055), section 4.2.
     """

@@ -1,19 +1,17 @@
-"""Chat pairs: general preference pairs, in any of TRL's preference formats, to be mixed with our own."""
+"""Chat pairs: preference pairs of general chat, in any of TRL's formats, mixed with our own."""
 
 import hashlib
 import json
 import random
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from longwriter.core.errors import DataError, SettingsError
-from longwriter.core.rows import Pair, Record
-from longwriter.core.sources import checked, read_jsonl
+from longwriter.core.errors import DataError
+from longwriter.core.rows import Pair
+from longwriter.core.sources import checked, open_source
 from longwriter.preference.settings import ChatMixPairsSettings
 
 Turns = list[dict[str, Any]]
-
 
 FORMATS = (
     "a row needs `chosen` and `rejected`, both texts or both lists of messages, and `prompt` likewise, "
@@ -22,63 +20,41 @@ FORMATS = (
 )
 
 
-def read_chat_pairs(settings: ChatMixPairsSettings, seed: int) -> list[Pair]:
+def read_chat_pairs(settings: ChatMixPairsSettings, root: Path, seed: int) -> list[Pair]:
     """The pairs that `settings.path` names, `limit` of them at random; none where it is null.
 
+    Args:
+        root: the checkout, to which the path is relative.
+
     Raises:
-        DataError: a file or row cannot be read, or a row is no preference.
+        DataError: a file or row cannot be read, or a row is not a preference.
         SettingsError: a data set of the hub without a revision.
     """
-    if settings.path is None:
+    given = settings.path
+    if given is None:
         return []
-    pairs = [
-        as_pair(row, settings.path, f"{settings.path}, row {number}")
-        for number, row in enumerate(_rows(settings), start=1)
-    ]
+    source = open_source(
+        given, settings.revision, root / given, "pairs.chat_mix.path", settings.split
+    )
+    pairs = [as_pair(row, given, where) for where, row in source.rows()]
     if settings.limit is None or settings.limit >= len(pairs):
         return pairs
     rng = random.Random(f"{seed} general")  # noqa: S311
     return [pairs[place] for place in sorted(rng.sample(range(len(pairs)), settings.limit))]
 
 
-def _rows(settings: ChatMixPairsSettings) -> Iterable[dict[str, Any]]:
-    assert settings.path is not None
-    path = Path(settings.path).absolute()
-    if path.exists() or settings.path.endswith((".jsonl", ".json")):
-        return (row.model_dump() for row in read_jsonl(path, Record))
-    if settings.revision is None:
-        raise SettingsError(
-            f"pairs.chat_mix.revision: is null; pairs.chat_mix.path={settings.path} is no file here, so "
-            "it is taken as a Hugging Face data set, which needs a commit or tag to be read the same "
-            "again"
-        )
-    return _from_hub(settings.path, settings.revision, settings.split)
-
-
-def _from_hub(name: str, revision: str, split: str) -> Iterator[dict[str, Any]]:
-    import datasets
-
-    try:
-        yield from datasets.load_dataset(name, revision=revision, split=split, streaming=True)
-    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
-        raise DataError(
-            f"{name} at {revision}, split {split}: cannot be read ({type(error).__name__}: {error}); "
-            "mend pairs.chat_mix"
-        ) from None
-
-
 def as_pair(row: dict[str, Any], source: str, where: str) -> Pair:
-    """A row of a preference data set as a pair of messages. Columns that TRL does not know go.
+    """A row of a preference data set as a pair of messages; columns that TRL does not know are dropped.
 
     Raises:
-        DataError: it is no preference; the message names `where` it stands.
+        DataError: it is not a preference; the message names `where` it was read.
     """
     chosen, rejected, prompt = row.get("chosen"), row.get("rejected"), row.get("prompt")
     if isinstance(chosen, list) and isinstance(rejected, list):
         shared = _shared(chosen, rejected)
         if isinstance(prompt, list) and prompt:
             turns = prompt
-        elif shared:  # the prompt stands in both; a text beside them says it again
+        elif shared:  # both begin with the prompt; a text beside them repeats it
             turns, chosen, rejected = chosen[:shared], chosen[shared:], rejected[shared:]
         elif isinstance(prompt, str):
             turns = _turn("user", prompt)
@@ -95,7 +71,7 @@ def as_pair(row: dict[str, Any], source: str, where: str) -> Pair:
 
 
 def _shared(chosen: Turns, rejected: Turns) -> int:
-    """Messages that both begin with, the last answers left out."""
+    """Number of messages that both begin with, the last answers left out."""
     most = min(len(chosen), len(rejected)) - 1
     return next((n for n in range(most) if chosen[n] != rejected[n]), max(most, 0))
 

@@ -1,4 +1,4 @@
-"""Direct preference optimisation with TRL of the SFT model, by LoRA or of all weights."""
+"""Direct preference optimisation of the SFT model with TRL, by LoRA or of all weights."""
 
 import warnings
 from dataclasses import asdict, dataclass
@@ -18,9 +18,9 @@ from longwriter.models.checkpoint import load, save
 from longwriter.models.settings import StudentSettings
 from longwriter.models.training_run import (
     TrainResult,
-    arguments,
     checkpoint_folder,
-    run,
+    run_trainer,
+    trainer_arguments,
     without_prints,
 )
 from longwriter.preference.settings import DpoSettings
@@ -30,8 +30,10 @@ COLUMNS = ("prompt", "chosen", "rejected")
 
 
 def read_pairs(dpo: DpoSettings, work: Workspace) -> tuple[list[Pair], list[Pair]]:
-    """The pairs to train on, and those to measure on: none where the stage `pairs` set none aside,
-    or where only `dpo.pairs` is given.
+    """Returns the pairs to train on and the validation pairs.
+
+    There are no validation pairs where the stage `pairs` set none aside, or where `dpo.pairs` is given
+    without `dpo.validation`.
 
     Raises:
         DataError: a file is missing or holds a bad row, or there is no pair to train on.
@@ -49,11 +51,11 @@ class DpoJob:
     """One preference optimisation."""
 
     start: Path
-    """Checkpoint to align, which is the reference policy too."""
+    """Checkpoint to align, which is also the reference policy."""
     path: Path
     """Folder that the result is written to."""
     cache: Path
-    """Folder of checkpoints in progress, and of the reference's log-probabilities."""
+    """Folder of checkpoints in progress and of the reference's log-probabilities."""
     dpo: DpoSettings
     student: StudentSettings
     runtime: RuntimeSettings
@@ -67,10 +69,10 @@ def train(
     The reference's log-probabilities are computed once and kept in `cache`/reference.
 
     Args:
-        validation: pairs that are measured after training, never trained on; may be empty.
+        validation: pairs that are measured after training and never trained on; may be empty.
 
     Returns:
-        What the run reports, and counts for metrics/dpo.json.
+        What the run reports, and metrics/dpo.json.
 
     Raises:
         SettingsError: losses and weights do not fit each other, or the server needs merged weights.
@@ -84,7 +86,7 @@ def train(
     for pair in validation:
         count_tokens(pair, tokenizer, dpo.max_length)
     trainer = build_trainer(job, model, tokenizer, pairs, validation, folder)
-    trained = run(without_prints(trainer), folder)
+    trained = run_trainer(without_prints(trainer), folder)
     last = trained.curve[-1]
     metrics = {
         "pairs": len(pairs),
@@ -105,6 +107,7 @@ def train(
 
 
 def _write_card(job: DpoJob, metrics: dict[str, Any]) -> None:
+    """Writes the aligned model's card beside its weights."""
     dpo, found = job.dpo, metrics.get("validation")
     write_card(
         job.path,
@@ -126,7 +129,7 @@ def _write_card(job: DpoJob, metrics: dict[str, Any]) -> None:
 
 
 def check(dpo: DpoSettings, student: StudentSettings) -> None:
-    """Checks what no single setting tells.
+    """Checks settings that must fit each other.
 
     Raises:
         SettingsError: losses and weights differ in number, or the adapter alone would be saved and
@@ -152,8 +155,12 @@ def build_trainer(
     validation: list[Pair],
     folder: Path,
 ) -> Any:
-    """The trainer for `model`, the checkpoint `job.start` in memory; the reference's
-    log-probabilities of all pairs are there when it returns."""
+    """Returns the trainer, after it has computed the reference's log-probabilities of all pairs.
+
+    Args:
+        model, tokenizer: the checkpoint `job.start`, loaded.
+        folder: for checkpoints.
+    """
     from datasets import Dataset
     from peft import LoraConfig
     from trl import DPOConfig
@@ -163,7 +170,7 @@ def build_trainer(
     warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)  # peft's
     dpo = job.dpo
     config = DPOConfig(
-        **arguments(dpo, folder, job.runtime),
+        **trainer_arguments(dpo, folder, job.runtime),
         beta=dpo.beta,
         loss_type=[loss.value for loss in dpo.loss_type],
         loss_weights=dpo.loss_weights,
@@ -187,8 +194,8 @@ def build_trainer(
 
 
 def save_aligned(model: Any, tokenizer: Any, path: Path, *, merge: bool) -> None:
-    """Writes one checkpoint to `path`: whole weights, or of an adapted model that is not to be
-    merged the trained adapter alone."""
+    """Writes one checkpoint to `path`: whole weights, or the adapter alone of a model that has one and
+    is not to be merged."""
     adapted = hasattr(model, "merge_and_unload")
     if adapted and not merge:
         model.save_pretrained(path, selected_adapters=["default"])
@@ -198,7 +205,7 @@ def save_aligned(model: Any, tokenizer: Any, path: Path, *, merge: bool) -> None
 
 
 def count_tokens(pair: Pair, tokenizer: Any, max_length: int) -> int:
-    """Tokens of prompt + chosen and prompt + rejected together.
+    """Returns the tokens of prompt + chosen and of prompt + rejected, added up.
 
     Raises:
         TrainingError: one of the two is longer than max_length.

@@ -1,4 +1,4 @@
-"""What metrics/pairs.json says of candidates and pairs: scores, lengths, margins, length bias."""
+"""Numbers of candidates and pairs for metrics/pairs.json and the report: scores, margins, length bias."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -7,14 +7,17 @@ from typing import Any, NamedTuple
 
 from longwriter.core.rows import Candidate, Pair
 from longwriter.core.settings import StatisticsSettings
+from longwriter.core.statistics import bootstrap
 from longwriter.preference.pairing import PairingResult
 
 BINS = 12
 """Of a histogram."""
 
+_SIDES = ("chosen", "rejected")
+
 
 class Correlation(NamedTuple):
-    """With its 95 % interval."""
+    """A correlation with its 95 % interval."""
 
     correlation: float
     low: float
@@ -24,13 +27,16 @@ class Correlation(NamedTuple):
 
 
 def length_bias(pairs: Sequence[Pair], statistics: StatisticsSettings) -> Correlation | None:
-    """Pearson's correlation, over both answers of every pair, of being chosen (1, else 0) with
-    length relative to the pair's mean: 1 where the longer one is always chosen, by the same factor
-    each time; -1 the shorter; 0 no bias.
+    """Correlates being chosen with length: 1 where the longer answer is always chosen, by the same
+    factor each time; -1 where the shorter one is; 0 without a bias.
 
-    With x = (chosen - rejected) / (chosen + rejected) words of a pair, the two relative lengths are
-    x and -x, and the correlation is mean(x) / √mean(x²). The interval is the percentile bootstrap's
-    over instructions. None where every pair's answers are of the same length.
+    It is Pearson's correlation, over both answers of every pair, of being chosen (1, else 0) with
+    length relative to the pair's mean. With x = (chosen - rejected) / (chosen + rejected) words of a
+    pair, the two relative lengths are x and -x, and the correlation is mean(x) / √mean(x²). The
+    interval is the percentile bootstrap's over instructions.
+
+    Returns:
+        None where the answers of every pair have the same length.
     """
     sums: dict[str, list[float]] = {}
     for pair in pairs:
@@ -43,23 +49,26 @@ def length_bias(pairs: Sequence[Pair], statistics: StatisticsSettings) -> Correl
     import numpy as np
 
     rows = np.array(list(sums.values()))
-    size = (statistics.resamples, len(rows))
-    drawn = np.random.default_rng(statistics.seed).integers(len(rows), size=size)
-    total, squares, number = rows[drawn].sum(axis=1).T
-    spread = np.sqrt(number * squares)
-    found = np.divide(total, spread, out=np.zeros_like(total), where=spread > 0)
-    low, high = np.percentile(found, (2.5, 97.5))
-    total, squares, number = rows.sum(axis=0)
+
+    def correlation(drawn: Any) -> Any:
+        total, squares, number = np.moveaxis(rows[drawn], -1, 0).sum(axis=-1)
+        spread = np.sqrt(number * squares)
+        return np.divide(total, spread, out=np.zeros_like(total), where=spread > 0)
+
+    bounds = bootstrap(len(rows), correlation, statistics)
+    assert bounds is not None
+    value = correlation(np.arange(len(rows))[None])[0]
     return Correlation(
-        round(float(total / np.sqrt(number * squares)), 4),
-        round(float(low), 4),
-        round(float(high), 4),
-        len(rows),
+        round(float(value), 4), round(bounds.low, 4), round(bounds.high, 4), len(rows)
     )
 
 
 def histogram(*samples: Sequence[float]) -> dict[str, list[float]]:
-    """Counts of each sample in the same BINS bins: `edges` (one more than bins), `counts0`, …"""
+    """Counts each sample in the same BINS bins.
+
+    Returns:
+        `edges`, BINS + 1 of them, and `counts0`, `counts1`, … of the samples.
+    """
     import numpy as np
 
     edges = np.histogram_bin_edges([value for sample in samples for value in sample], BINS)
@@ -71,8 +80,11 @@ def histogram(*samples: Sequence[float]) -> dict[str, list[float]]:
 
 
 def describe(candidates: Sequence[Candidate], paired: PairingResult) -> dict[str, Any]:
-    """Numbers of the candidates and of the pairs made of them, validation pairs included. The report
-    adds intervals, from the pairs themselves."""
+    """Returns metrics/pairs.json: numbers of the candidates and of all pairs made of them, validation
+    pairs included.
+
+    The report adds intervals and `length_bias`, which it computes from the pairs.
+    """
     pairs = paired.pairs
     instructions = len({candidate.id for candidate in candidates})
     counts = {
@@ -104,9 +116,6 @@ def describe(candidates: Sequence[Candidate], paired: PairingResult) -> dict[str
             "margin": histogram(margins),
         },
     }
-
-
-_SIDES = ("chosen", "rejected")
 
 
 def _number(value: float | None) -> float:

@@ -1,7 +1,7 @@
 """Preference pairs from the SFT model's own samples.
 
-Source: LongWriter (arXiv 2408.07055), section 4.2: of 4 samples the best is chosen, and one of the
-others at random is rejected. Its code and data were not released.
+Source: LongWriter (arXiv 2408.07055), section 4.2: of 4 samples the best is chosen and one of the others
+is rejected at random. Its code and data were not released.
 """
 
 import hashlib
@@ -35,13 +35,14 @@ class _Two(NamedTuple):
 def build_pairs(
     candidates: list[Candidate], settings: PairsSettings, checkpoint: str = ""
 ) -> PairingResult:
-    """At most `max_pairs` pairs of each instruction, as `settings.select` says.
+    """Pairs the candidates of each instruction as `settings.select` says, at most `max_pairs` times.
 
-    An answer that was cut off by max_tokens can be rejected but never chosen: it has no end. An
-    unscored or empty candidate is in no pair. Between equal scores the lower sample index is the
-    best. What one instruction gives does not depend on the others.
+    An answer that was cut off by max_tokens can be rejected but never chosen, for it has no end. An
+    unscored or empty candidate is in no pair. Of equal scores the lower sample index counts as the
+    best. The pairs of one instruction do not depend on other instructions.
 
     Args:
+        candidates: scored, in any order.
         checkpoint: SHA-256 of the weights that wrote the candidates.
     """
     pairs, without = [], Counter[str]()
@@ -60,7 +61,7 @@ def build_pairs(
 def _select(
     group: list[Candidate], settings: PairsSettings, rng: random.Random
 ) -> list[_Two] | str:
-    """The pairs of an instruction, or why there is none."""
+    """Returns the pairs of one instruction, or why there is none."""
     scored = [c for c in group if c.score is not None and c.response.strip()]
     whole = [c for c in scored if c.finish_reason == "stop"]
     if not whole:
@@ -113,16 +114,19 @@ def _pair(two: _Two, checkpoint: str) -> Pair:
 def split_validation(
     pairs: list[Pair], fraction: float, seed: int
 ) -> tuple[list[Pair], list[Pair]]:
-    """The pairs to train on and those to measure on, which share no instruction.
+    """Splits pairs into training and validation pairs, which share no instruction.
 
-    Which instructions are set aside goes by a hash of id and seed, so that one more instruction
-    moves few of the others.
+    Validation instructions are chosen by a hash of id and seed, so that one more instruction changes
+    the choice of few others.
 
     Args:
-        fraction: share of the instructions that are set aside, below 1, rounded down.
+        fraction: share of the instructions that become validation instructions, below 1, rounded down.
+
+    Returns:
+        Training pairs and validation pairs.
     """
     names = list(dict.fromkeys(pair.id for pair in pairs))
     names.sort(key=lambda name: hashlib.sha256(f"{seed} {name}".encode()).hexdigest())
-    aside = set(names[: floor(fraction * len(names))])
-    train = [pair for pair in pairs if pair.id not in aside]
-    return train, [pair for pair in pairs if pair.id in aside]
+    chosen = set(names[: floor(fraction * len(names))])
+    train = [pair for pair in pairs if pair.id not in chosen]
+    return train, [pair for pair in pairs if pair.id in chosen]

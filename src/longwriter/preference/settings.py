@@ -9,11 +9,11 @@ from longwriter.models.settings import LoraSettings, TrainerSettings
 
 
 class Loss(Enum):
-    """TRL's DPO losses used here.
+    """TRL's DPO losses that are supported.
 
-    Source: `sigmoid` arXiv 2305.18290, `ipo` arXiv 2310.12036 (a token's mean), `sigmoid_norm` the
-    sigmoid of log-ratios divided by their lengths (arXiv 2411.15124), `sft` the mean negative
-    log-likelihood of a token of the chosen answers.
+    Source: `sigmoid` arXiv 2305.18290, `ipo` arXiv 2310.12036 (mean over tokens), `sigmoid_norm` the
+    sigmoid loss of log-ratios divided by their lengths (arXiv 2411.15124), `sft` the mean NLL a token
+    of the chosen answers.
     """
 
     sigmoid = "sigmoid"
@@ -21,7 +21,7 @@ class Loss(Enum):
     ipo = "ipo"
     sft = "sft"
 
-    def __repr__(self) -> str:  # a list of them, as MLflow shows it
+    def __repr__(self) -> str:  # in a list, as MLflow shows it
         return self.value
 
 
@@ -35,12 +35,12 @@ class DpoSettings(TrainerSettings):
     """Pairs to measure on; null: data/dpo/validation.jsonl, or none where `pairs` is given."""
     beta: float = bounded(gt=0)
     loss_type: list[Loss]
-    """Losses that are added up."""
+    """Losses whose weighted sum is minimised."""
     loss_weights: list[float]
     """A weight for each of `loss_type`."""
     ld_alpha: float | None = bounded(ge=0, le=1)
-    """Weight of the log-probabilities past the length that chosen and rejected share, against length
-    bias (arXiv 2409.06411); 1 and null: all count the same."""
+    """Weight of the tokens beyond the length that chosen and rejected share, against length bias
+    (arXiv 2409.06411); 1 and null: all tokens weigh the same."""
     lora: LoraSettings | None
     """null: all weights are trained."""
     merge: bool
@@ -51,27 +51,27 @@ class Selection(Enum):
     """Which candidates of an instruction become a pair."""
 
     best_against_random = "best_against_random"
-    """The best is chosen, one of the others at random rejected (the paper)."""
+    """The best is chosen, one of the others is rejected at random (the paper)."""
     best_against_worst = "best_against_worst"
     above_margin = "above_margin"
-    """Every two whose scores differ by min_margin, the widest margins first."""
+    """All two whose scores differ by min_margin or more, the widest margins first."""
 
 
 @dataclass(kw_only=True)
 class ScoreWeights:
-    """What a candidate's score is made of. What weighs 0 is not computed."""
+    """Weights in a candidate's score. What weighs 0 is not computed."""
 
     length: float = bounded(ge=0)
     """Of S_l, where the instruction asks for a length."""
     quality: float = bounded(ge=0)
     """Of S_q, by `judge`."""
     repetition: float = bounded(ge=0)
-    """Points taken off for each percent of 8-grams that repeat an earlier one."""
+    """Points subtracted for each percent of repeated 8-grams."""
 
 
 @dataclass(kw_only=True)
 class ChatMixPairsSettings:
-    """Preference pairs of general chat, mixed in."""
+    """Preference pairs of general chat that are mixed in."""
 
     path: str | None = names_file()
     """JSON Lines in TRL's preference format, or the id of a data set on the hub; null: none."""
@@ -80,7 +80,7 @@ class ChatMixPairsSettings:
     split: str
     """Of the hub's data set."""
     limit: int | None = bounded(ge=1)
-    """Take so many, at random; null: all."""
+    """Number of pairs to take, at random; null: all."""
 
 
 @dataclass(kw_only=True)
@@ -88,12 +88,12 @@ class PairsSettings:
     """Candidates of the SFT model and the pairs made of them."""
 
     seed: int
-    """Names other samples, and chooses pairs and validation instructions."""
+    """Sampling seed; it also chooses rejected answers and validation instructions."""
     instructions: str = names_file()
     """Instructions to sample answers for, JSON Lines; relative to the checkout, or absolute. Those
-    that ask for what a benchmark asks for (`contamination`) are dropped."""
+    that overlap a benchmark prompt (`contamination`) are dropped."""
     exclude_sft: bool
-    """Drop the instructions in data/sft/train.jsonl too."""
+    """Also drop those that overlap a prompt in data/sft/train.jsonl."""
     limit: int | None = bounded(ge=1)
     """Use the first `limit` instructions that are left; null: all."""
     samples: int = bounded(ge=1)
@@ -105,10 +105,10 @@ class PairsSettings:
     """Grades the candidates where `weights.quality` is not 0; ${judge}: the run's judge."""
     select: Selection
     min_margin: float = bounded(ge=0)
-    """Points by which the chosen must score higher; 0: by anything."""
+    """Least difference of the scores, in points; 0: any above 0."""
     max_pairs: int = bounded(ge=1)
     """Most pairs an instruction."""
     validation_fraction: float = bounded(ge=0, lt=1)
-    """Share of the instructions that gave a pair whose pairs are measured on and never trained on,
-    rounded down."""
+    """Share of the instructions with pairs, rounded down, whose pairs are measured and never trained
+    on."""
     chat_mix: ChatMixPairsSettings

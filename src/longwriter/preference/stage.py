@@ -1,5 +1,8 @@
-"""The stage `pairs` from instructions to pairs: drop what is taken, sample, score, pair, set validation
-pairs aside, mix chat pairs in."""
+"""The stage `pairs`, from instructions to preference pairs.
+
+It drops instructions that overlap a benchmark or the SFT data, samples the SFT model's answers, scores
+and pairs them, sets validation pairs aside and mixes chat pairs in.
+"""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -12,11 +15,7 @@ from longwriter.core.files import checkpoint_digest
 from longwriter.core.rows import Candidate, Instruction, Pair, TrainingRow
 from longwriter.core.sources import read_jsonl
 from longwriter.core.workspace import Workspace
-from longwriter.evaluation.contamination import (
-    BenchmarkIndex,
-    locate_benchmarks,
-    read_benchmarks,
-)
+from longwriter.evaluation.contamination import PromptIndex, locate_benchmarks, read_benchmarks
 from longwriter.evaluation.judge import read_prompt
 from longwriter.evaluation.settings import ContaminationSettings
 from longwriter.llm.fanout import CallContext, with_client
@@ -30,7 +29,9 @@ from longwriter.preference.settings import PairsSettings
 
 SFT_MODEL, SFT_ROWS = "models/sft", "data/sft/train.jsonl"
 """Where the DAG puts the inputs that no setting names."""
+
 BENCHMARK, SFT = "in a benchmark", "in the SFT data"
+"""Reasons why an instruction was dropped."""
 
 T = TypeVar("T")
 
@@ -40,7 +41,7 @@ class PairsResult:
     """What the stage writes."""
 
     train: list[Pair]
-    """Chat pairs among them, at the end: the trainer shuffles."""
+    """With the chat pairs at the end; the trainer shuffles."""
     validation: list[Pair]
     candidates: list[Candidate]
     metrics: dict[str, Any]
@@ -61,8 +62,8 @@ def make_pairs(
     """
     benchmarks = read_benchmarks(locate_benchmarks(work.root, contamination.benchmarks).found)
     instructions, dropped = choose_instructions(settings, contamination, benchmarks, work)
-    chat = read_chat_pairs(settings.chat_mix, settings.seed)
-    chat, chat_dropped = drop_shared(chat, _asked, {BENCHMARK: benchmarks}, contamination)
+    chat = read_chat_pairs(settings.chat_mix, work.root, settings.seed)
+    chat, chat_dropped = drop_shared(chat, _last_request, {BENCHMARK: benchmarks}, contamination)
 
     model = work.root / SFT_MODEL
     candidates, spent = write_candidates(instructions, settings, student, model, work, calls)
@@ -87,11 +88,14 @@ def make_pairs(
 def choose_instructions(
     settings: PairsSettings,
     contamination: ContaminationSettings,
-    benchmarks: BenchmarkIndex,
+    benchmarks: PromptIndex,
     work: Workspace,
 ) -> tuple[list[Instruction], dict[str, int]]:
-    """The first `limit` instructions that are in no benchmark nor, by setting, in the SFT data, and
-    how many were dropped for which.
+    """Chooses the first `limit` instructions that overlap no benchmark and, where
+    `settings.exclude_sft` says so, no prompt of the SFT data.
+
+    Returns:
+        The instructions; reason → number of instructions dropped.
 
     Raises:
         DataError: none is left, or a file cannot be read.
@@ -101,12 +105,12 @@ def choose_instructions(
     if settings.exclude_sft:
         rows = read_jsonl(work.root / SFT_ROWS, TrainingRow)
         prompts = [m.content for row in rows for m in row.messages if m.role == "user"]
-        others[SFT] = BenchmarkIndex((SFT_ROWS, prompt) for prompt in prompts)
+        others[SFT] = PromptIndex((SFT_ROWS, prompt) for prompt in prompts)
     given = read_jsonl(path, Instruction)
     kept, dropped = drop_shared(given, lambda row: row.prompt, others, contamination)
     if not kept:
         raise DataError(
-            f"{path}: all {len(given)} instructions are taken: {dropped}; name others in "
+            f"{path}: all {len(given)} instructions were dropped: {dropped}; name others in "
             "pairs.instructions, or, if SFT may share them, set pairs.exclude_sft=false"
         )
     return kept[: settings.limit], dropped
@@ -115,17 +119,18 @@ def choose_instructions(
 def drop_shared(
     rows: Iterable[T],
     prompt: Callable[[T], str],
-    others: Mapping[str, BenchmarkIndex],
+    others: Mapping[str, PromptIndex],
     contamination: ContaminationSettings,
 ) -> tuple[list[T], dict[str, int]]:
-    """The rows whose prompt asks for nothing that `others` ask for, and how many were dropped.
+    """Drops rows whose prompt overlaps another set of prompts.
 
     Args:
-        prompt: the prompt of a row.
-        others: name of a set, as `in a benchmark` → its prompts.
+        prompt: returns the prompt of a row.
+        others: reason, such as `in a benchmark` → prompts.
+        contamination: thresholds of an overlap.
 
     Returns:
-        Rows in their order; name → number of rows dropped, each under the first name that has it.
+        The rows that are left, in order; reason → number of rows dropped, each under its first reason.
     """
     kept, dropped = [], Counter[str]()
     for row in rows:
@@ -146,8 +151,11 @@ def write_candidates(
     work: Workspace,
     calls: CallContext,
 ) -> tuple[list[Candidate], dict[str, float]]:
-    """The samples of the checkpoint `model`, graded where quality weighs anything, and what both
-    took."""
+    """Samples the checkpoint `model`, and has the candidates graded where quality weighs anything.
+
+    Returns:
+        The candidates; calls, tokens and US dollars of both.
+    """
     candidates, spent = with_student(
         lambda client: sample_candidates(client, instructions, settings), model, student, calls
     )
@@ -167,6 +175,6 @@ def write_candidates(
     return candidates, both | {"cached_share": round(share, 4)}
 
 
-def _asked(pair: Pair) -> str:
-    """What the user says last."""
+def _last_request(pair: Pair) -> str:
+    """The user's last message."""
     return next((m.content for m in reversed(pair.prompt) if m.role == "user"), "")

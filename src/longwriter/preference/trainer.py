@@ -1,6 +1,10 @@
-"""TRL's DPOTrainer, without padding and with reference log-probabilities kept on disk.
+"""TRL's DPOTrainer, without padding and with reference log-probabilities cached on disk.
 
 Imports torch and TRL: import it where training begins.
+
+Three private names of TRL 1.16 appear in `PreferenceTrainer`, each in one place, because TRL offers no
+public hook: `_precompute_ref_logps` (where the reference is computed), `_compute_loss` (where the model
+is called on a padded batch) and `_metrics` (what the loss collects for the log).
 """
 
 import hashlib
@@ -24,28 +28,28 @@ REFERENCE = ("ref_chosen_logps", "ref_rejected_logps")
 
 
 class Reward(NamedTuple):
-    """β times the log-ratio of policy and reference, of both answers of a pair."""
+    """β times the log-ratio of policy and reference, for both answers of a pair."""
 
     chosen: float
     rejected: float
 
     @property
     def margin(self) -> float:
-        """By how much the policy prefers the chosen answer more than the reference does."""
+        """How much more the policy prefers the chosen answer than the reference does."""
         return self.chosen - self.rejected
 
 
 class RowByRow:
-    """Calls a model on each row of a right-padded batch alone, the padding left out.
+    """Calls a model on each row of a right-padded batch alone, without its padding.
 
-    TRL pads the two answers of a pair to the longer one. Here the cost is the sum of their tokens,
-    not twice the larger, and attention needs no mask (of tokens² at 32,768 tokens a gigabyte).
+    TRL pads the two answers of a pair to the longer one. Row by row the cost is the sum of their
+    tokens, not twice the larger, and attention needs no mask (of tokens²: a GiB at 32,768 tokens).
     """
 
     def __init__(self, model: Any) -> None:
         self._model = model
         self.log_probs: torch.Tensor
-        """(rows, tokens - 1) of the last call, 0 outside the answers."""
+        """(rows, tokens - 1), of the last call; 0 outside the answers."""
 
     def __call__(
         self,
@@ -54,7 +58,12 @@ class RowByRow:
         labels: torch.Tensor,
         **more: Any,
     ) -> FusedCausalLMOutput:
-        """What the model returns for the batch, (rows, tokens - 1) a field, 0 where padding was."""
+        """Returns what the model would for the batch: each field (rows, tokens - 1), 0 at padding.
+
+        Args:
+            input_ids, attention_mask, labels: (rows, tokens), padded on the right.
+            more: of the model's forward, such as `fused_lm_head`.
+        """
         outputs = [
             self._model(input_ids=row[None, :length], labels=targets[None, :length], **more)
             for row, targets, length in zip(
@@ -78,7 +87,7 @@ class PreferenceTrainer(DPOTrainer):  # type: ignore[misc]
 
     Args:
         reference: folder for the reference's log-probabilities.
-        identity: what tells the reference model from others: a digest of its weights and the like.
+        identity: identifies the reference model, e.g. {"model": digest of its weights}.
         arguments: DPOTrainer's.
     """
 
@@ -87,9 +96,10 @@ class PreferenceTrainer(DPOTrainer):  # type: ignore[misc]
         super().__init__(**arguments)
 
     def _precompute_ref_logps(self, dataset: Any, name: str, batch_size: int) -> Any:
-        """`dataset` with a column for each of REFERENCE, computed where it was not computed before.
+        """Returns `dataset` with a column for each of REFERENCE, from the file of an earlier run or
+        computed.
 
-        TRL's own cache of them does not know of `ld_alpha` (seen with 1.16).
+        TRL's own cache of them ignores `ld_alpha` (seen with 1.16).
         """
         validation = name == "eval"
         path = self._reference / f"{self._reference_key(dataset, validation)}.json"
@@ -107,8 +117,11 @@ class PreferenceTrainer(DPOTrainer):  # type: ignore[misc]
 
     @contextmanager
     def _without_autocast(self) -> Iterator[None]:
-        """In the type of the weights. Rounding to bfloat16 moves the log-ratio of an answer of some
-        hundred tokens by more than a short training does (docs/experiments.md)."""
+        """Computes in the type of the weights.
+
+        Rounding to bfloat16 changes the log-ratio of an answer of some hundred tokens by more than a
+        short training does (docs/experiments.md).
+        """
         native_amp = self.accelerator.native_amp
         self.accelerator.native_amp = False
         self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)  # training wrapped it
@@ -118,14 +131,16 @@ class PreferenceTrainer(DPOTrainer):  # type: ignore[misc]
             self.accelerator.native_amp = native_amp
 
     def _reference_key(self, dataset: Any, validation: bool) -> str:
-        """A hash of everything that shapes the reference's log-probabilities."""
+        """A hash of everything that affects the reference's log-probabilities.
+
+        transformers chooses the kind of attention, by model and version.
+        """
         shape = {
             **self._identity,
             "rows": [dataset[column][:] for column in ("prompt_ids", "chosen_ids", "rejected_ids")],
             "ld_alpha": self.ld_alpha,
             "max_length": self.args.max_length,
             "bf16": self.args.bf16 and not validation,
-            "attention": self.model.config._attn_implementation,
             "device": self.accelerator.device.type,
             "versions": [module.__version__ for module in (torch, transformers, trl)],
         }
@@ -136,24 +151,32 @@ class PreferenceTrainer(DPOTrainer):  # type: ignore[misc]
         return super().compute_ref_log_probs(RowByRow(model), inputs)
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool) -> Any:
-        """As TRL's, row by row; logs lengths in tokens and log-probabilities a token besides."""
+        """As TRL's, row by row; also logs lengths in tokens and log-probabilities a token."""
         rows = RowByRow(model)
         loss = super()._compute_loss(rows, inputs, return_outputs)
         lengths = inputs["completion_mask"][:, 1:].sum(dim=1)
         a_token = rows.log_probs.sum(dim=1) / lengths
-        metrics = self._metrics["train" if self.model.training else "eval"]
+        metrics = self._logged("train" if self.model.training else "eval")
         for name, values in (("lengths", lengths.float()), ("logps_per_token", a_token)):
             for side, part in zip(("chosen", "rejected"), values.chunk(2), strict=True):
                 metrics[f"{name}/{side}"].append(self.accelerator.gather(part).mean().item())
         return loss
 
-    def validation_rewards(self) -> list[Reward]:
-        """The rewards of every pair of `eval_dataset`, in its order, by the policy as it is now,
-        without autocast. Training does not go on after it.
+    def _logged(self, mode: str) -> Any:
+        """What the loss has collected since the last log entry: name → values, one a batch.
 
-        Every process goes through all pairs: what TRL gathers is then the same from each.
+        Args:
+            mode: `train` or `eval`.
         """
-        training, found = self.model.training, self._metrics["eval"]
+        return self._metrics[mode]
+
+    def validation_rewards(self) -> list[Reward]:
+        """Returns the rewards of every pair of `eval_dataset` under the current policy, in order.
+
+        They are computed without autocast. Every process goes through all pairs, so that what TRL
+        gathers is the same from each. Training must not continue after it.
+        """
+        training, found = self.model.training, self._logged("eval")
         self.model.eval()
         found.clear()
         loader = DataLoader(self.eval_dataset, batch_size=1, collate_fn=self.data_collator)

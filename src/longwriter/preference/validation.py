@@ -1,4 +1,4 @@
-"""What DPO did on pairs that it never saw: reward margins, as raw numbers."""
+"""Reward margins on validation pairs, as raw numbers."""
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean
@@ -12,16 +12,19 @@ if TYPE_CHECKING:
 
 
 def summarise_validation(pairs: Sequence[Pair], rewards: Sequence["Reward"]) -> dict[str, Any]:
-    """`margin`, the mean reward margin (β times nats) over instructions; the mean rewards of both
-    answers; and `accuracy`, the share of pairs whose chosen answer has the higher reward. Training
-    starts at a margin of 0: the policy is the reference there.
+    """Sums up what DPO did on pairs that it was not trained on.
 
     Args:
-        pairs: the validation pairs, in the order of the rewards.
+        pairs: the validation pairs.
+        rewards: theirs, in the same order.
 
     Returns:
-        The numbers above, `pairs` and `instructions`, and the raw `margins` with the instruction of
-        each in `ids`, from which intervals follow.
+        pairs, instructions: their numbers.
+        margin: mean reward margin over instructions, in β times nats. Before training it is 0, because
+            the policy is the reference.
+        chosen_reward, rejected_reward: means over pairs.
+        accuracy: share of pairs whose chosen answer has the higher reward.
+        ids, margins: instruction and margin of each pair, from which intervals follow.
     """
     ids, margins = [pair.id for pair in pairs], [reward.margin for reward in rewards]
     by_instruction = instruction_margins({"ids": ids, "margins": margins})
@@ -41,7 +44,7 @@ def summarise_validation(pairs: Sequence[Pair], rewards: Sequence["Reward"]) -> 
 
 
 def instruction_margins(validation: Mapping[str, Any]) -> list[float]:
-    """Mean margin of each instruction: pairs of one instruction are one observation.
+    """Returns the mean margin of each instruction: pairs of one instruction are one observation.
 
     Args:
         validation: as `summarise_validation` returns it.

@@ -1,33 +1,41 @@
-"""The report's figures: what the models score, how long they write, what the data went through.
+"""The report's figures: all of them drawn and saved, and those of the models' results.
 
-A topic with several figures has a module of its own, `figures_<topic>`, and one call in `draw`.
+Those of the training data are in `figures_data`, those of training in `figures_training`.
 """
 
-from collections.abc import Mapping, Sequence
+import textwrap
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
 import matplotlib as mpl
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
+from matplotlib.ticker import FixedLocator, NullLocator
 
 from longwriter.core.rows import Judgement
-from longwriter.core.tables import ReportFigure
 from longwriter.models.lineup import BY_NAME
-from longwriter.report.figures_data import data_funnel, length_histograms
-from longwriter.report.figures_eval import draw_eval
-from longwriter.report.figures_length_bound import CAPTION as LENGTH_BOUND_CAPTION
-from longwriter.report.figures_length_bound import length_bound
-from longwriter.report.figures_pairs import pair_figures
-from longwriter.report.figures_training import CAPTION, loss_by_position
-from longwriter.report.style import NEUTRAL, STYLE, Metrics, legend, mark, save
+from longwriter.report.figures_data import data_panels
+from longwriter.report.figures_training import training_panels
+from longwriter.report.style import (
+    NEUTRAL,
+    STYLE,
+    Metrics,
+    Panel,
+    ReportFigure,
+    legend,
+    mark,
+    save,
+    word_axes,
+)
+from longwriter.report.tables import HEALTH, bin_title
+
+Judgements = Mapping[str, Sequence[Judgement]]
 
 
 def draw(
-    folder: Path,
-    evals: Mapping[str, Metrics],
-    judgements: Mapping[str, Sequence[Judgement]],
-    metrics: Metrics,
+    folder: Path, evals: Mapping[str, Metrics], judgements: Judgements, metrics: Metrics
 ) -> list[ReportFigure]:
     """Draws every figure whose numbers are there, as SVG files in `folder`.
 
@@ -35,51 +43,48 @@ def draw(
         folder: where the files go.
         evals: model → metrics/eval/<model>.json.
         judgements: model → its scored predictions.
-        metrics: name → metrics/<name>.json.
+        metrics: name → metrics/<name>.json, with the intervals of `intervals.with_intervals`.
     """
-    found = {name: metrics.get(f"{name}_curve") for name in ("sft", "dpo")}
-    curves = {name: curve for name, curve in found.items() if curve}
     with mpl.rc_context(STYLE):
-        drawn = [
-            save(
-                scores(evals),
-                folder / "scores.svg",
-                "Length score S_l and quality score S_q (0 to 100), with 95 % intervals.",
-            ),
-            save(
-                scores_by_length(evals),
-                folder / "scores_by_length.svg",
-                "Length score S_l by required length, with 95 % intervals.",
-            ),
-            save(
-                written_words(judgements),
-                folder / "written_words.svg",
-                "Words asked for and words written, one mark an output. On the line an output has "
-                "the length asked for; hollow marks were cut off at the token limit.",
-            ),
-            *draw_eval(folder, evals),
-        ]
-        if curves:
-            caption = "Training loss. The two losses are different quantities: compare shapes only."
-            drawn.append(save(loss_curves(curves), folder / "loss.svg", caption))
-        if "agentwrite" in metrics and "filter" in metrics:
-            caption = "From instructions to training rows, and what was lost on the way."
-            figure = data_funnel(metrics["agentwrite"], metrics["filter"])
-            drawn.append(save(figure, folder / "data.svg", caption))
-        if "histogram" in metrics.get("filter", {}):
-            caption = "Length of the drafts before and after the rules."
-            figure = length_histograms(metrics["filter"])
-            drawn.append(save(figure, folder / "data_lengths.svg", caption))
-        for panel in pair_figures(metrics):
-            drawn.append(save(panel.figure, folder / f"{panel.name}.svg", panel.caption))
-        position = metrics.get("sft_position")
-        if position and position["rows"]:
-            figure = loss_by_position(position)
-            drawn.append(save(figure, folder / "loss_by_position.svg", CAPTION))
-        if "length_bound" in metrics:
-            figure = length_bound(metrics["length_bound"])
-            drawn.append(save(figure, folder / "length_bound.svg", LENGTH_BOUND_CAPTION))
-    return drawn
+        panels = chain(
+            result_panels(evals, judgements), data_panels(metrics), training_panels(metrics)
+        )
+        return [save(panel, folder) for panel in panels]
+
+
+def result_panels(evals: Mapping[str, Metrics], judgements: Judgements) -> Iterator[Panel]:
+    """Yields the figures of what the models score and how long they write."""
+    caption = "Length score S_l and quality score S_q (0 to 100), with 95 % intervals."
+    yield Panel("scores", scores(evals), caption)
+    caption = "Length score S_l by required length, with 95 % intervals."
+    yield Panel("scores_by_length", scores_by_length(evals), caption)
+    caption = (
+        "Required and written words, one mark per output. On the line, the output has exactly the "
+        "required length; hollow marks were cut off at the token limit."
+    )
+    yield Panel("written_words", written_words(judgements), caption)
+    curves = {
+        model: found["by_required"]
+        for model, found in evals.items()
+        if len(found.get("by_required") or {}) > 1
+    }
+    if curves:
+        caption = (
+            "How long the output gets: mean words written for each required length, with the longest "
+            "output as a small mark (LongWrite-Ruler, and benchmarks with few required lengths)."
+        )
+        yield Panel("ruler", ruler(curves), caption)
+    graded = {model: found for model, found in evals.items() if found.get("S_q") is not None}
+    if graded:
+        caption = "The judge's six dimensions (0 to 100), mean over the texts it graded."
+        yield Panel("dimensions", dimensions(graded), caption)
+    healths = {model: found["health"] for model, found in evals.items() if found.get("health")}
+    if healths:
+        caption = (
+            "Text health, counted without a judge, as shares of a text or of all texts. Less is "
+            "better, except for distinct bigrams."
+        )
+        yield Panel("health", health(healths), caption)
 
 
 def scores(evals: Mapping[str, Metrics]) -> Figure:
@@ -117,8 +122,11 @@ def scores_by_length(evals: Mapping[str, Metrics]) -> Figure:
             if cell["S_l"] is not None:
                 place = list(labels).index(label) + (offset - (len(evals) - 1) / 2) * 0.2
                 mark(axes, place, cell["S_l"], cell.get("interval_S_l"), model)
-    axes.set_xticks(range(len(labels)), [f"{label}\nn = {n}" for label, n in labels.items()])
-    axes.set_xlabel("required length (words)")
+    axes.set_xticks(
+        range(len(labels)),
+        [f"{textwrap.fill(bin_title(label), 14)}\nn = {n}" for label, n in labels.items()],
+    )
+    axes.set_xlabel("required length")
     axes.set_ylabel("length score S_l (0 to 100)")
     axes.set_ylim(0, 100)
     axes.margins(x=0.1)
@@ -126,7 +134,7 @@ def scores_by_length(evals: Mapping[str, Metrics]) -> Figure:
     return figure
 
 
-def written_words(judgements: Mapping[str, Sequence[Judgement]]) -> Figure:
+def written_words(judgements: Judgements) -> Figure:
     """Required against written words on logarithmic axes; an empty output is drawn at 1 word."""
     figure = Figure(figsize=(6.4, 4.2))
     axes = figure.subplots()
@@ -143,34 +151,94 @@ def written_words(judgements: Mapping[str, Sequence[Judgement]]) -> Figure:
                 facecolors="none" if cut_off else BY_NAME[model].colour,
                 alpha=0.8,
             )
-    axes.set_xscale("log")
-    axes.set_yscale("log")
     lengths = [row.length for rows in judgements.values() for row in rows]
     ends = (min(lengths), max(lengths))
     axes.plot(ends, ends, color=NEUTRAL, linewidth=1, zorder=0)
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-        axis.set_minor_formatter(NullFormatter())
+    word_axes(axes)
     axes.set_xlabel("required length (words)")
     axes.set_ylabel("written length (words)")
     hollow = Line2D([], [], marker="o", linestyle="", color=NEUTRAL, markerfacecolor="none")
-    line = Line2D([], [], color=NEUTRAL, linewidth=1)
-    legend(figure, judgements, {"cut off": hollow, "as long as asked": line})
+    legend(figure, judgements, {"cut off": hollow, "required length": _line()})
     return figure
 
 
-def loss_curves(curves: Mapping[str, Sequence[Metrics]]) -> Figure:
-    """Training loss by optimiser step, a panel for each of `sft` and `dpo`."""
-    titles = {"sft": "SFT (nats a token)", "dpo": "DPO (nats a pair)"}
-    figure = Figure(figsize=(6.4, 2.6))
-    panels = figure.subplots(1, len(curves), squeeze=False)[0]
-    for axes, (name, curve) in zip(panels, curves.items(), strict=True):
-        points = [(row["step"], row["loss"]) for row in curve if "loss" in row]
-        steps, losses = zip(*points, strict=True)
-        axes.plot(steps, losses, color=BY_NAME[name].colour, marker=".", markersize=4, linewidth=1)
-        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-        axes.set_xlabel("optimiser step")
-        axes.set_title(titles[name])
-    panels[0].set_ylabel("training loss")
+def ruler(curves: Mapping[str, Mapping[str, Metrics]]) -> Figure:
+    """Written over required words on logarithmic axes, a line a model."""
+    figure = Figure(figsize=(6.4, 3.8))
+    axes = figure.subplots()
+    lengths = sorted({int(length) for curve in curves.values() for length in curve})
+    for model, curve in curves.items():
+        required = sorted(int(length) for length in curve)
+        cells = [curve[str(length)] for length in required]
+        axes.plot(
+            required,
+            [max(cell["mean_words"], 1) for cell in cells],
+            color=BY_NAME[model].colour,
+            marker=BY_NAME[model].marker,
+            markersize=5,
+        )
+        axes.scatter(
+            required,
+            [max(cell["longest_words"], 1) for cell in cells],
+            s=10,
+            color=BY_NAME[model].colour,
+        )
+    axes.plot(lengths, lengths, color=NEUTRAL, linewidth=1, zorder=0)
+    word_axes(axes)
+    axes.xaxis.set_major_locator(FixedLocator(lengths))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xlabel("required length (words)")
+    axes.set_ylabel("written length (words)")
+    legend(figure, curves, {"required length": _line()})
     return figure
+
+
+def _line() -> Line2D:
+    """The legend's key of the line on which written equals required."""
+    return Line2D([], [], color=NEUTRAL, linewidth=1)
+
+
+def dimensions(evals: Mapping[str, Metrics]) -> Figure:
+    """Bars of the six dimensions, a colour a model."""
+    figure = Figure(figsize=(6.4, 3.2))
+    axes = figure.subplots()
+    names = list(next(iter(evals.values()))["dimensions"])
+    _bars(
+        axes,
+        {model: [found["dimensions"][name] for name in names] for model, found in evals.items()},
+        names,
+        "{:.0f}".format,
+    )
+    axes.set_xlim(0, 100)
+    axes.set_xlabel("score (0 to 100)")
+    legend(figure, evals)
+    return figure
+
+
+def health(healths: Mapping[str, Metrics]) -> Figure:
+    """Bars of the shares that say how healthy the texts are, a colour a model."""
+    figure = Figure(figsize=(6.4, 3.4))
+    axes = figure.subplots()
+    values = {model: [100 * found[key] for key in HEALTH] for model, found in healths.items()}
+    _bars(axes, values, list(HEALTH.values()), "{:.0f} %".format)
+    axes.set_xlim(0, 100)
+    axes.set_xlabel("share (%)")
+    legend(figure, healths)
+    return figure
+
+
+def _bars(
+    axes: Axes,
+    values: Mapping[str, list[float]],
+    names: list[str],
+    label: Callable[[float], str],
+) -> None:
+    """Horizontal bars: a group for each of `names`, in it a bar a model."""
+    height = 0.8 / len(values)
+    for row, (model, numbers) in enumerate(values.items()):
+        places = [place + (row - (len(values) - 1) / 2) * height for place in range(len(names))]
+        bars = axes.barh(places, numbers, height=height * 0.9, color=BY_NAME[model].colour)
+        axes.bar_label(bars, [label(number) for number in numbers], padding=2, fontsize=7)
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    axes.tick_params(axis="y", length=0)

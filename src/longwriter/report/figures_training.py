@@ -1,29 +1,90 @@
-"""The figure of the loss by position in validation drafts."""
+"""Figures of training: losses, the loss by position, DPO's margins, and the length bound."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import ScalarFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, ScalarFormatter, StrMethodFormatter
 
-from longwriter.models.lineup import BY_NAME
+from longwriter.models.lineup import BY_NAME, MODELS
+from longwriter.report.style import CHOSEN, NEUTRAL, Metrics, Panel
 
-CAPTION = (
-    "Loss on validation drafts by position in the text, with 95 % intervals over drafts: in each bin "
-    "of positions, and as the mean of all positions up to the bin's end. Where it falls, the text so "
-    "far helps with what comes next."
-)
+_LOSSES = {"sft": "SFT (nats a token)", "dpo": "DPO (nats a pair)"}
+"""Stage → title of its loss, with the unit."""
+
+_BOUND_BY = BY_NAME["sft"]
+"""The model whose length the study `sweep.length_bound` measures."""
 
 
-def loss_by_position(position: Mapping[str, Any]) -> Figure:
-    """Draws metrics/sft_position.json with its bins (`intervals.position_bins`), at least one: base and tuned, one panel by
-    bin and one cumulative."""
+def training_panels(metrics: Metrics) -> Iterator[Panel]:
+    """Yields every figure whose numbers are there.
+
+    Args:
+        metrics: name → metrics/<name>.json, with the intervals of `intervals.with_intervals`.
+    """
+    found = {model.name: metrics.get(f"{model.name}_curve") for model in MODELS}
+    curves = {name: curve for name, curve in found.items() if curve}
+    if curves:
+        caption = "Training loss. The losses are different quantities: compare shapes only."
+        yield Panel("loss", loss_curves(curves), caption)
+    position = metrics.get("sft_position", {})
+    if position.get("rows"):
+        caption = (
+            "Loss on validation drafts by position in the text, with 95 % intervals over drafts: in "
+            "each bin of positions, and the mean of all positions up to the bin's end. Where it "
+            "falls, the text so far helps to predict what comes next."
+        )
+        yield Panel("loss_by_position", loss_by_position(position), caption)
+    validation = metrics.get("dpo", {}).get("validation")
+    if validation:
+        low, high = validation["interval"]
+        caption = (
+            f"Reward margin on {validation['pairs']} validation pairs of "
+            f"{validation['instructions']} instructions, which DPO was not trained on. It starts at "
+            f"0, where the policy is the reference, and is {validation['margin']:.3f} after training "
+            f"(95 % interval {low:.3f} to {high:.3f}). Grey marks are pairs."
+        )
+        yield Panel("validation", validation_margins(validation), caption)
+    if "length_bound" in metrics:
+        caption = (
+            "Words that the fine-tuned model reaches on the longest requests of the ruler, by the "
+            "longest output it was trained on: median with 95 % interval, and the longest. On the "
+            "line both are equal."
+        )
+        yield Panel("length_bound", length_bound(metrics["length_bound"]), caption)
+
+
+def loss_curves(curves: Mapping[str, Sequence[Metrics]]) -> Figure:
+    """Training loss by optimiser step, a panel a model.
+
+    Args:
+        curves: model → metrics/<model>_curve.json.
+    """
+    figure = Figure(figsize=(6.4, 2.6))
+    panels = figure.subplots(1, len(curves), squeeze=False)[0]
+    for axes, (name, curve) in zip(panels, curves.items(), strict=True):
+        points = [(row["step"], row["loss"]) for row in curve if "loss" in row]
+        steps, losses = zip(*points, strict=True)
+        axes.plot(steps, losses, color=BY_NAME[name].colour, marker=".", markersize=4, linewidth=1)
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        axes.set_xlabel("optimiser step")
+        axes.set_title(_LOSSES.get(name, name))
+    panels[0].set_ylabel("training loss")
+    return figure
+
+
+def loss_by_position(position: Metrics) -> Figure:
+    """The loss of each model by position in the text: in each bin, and of all positions so far.
+
+    Args:
+        position: metrics/sft_position.json with `bins` of `intervals.position_bins`, at least one.
+    """
     figure = Figure(figsize=(6.4, 2.8))
     panels = figure.subplots(1, 2, sharey=True)
     bins = position["bins"]
-    _draw(panels[0], bins, bins)
-    _draw(panels[1], bins, [found["cumulative"] for found in bins])
+    _draw_bins(panels[0], bins, bins)
+    _draw_bins(panels[1], bins, [found["cumulative"] for found in bins])
     panels[0].set_ylabel("loss (nats a token)")
     panels[0].set_title(f"in each bin ({position['rows']} drafts)")
     panels[1].set_title("all positions so far")
@@ -31,23 +92,95 @@ def loss_by_position(position: Mapping[str, Any]) -> Figure:
     return figure
 
 
-def _draw(axes: Axes, bins: list[Mapping[str, Any]], found: list[Mapping[str, Any]]) -> None:
-    """A point a bin, at its end, on a logarithmic axis."""
-    ends = [bin["to"] for bin in bins]
-    for model in (name for name in BY_NAME if name in found[0]):
-        colour = BY_NAME[model].colour
-        points = [numbers[model] for numbers in found]
-        means = [point["mean"] for point in points]
-        known = [(e, p) for e, p in zip(ends, points, strict=True) if p["low"] is not None]
+def _draw_bins(axes: Axes, bins: Sequence[Metrics], found: Sequence[Metrics]) -> None:
+    """A point a bin, at its end, on a logarithmic axis, and a band where there is an interval."""
+    ends = [each["to"] for each in bins]
+    for model in (model for model in MODELS if model.name in found[0]):
+        points = [numbers[model.name] for numbers in found]
         axes.plot(
-            ends, means, color=colour, marker=BY_NAME[model].marker, markersize=4, label=model
+            ends,
+            [point["mean"] for point in points],
+            color=model.colour,
+            marker=model.marker,
+            markersize=4,
+            label=model.name,
         )
+        known = [(e, p) for e, p in zip(ends, points, strict=True) if p["low"] is not None]
         if known:
             places = [end for end, _ in known]
             lows, highs = [p["low"] for _, p in known], [p["high"] for _, p in known]
-            axes.fill_between(places, lows, highs, color=colour, alpha=0.15, linewidth=0)
+            axes.fill_between(places, lows, highs, color=model.colour, alpha=0.15, linewidth=0)
     axes.set_xscale("log", base=2)
     axes.set_xticks(ends)
     axes.xaxis.set_major_formatter(ScalarFormatter())
     axes.minorticks_off()
     axes.set_xlabel("position in the answer (tokens)")
+
+
+def validation_margins(validation: Metrics) -> Figure:
+    """The mean reward margin on validation pairs, with its interval, over the pairs; training
+    starts at 0."""
+    figure = Figure(figsize=(6.4, 1.5))
+    axes = figure.subplots()
+    pairs: Sequence[float] = validation["margins"]
+    margin = validation["margin"]
+    low, high = validation["interval"]
+    axes.plot(pairs, [1] * len(pairs), "|", color=NEUTRAL, markersize=8)
+    axes.errorbar(
+        margin,
+        0,
+        xerr=[[max(margin - low, 0)], [max(high - margin, 0)]],
+        capsize=3,
+        marker="D",
+        markersize=5,
+        color=CHOSEN,
+    )
+    axes.axvline(0, color=NEUTRAL, linewidth=1, zorder=0)
+    axes.set_yticks((0, 1), ("mean", "pairs"))
+    axes.set_ylim(1.5, -0.5)
+    axes.set_xlabel("reward margin, chosen over rejected")
+    return figure
+
+
+def length_bound(points: Sequence[Metrics]) -> Figure:
+    """Reached against longest trained length, in words, both axes logarithmic.
+
+    Args:
+        points: metrics/length_bound.json.
+    """
+    figure = Figure(figsize=(6.4, 3.6))
+    axes = figure.subplots()
+    trained = [point["longest_trained"] for point in points]
+    medians = [point["median"] for point in points]
+    spread = [
+        [point["median"] - point["low"] for point in points],
+        [point["high"] - point["median"] for point in points],
+    ]
+    style: Any = {"color": _BOUND_BY.colour, "linestyle": "", "markersize": 5}
+    axes.errorbar(
+        trained, medians, spread, capsize=3, marker=_BOUND_BY.marker, label="median", **style
+    )
+    longest = [point["longest"] for point in points]
+    axes.plot(trained, longest, marker="^", markerfacecolor="none", label="longest", **style)
+    axes.plot(trained, trained, color=NEUTRAL, linewidth=1, zorder=0, label="longest trained")
+    for point in points:
+        cut_off = f", {point['cut_off']} cut off" if point["cut_off"] else ""
+        axes.annotate(
+            f"{point['rows']} rows{cut_off}",
+            (point["longest_trained"], point["longest"]),
+            (0, 7),
+            textcoords="offset points",
+            ha="center",
+            fontsize=7,
+        )
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xticks(trained, [f"{words:,}" for words in trained])
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    axes.minorticks_off()
+    axes.set_xlabel("longest training output (words)")
+    axes.set_ylabel("reached length (words)")
+    axes.margins(0.15)
+    figure.legend(loc="outside upper center", ncols=3)
+    return figure

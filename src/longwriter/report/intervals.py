@@ -1,66 +1,86 @@
-"""Intervals for what the stages that write, train and generate left as raw numbers."""
+"""95 % intervals for what the stages that write, train and generate left as raw numbers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+from longwriter.core.rows import Draft, Pair, R
 from longwriter.core.settings import StatisticsSettings
-from longwriter.core.statistics import Interval, interval, ratio_interval
+from longwriter.core.sources import read_jsonl
+from longwriter.core.statistics import Interval, grouped, interval, ratio_interval
 from longwriter.preference.metrics import length_bias
 from longwriter.preference.validation import instruction_margins
 from longwriter.report.load import Results
 from longwriter.text.lengths import length_score
 
 
-def with_intervals(results: Results, statistics: StatisticsSettings) -> Results:
-    """Returns the results with 95 % intervals in `metrics`: of the drafts' S_l, of the pairs' margin
-    and length bias, of DPO's margin on validation pairs, and of the loss by position."""
-    metrics = {name: found for name, found in results.metrics.items()}
+def with_intervals(results: Results, root: Path, statistics: StatisticsSettings) -> Results:
+    """Returns the results with intervals in `metrics`, each where its stage has run:
+
+    - agentwrite: `S_l_interval`, over drafts with a required length;
+    - pairs: `margin_interval` and `length_bias`, over instructions;
+    - dpo: `interval` of the margin on validation pairs, over instructions;
+    - sft_position: `bins` (see `position_bins`), over drafts.
+
+    Args:
+        root: the checkout, whose drafts and pairs are read.
+    """
+    metrics = dict(results.metrics)
     if "agentwrite" in metrics:
-        scores = [
-            length_score(draft.length, draft.response_length)
-            for draft in results.drafts
-            if draft.length
-        ]
-        found = _bounds(interval(scores, statistics))
-        metrics["agentwrite"] = metrics["agentwrite"] | {"S_l_interval": found}
-    if "pairs" in metrics and results.pairs:
-        bias = length_bias(results.pairs, statistics)
-        margins = [(p.chosen_score or 0) - (p.rejected_score or 0) for p in results.pairs]
-        metrics["pairs"] = metrics["pairs"] | {
-            "margin_interval": _bounds(interval(margins, statistics)),
-            "length_bias": bias and bias._asdict(),
-        }
+        drafts = _rows(root / "data/agentwrite/drafts.jsonl", Draft)
+        scores = [length_score(row.length, row.response_length) for row in drafts if row.length]
+        bounds = _bounds(interval(scores, statistics))
+        metrics["agentwrite"] = metrics["agentwrite"] | {"S_l_interval": bounds}
+    if "pairs" in metrics:
+        metrics["pairs"] = metrics["pairs"] | _of_pairs(root, statistics)
     validation = metrics.get("dpo", {}).get("validation")
     if validation:
         bounds = _bounds(interval(instruction_margins(validation), statistics))
         metrics["dpo"] = metrics["dpo"] | {"validation": validation | {"interval": bounds}}
     if metrics.get("sft_position", {}).get("rows"):
-        metrics["sft_position"] = metrics["sft_position"] | {
-            "bins": position_bins(metrics["sft_position"])
-        }
+        position = metrics["sft_position"]
+        metrics["sft_position"] = position | {"bins": position_bins(position)}
     return replace(results, metrics=metrics)
 
 
+def _of_pairs(root: Path, statistics: StatisticsSettings) -> dict[str, Any]:
+    """Of the pairs of the model's own samples, validation pairs included; nothing without any."""
+    pairs = [
+        pair
+        for name in ("pairs", "validation")
+        for pair in _rows(root / f"data/dpo/{name}.jsonl", Pair)
+        if pair.chosen_length is not None  # pairs of chat rows have none
+    ]
+    if not pairs:
+        return {}
+    margins = [(pair.chosen_score or 0) - (pair.rejected_score or 0) for pair in pairs]
+    groups = grouped([pair.id for pair in pairs], margins).values()
+    margin = ratio_interval([sum(group) for group in groups], [len(group) for group in groups])
+    bias = length_bias(pairs, statistics)
+    return {"margin_interval": _bounds(margin), "length_bias": bias and bias._asdict()}
+
+
 def position_bins(position: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Mean loss by bin of positions.
+    """Returns the mean loss by bin of positions.
 
     Args:
         position: metrics/sft_position.json, with at least one row.
 
     Returns:
-        A bin each: `from`, `to`, `tokens`, `rows`; for each model `mean`, `low`, `high` of the bin
+        A bin each: `from`, `to`, `tokens`, `rows`; for each model `mean`, `low`, `high` of the bin,
         and of all positions up to its end (`cumulative`); and `difference`, of the last model from
-        the first, paired by row, likewise. `low` and `high` are null where one row is that long.
+        the first, paired by row, likewise. `low` and `high` are null where only one row is that
+        long.
     """
     ends, targets = position["ends"], position["targets"]
     bins = []
-    for number, (start, end) in enumerate(zip([0, *ends], ends, strict=False)):
-        sizes = [row[number] for row in targets]
+    for place, (start, end) in enumerate(zip([0, *ends], ends, strict=False)):
+        sizes = [row[place] for row in targets]
         bins.append(
             {"from": start, "to": end, "tokens": sum(sizes), "rows": sum(map(bool, sizes))}
-            | _losses(position, slice(number, number + 1))
-            | {"cumulative": _losses(position, slice(0, number + 1))}
+            | _losses(position, slice(place, place + 1))
+            | {"cumulative": _losses(position, slice(place + 1))}
         )
     return bins
 
@@ -81,6 +101,11 @@ def _ratio(sums: Sequence[float], sizes: Sequence[int]) -> dict[str, float | Non
     if found is None:
         return {"mean": round(sum(sums) / sum(sizes), 4), "low": None, "high": None}
     return {name: round(value, 4) for name, value in found._asdict().items()}
+
+
+def _rows(path: Path, kind: type[R]) -> list[R]:
+    """The rows of a file; none where its stage has not run or left none."""
+    return read_jsonl(path, kind) if path.exists() and path.stat().st_size else []
 
 
 def _bounds(found: Interval | None) -> list[float] | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from longwriter.core.errors import DataError
-from longwriter.core.rows import Draft, Judgement, Pair, R
+from longwriter.core.rows import Judgement
 from longwriter.core.settings import StatisticsSettings
 from longwriter.core.sources import read_jsonl
 from longwriter.core.statistics import Interval
@@ -19,23 +19,11 @@ from longwriter.models.lineup import MODELS, STEPS
 from longwriter.text.languages import benchmark_language
 from longwriter.tracking.provenance import GitState, git_state, locked_stages
 
-STAGES = ("agentwrite", "filter", "sft", "pairs", "dpo", "judge_audit")
-
+STAGES = ("agentwrite", "short_answers", "filter", "sft", "pairs", "dpo", "judge_audit")
+"""Those that leave a file in metrics/ itself, in the order of the pipeline."""
 
 MOST_CHARACTERS = 300
 """Of a prompt or a text in MLflow's table."""
-
-
-COMPARED = """
-teacher.model student.checkpoint judge.model
-agentwrite.limit agentwrite.step_words
-filter.min_words filter.min_length_score filter.max_repetition filter.max_copied
-sft.learning_rate sft.num_train_epochs sft.max_length sft.packing
-pairs.samples pairs.temperature
-dpo.learning_rate dpo.num_train_epochs dpo.beta dpo.loss_type
-bench.path runtime.seed
-"""
-"""Settings that the pipeline's run shows in MLflow, whose compare view is readable for a few."""
 
 
 class Output(NamedTuple):
@@ -52,15 +40,13 @@ class Results:
     """Everything the report is made of."""
 
     metrics: Mapping[str, Any]
-    """Name → metrics/<name>.json: an object, or a list of points for a curve."""
+    """Name → metrics/<name>.json: an object, or a list of points for a curve. Raw numbers, until
+    `intervals.with_intervals` adds the intervals."""
     evals: Mapping[str, Mapping[str, Any]]
     """Model → metrics/eval/<model>.json, in the order of training."""
     predicts: Mapping[str, Mapping[str, Any]]
     """Model → metrics/predict/<model>.json, likewise."""
     judgements: Mapping[str, Sequence[Judgement]]
-    pairs: Sequence[Pair]
-    """Preference pairs of the model's own samples, validation pairs included."""
-    drafts: Sequence[Draft]
     outputs: Sequence[Output]
     git: GitState
 
@@ -76,7 +62,7 @@ class Results:
 
 
 def read_results(root: Path) -> Results:
-    """Reads what lies in the checkout `root`. A stage that has not run is left out.
+    """Reads the outputs of the stages in the checkout `root`. A stage that has not run is left out.
 
     Raises:
         DataError: no model has been evaluated, or a file is not what its stage writes.
@@ -95,13 +81,6 @@ def read_results(root: Path) -> Results:
         judgements={
             model: read_jsonl(root / f"data/judgements/{model}.jsonl", Judgement) for model in evals
         },
-        pairs=[
-            pair
-            for name in ("pairs", "validation")
-            for pair in _rows(root / f"data/dpo/{name}.jsonl", Pair)
-            if pair.chosen_length is not None
-        ],
-        drafts=_rows(root / "data/agentwrite/drafts.jsonl", Draft),
         outputs=_outputs(root),
         git=git_state(root),
     )
@@ -134,9 +113,9 @@ def as_json(comparisons: Mapping[str, Mapping[str, Interval]]) -> dict[str, Any]
 
 
 def row_table(judgements: Mapping[str, Sequence[Judgement]]) -> dict[str, Any]:
-    """Returns every answer of every model with its marks, as MLflow shows tables: `columns` and
-    `data`. MLflow's view compares the second column between runs, by the first. Texts are cut: the
-    whole ones lie in data/judgements/."""
+    """Returns every answer of every model with its marks, in the form in which MLflow shows tables:
+    `columns` and `data`. MLflow's view compares the second column between runs, by the first. Texts
+    are cut; the whole ones are in data/judgements/."""
     rows = [
         {
             "answer": f"{model}: {row.prompt[:MOST_CHARACTERS]}",
@@ -159,24 +138,10 @@ def row_table(judgements: Mapping[str, Sequence[Judgement]]) -> dict[str, Any]:
     return {"columns": list(rows[0]) if rows else [], "data": [list(row.values()) for row in rows]}
 
 
-def compared_settings(flat: Mapping[str, str]) -> dict[str, str]:
-    """Returns those of all settings that are worth comparing between pipelines.
-
-    Args:
-        flat: full key → value, as of `flatten_settings`.
-    """
-    return {key: flat[key] for key in COMPARED.split() if key in flat}
-
-
 def _place(path: Path) -> tuple[int, str]:
-    """Sorts metric files as the pipeline runs, files of other names behind."""
+    """Sorts metric files in the order of the pipeline, those of other names last."""
     known = path.stem in STAGES
     return (STAGES.index(path.stem) if known else len(STAGES), path.stem)
-
-
-def _rows(path: Path, kind: type[R]) -> list[R]:
-    """The rows of a file, none where its stage has not run or left none."""
-    return read_jsonl(path, kind) if path.exists() and path.stat().st_size else []
 
 
 def _by_model(folder: Path) -> dict[str, Any]:
@@ -192,8 +157,8 @@ def _read_json(path: Path) -> Any:
 
 
 def _outputs(root: Path) -> list[Output]:
-    """Reads dvc.lock but for this stage's own outputs: a page that held the md5 of the page before
-    it would never come out the same twice."""
+    """Reads dvc.lock, except for this stage's own outputs: a page with the md5 of the page before it
+    would never come out the same twice."""
     return [
         Output(out["path"], out["md5"], out["size"])
         for name, stage in locked_stages(root).items()

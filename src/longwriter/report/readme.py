@@ -1,4 +1,4 @@
-"""Keeps the results in README.md true: `python -m longwriter.report.readme [--check]`.
+"""Keeps the results in README.md up to date: `python -m longwriter.report.readme [--check]`.
 
 The block between `<!-- results -->` and `<!-- /results -->` is written from the metric files of
 the folder it runs in. With --check nothing is written, and the status is 1 where they differ.
@@ -13,7 +13,7 @@ from longwriter.core.errors import DataError, LongwriterError
 from longwriter.core.files import write_text
 from longwriter.core.statistics import Interval
 from longwriter.models.lineup import MODELS
-from longwriter.report.render import results_table
+from longwriter.report.tables import results_table
 
 START, END = "<!-- results -->", "<!-- /results -->"
 
@@ -22,7 +22,7 @@ def with_results(readme: str, table: str) -> str:
     """Returns `readme` with `table` as its block of results.
 
     Raises:
-        DataError: the two marks are not there once each, in order.
+        DataError: the two marks are not there, in order and once each.
     """
     before, start, rest = readme.partition(START)
     _, end, after = rest.partition(END)
@@ -32,7 +32,7 @@ def with_results(readme: str, table: str) -> str:
 
 
 def committed_table(root: Path) -> str:
-    """Returns the table that the metric files below `root` give.
+    """Returns the table of results from the metric files below `root`.
 
     Raises:
         DataError: a metric file is missing.

@@ -1,4 +1,4 @@
-"""Sample outputs for the page: ten requests, every model's answer, what is wrong with it."""
+"""Sample outputs for the page: ten requests with every model's answer and what is wrong with it."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -8,7 +8,6 @@ from longwriter.evaluation.health import health, marks
 
 SAMPLES = 10
 """Requests whose answers the page shows."""
-
 
 SAMPLE_CHARACTERS = 6000
 """Characters of a sample output that the page shows."""

@@ -1,26 +1,30 @@
 """What all figures share: colours, marks, legends, files.
 
-Colours and marks of the models are in `models.lineup`.
+Colours and marks of the models are in `models.lineup`. All colours are Okabe and Ito's, which people
+with any kind of colour vision can tell apart.
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from longwriter.core.files import replacing
-from longwriter.core.tables import ReportFigure
 from longwriter.models.lineup import BY_NAME
 
 Metrics = Mapping[str, Any]
 
-
-LOST, NEUTRAL = "#E69F00", "#999999"
-
+NEUTRAL = "#999999"
+"""References, and what is neither good nor bad."""
+KEPT, LOST = "#0072B2", "#E69F00"
+"""Rows of data."""
+CHOSEN, REJECTED = "#009E73", "#CC79A7"
+"""Answers of a preference pair."""
 
 STYLE: Any = {
     "axes.spines.top": False,
@@ -32,6 +36,31 @@ STYLE: Any = {
     "legend.frameon": False,
     "svg.hashsalt": "longwriter",
 }
+"""matplotlib's settings; the salt makes the same figure the same bytes."""
+
+
+class Panel(NamedTuple):
+    """A figure before it is saved."""
+
+    name: str
+    """Of its file, without `.svg`."""
+    figure: Figure
+    caption: str
+
+
+class ReportFigure(NamedTuple):
+    """A figure's file and what it shows, in words."""
+
+    path: Path
+    caption: str
+
+
+def save(panel: Panel, folder: Path) -> ReportFigure:
+    """Writes the figure as SVG into `folder`, the same bytes for the same figure."""
+    path = folder / f"{panel.name}.svg"
+    with replacing(path) as (temporary,):
+        panel.figure.savefig(temporary, format="svg", metadata={"Date": None})
+    return ReportFigure(path, panel.caption)
 
 
 def mark(
@@ -71,8 +100,11 @@ def legend(
     )
 
 
-def save(figure: Figure, path: Path, caption: str) -> ReportFigure:
-    """Writes `figure` to `path`, the same bytes for the same figure."""
-    with replacing(path) as (temporary,):
-        figure.savefig(temporary, format=path.suffix[1:], metadata={"Date": None})
-    return ReportFigure(path, caption)
+def word_axes(axes: Axes) -> None:
+    """Makes both axes logarithmic, with round numbers of words as ticks."""
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        axis.set_minor_formatter(NullFormatter())

@@ -1,7 +1,7 @@
 """Attention that stays inside each row of a pack, with PyTorch's own kernels.
 
-transformers' sdpa keeps rows apart by a mask of (tokens of the pack)² places: at 32k tokens a GiB,
-and all of it is computed. Here no token of another row is looked at.
+transformers' sdpa separates rows by a mask of (tokens of the pack)² entries, a GiB at 32k tokens, and
+computes every masked score. Here a row's tokens meet only their own row's.
 """
 
 from typing import Any
@@ -14,7 +14,7 @@ NAME = "row_by_row"
 
 
 def register() -> None:
-    """Makes NAME known to transformers; it builds no mask for an attention that it knows so."""
+    """Makes NAME known to transformers, which builds no mask for an attention registered this way."""
     from transformers import AttentionInterface
 
     AttentionInterface.register(NAME, row_by_row)
@@ -35,11 +35,11 @@ def row_by_row(
     Args:
         query: (1, heads, tokens, head_dim).
         key, value: (1, key-value heads, tokens, head_dim).
-        attention_mask: none; transformers makes none for this attention.
+        attention_mask: None; transformers makes none for this attention.
         kwargs: `cu_seq_lens_q` (rows + 1), where rows begin and end, and `max_length_q`.
 
     Returns:
-        (1, tokens, heads, head_dim), and no weights.
+        (1, tokens, heads, head_dim), and None in place of attention weights.
     """
     if query.is_cuda and not dropout:
         return _on_gpu(query, key, value, scaling, **kwargs), None

@@ -1,7 +1,12 @@
-"""TRL's SFT trainer on packs: the loss averaged as the settings say, and what a step achieves.
+"""The SFT loss: the weight of every token, and what the sum over a batch is divided by.
 
-TRL's fused head gives the log-probability of every target in chunks, so the full logits never
-exist. What is left to say is how much each target weighs.
+TRL's fused LM head returns per-token log-probabilities in chunks, so full logits are never
+materialised. This module sets the per-token weights and the normaliser:
+
+    loss of an optimiser step = Σ weight · NLL over its tokens / Σ count over its packs
+
+`weigh` gives both for a pack, as `sft.loss` says; `PackTrainer` adds the counts up over processes and
+accumulated batches, and divides.
 """
 
 from collections.abc import Iterator
@@ -26,17 +31,27 @@ LONGWRITER_DIVISOR = 30
 def weigh(
     labels: torch.Tensor, seq_lengths: list[int], averaging: Averaging
 ) -> tuple[torch.Tensor, float]:
-    """How much each token of a pack weighs in the loss, and for how much the pack counts.
+    """Returns each token's weight in the loss, and how much the pack counts in the normaliser.
 
-    The loss of a batch is Σ weight · NLL over its tokens / Σ count over its packs.
+    With `token` the batch's loss is the mean NLL of its targets:
+
+        weights = targets            count = targets.sum()
+
+    with `example` the mean over its rows of a row's mean NLL:
+
+        weights = targets / targets of the token's row            count = rows
+
+    and with `longwriter` the mean over its packs of a pack's mean NLL times its rows / 30:
+
+        weights = targets * rows / 30 / targets.sum()             count = 1
 
     Args:
         labels: (tokens), IGNORED where there is no target.
-        seq_lengths: tokens of each row.
+        seq_lengths: tokens of each row of the pack; they sum to len(labels).
 
     Returns:
-        Weights (tokens), 0 where there is no target; and the pack's count: its targets, its rows or
-        1. A pack without a target, which only fills up a batch, counts for 0.
+        Weights (tokens), 0 where there is no target, and the count. A pack without a target, which
+        only fills up a batch, counts 0.
     """
     targets = labels != IGNORED
     rows = [row.sum() for row in torch.split(targets, seq_lengths)]
@@ -53,7 +68,15 @@ def weigh(
 
 @dataclass
 class PackCollator(DataCollatorForLanguageModeling):  # type: ignore[misc]
-    """TRL's padding-free batch, with `loss_weights` (1, tokens) and `totals`, as `total` has them."""
+    """Concatenates packs to one sequence without padding.
+
+    Returns TRL's padding-free batch, each of (1, tokens): `input_ids`, `labels`, `position_ids`, which
+    begin at 0 in every row; with `cu_seq_lens_q` and `cu_seq_lens_k`, (rows + 1), the places where rows
+    begin and end; and besides
+
+        loss_weights: (1, tokens), as `weigh` gives them.
+        totals: (5), as `batch_totals` gives them.
+    """
 
     averaging: Averaging = Averaging.token
     padding_free: bool = True
@@ -65,13 +88,15 @@ class PackCollator(DataCollatorForLanguageModeling):  # type: ignore[misc]
             for pack in examples
         ]
         batch["loss_weights"] = torch.cat([weights for weights, _ in weighed])[None]
-        batch["totals"] = total(examples, sum(count for _, count in weighed))
+        batch["totals"] = batch_totals(examples, sum(count for _, count in weighed))
         return batch
 
 
-def total(examples: list[dict[str, Any]], count: float) -> torch.Tensor:
-    """Loss count, packs, tokens, targets and Σ (tokens of a row)² of a batch, as float64. Packs
-    without a target, which only fill up the batch, are not in it."""
+def batch_totals(examples: list[dict[str, Any]], count: float) -> torch.Tensor:
+    """Returns (5), float64: `count`, packs, tokens, targets and Σ (tokens of a row)² of a batch.
+
+    Packs without a target, which only fill up the batch, are left out.
+    """
     packs = [pack for pack in examples if any(label != IGNORED for label in pack["labels"])]
     lengths = [length for pack in packs for length in pack["seq_lengths"]]
     targets = sum(label != IGNORED for pack in packs for label in pack["labels"])
@@ -82,15 +107,17 @@ def total(examples: list[dict[str, Any]], count: float) -> torch.Tensor:
 class PackTrainer(SFTTrainer):  # type: ignore[misc]
     """Trains on `Packs.dataset`.
 
-    Every log entry holds, besides TRL's loss, gradient norm and learning rate, what `Speed` measures.
+    Every log entry holds, besides TRL's loss, gradient norm and learning rate, what `Throughput`
+    measures.
     """
 
     def __init__(
         self, *, averaging: Averaging, max_length: int, peak_tflops: float | None, **arguments: Any
     ) -> None:
         super().__init__(**arguments)
-        add_fused_lm_head(_plain(self.model))  # TRL's own also computes entropies and hits
-        self.loss_is_scaled_for_ga = True
+        plain = self.model.get_base_model() if is_peft_model(self.model) else self.model
+        add_fused_lm_head(plain)  # TRL's trainer adds one that also computes entropies and hits
+        self.loss_is_scaled_for_ga = True  # `compute_loss` divides by the whole step's count
         config = self.accelerator.parallelism_config
         self.sharded = bool(config and config.sp_enabled)
         if self.sharded and averaging is not Averaging.token:
@@ -98,18 +125,19 @@ class PackTrainer(SFTTrainer):  # type: ignore[misc]
         if not self.sharded:
             tokenizer = self.processing_class
             self.data_collator = PackCollator(tokenizer.pad_token_id, averaging=averaging)
-        self.speed = Throughput(_plain(self.model), max_length, peak_tflops, self.args.world_size)
+        self.throughput = Throughput(plain, max_length, peak_tflops, self.args.world_size)
 
     def get_batch_samples(
         self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
     ) -> tuple[list[Any], Any]:
-        """As transformers'; what the loss is divided by is the count of the packs of all processes."""
+        """As transformers', with the normaliser of the optimiser step in place of the number of
+        tokens: the count over all its packs, of all processes."""
         batches, number = super().get_batch_samples(epoch_iterator, num_batches, device)
         if self.sharded or not batches:
             return batches, number
         totals = torch.stack([batch.pop("totals") for batch in batches]).sum(dim=0)
         count, *seen = self.accelerator.reduce(totals.to(device)).tolist()
-        self.speed.add(*seen)
+        self.throughput.add(*seen)
         return batches, count
 
     def compute_loss(
@@ -119,7 +147,10 @@ class PackTrainer(SFTTrainer):  # type: ignore[misc]
         return_outputs: bool = False,
         num_items_in_batch: Any = None,
     ) -> Any:
-        """This process's part of the batch's loss, times the processes: DDP takes their mean."""
+        """Returns this process's part of the optimiser step's loss.
+
+        It is multiplied by the number of processes because DDP averages their gradients.
+        """
         if self.sharded:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         weights = inputs.pop("loss_weights")
@@ -128,9 +159,4 @@ class PackTrainer(SFTTrainer):  # type: ignore[misc]
         return loss * self.accelerator.num_processes
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        super().log(logs | self.speed.take() if "loss" in logs else logs, start_time)
-
-
-def _plain(model: Any) -> Any:
-    """The model below a LoRA adapter."""
-    return model.get_base_model() if is_peft_model(model) else model
+        super().log(logs | self.throughput.take() if "loss" in logs else logs, start_time)

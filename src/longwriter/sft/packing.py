@@ -1,4 +1,4 @@
-"""Rows as tokens, and packs of rows: nothing is cut, every target is in one pack exactly once."""
+"""Tokenises rows and packs them: no row is cut, and every target is in exactly one pack."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,23 +11,21 @@ from longwriter.sft.settings import SftSettings, TooLong
 if TYPE_CHECKING:
     from datasets import Dataset
 
-
 IGNORED = -100
 """Label of a token that is no target."""
 
-
 ROWS_A_PACKING = 10_000
-"""Rows that are packed together: more fill packs no better, and take memory."""
+"""Rows that are packed together: more would fill packs no better and take memory."""
 
 
 @dataclass(frozen=True)
 class Packs:
-    """What is trained on, and where each row lies in it."""
+    """What is trained on, and where each training row lies in it."""
 
     dataset: "Dataset"
-    """A pack a row: `input_ids`, `labels` and `seq_lengths`, the rows' lengths in their order."""
+    """One pack a row: `input_ids`, `labels` and `seq_lengths`, the tokens of each training row in it."""
     rows: list[PackedRow]
-    """Rows in the order of the packs; behind them those that were skipped."""
+    """Training rows in the order of the packs; then those that were skipped."""
     tokens: int
     targets: int
     longest: int
@@ -39,7 +37,11 @@ class Packs:
 
 
 def tokenize(row: TrainingRow, tokenizer: Any) -> dict[str, list[int]]:
-    """`input_ids` of the whole chat and `labels`, those of the last answer and its end-of-turn.
+    """Renders a row with the chat template.
+
+    Returns:
+        `input_ids` of the whole chat, and `labels` of the same length: the ids of the last answer and
+        its end-of-turn, IGNORED before.
 
     Raises:
         TrainingError: the chat template fails or renders the prompt alone differently; the row has
@@ -54,7 +56,7 @@ def tokenize(row: TrainingRow, tokenizer: Any) -> dict[str, list[int]]:
         prompt = tokenizer.apply_chat_template(messages[:-1], add_generation_prompt=True, **chat)
     except jinja2.TemplateError as error:
         raise TrainingError(
-            f"row {row.id}: the chat template of models/base fails: {error}; mend the file that "
+            f"row {row.id}: the chat template of models/base fails: {error}; fix the file that "
             "student.chat_template_path names, or the row's roles"
         ) from None
     if ids[: len(prompt)] != prompt:
@@ -75,9 +77,9 @@ def tokenize(row: TrainingRow, tokenizer: Any) -> dict[str, list[int]]:
 
 
 def pack(rows: Sequence[TrainingRow], tokenizer: Any, settings: SftSettings) -> Packs:
-    """Tokenises `rows` and packs them, or makes each a pack of its own, as `settings` says.
+    """Tokenises `rows` and packs them, or without `settings.packing` makes each a pack of its own.
 
-    Best fit decreasing (TRL's `bfd`), which leaves a row whole as long as it fits a pack.
+    Packing is best fit decreasing (TRL's `bfd`), which never splits a row that fits a pack.
 
     Raises:
         TrainingError: as `tokenize`; a row does not fit max_length, or none does.
@@ -112,14 +114,14 @@ def pack(rows: Sequence[TrainingRow], tokenizer: Any, settings: SftSettings) -> 
 
 
 def _packed(rows: list[dict[str, list[int]]], settings: SftSettings) -> "tuple[Dataset, list[int]]":
-    """The packs, and the index of each row in the order in which the packs hold them."""
+    """Returns the packs, and the index of each row in the order in which the packs hold them."""
     from datasets import Dataset
     from trl import pack_dataset
 
     if not settings.packing:
         lengths = [[len(row["input_ids"])] for row in rows]
         return Dataset.from_list(rows).add_column("seq_lengths", lengths), list(range(len(rows)))
-    # TRL says how long the rows of a pack are, not which they are: so every token says its row.
+    # TRL reports the lengths of a pack's rows but not which rows they are: every token carries its own.
     marked = Dataset.from_list(
         [{**row, "row": [n] * len(row["input_ids"])} for n, row in enumerate(rows)]
     )
@@ -169,14 +171,14 @@ def _check(packs: Packs, order: list[int], rows: list[dict[str, list[int]]]) -> 
 
 
 def fill(dataset: "Dataset", multiple: int, filler: int) -> "Dataset":
-    """`dataset` with packs of two tokens and no target behind it, up to a multiple of `multiple`.
+    """Appends packs of two tokens without a target until len(dataset) is a multiple of `multiple`.
 
-    With the packs of an optimiser step as `multiple`, every process has as many as the others, where
-    accelerate would repeat some and train their rows twice; every step has at least one that is not
-    empty; and the order does not depend on the number of processes.
+    With the packs of an optimiser step as `multiple`, every process gets the same number of packs
+    (accelerate would repeat some and train their rows twice), every step has at least one real pack,
+    and the order does not depend on the number of processes.
 
     Args:
-        filler: a token.
+        filler: id of the token that the added packs hold.
     """
     from datasets import Dataset, concatenate_datasets
 

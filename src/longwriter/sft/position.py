@@ -1,5 +1,8 @@
-"""The loss by position in the text, on drafts that no one trained on: does what was written so far
-help with what comes next, as the paper's test of long outputs asks?"""
+"""The loss by position in the text, on validation rows.
+
+The paper's test of long outputs: where a text depends on what was written so far, a model that uses
+its context predicts later tokens better than earlier ones.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -21,7 +24,7 @@ FIRST_BIN = 32
 
 
 def read_validation(sft: SftSettings, work: Workspace) -> list[TrainingRow]:
-    """The validation rows; none where the filter set none aside.
+    """Returns the validation rows; none where the filter set none aside.
 
     Raises:
         DataError: sft.validation names a file that is not there or holds no row.
@@ -42,8 +45,12 @@ def loss_by_position(
 ) -> dict[str, Any]:
     """Measures the NLL of every target of `rows` under each checkpoint.
 
+    Args:
+        checkpoints: name of a model → its folder.
+
     Returns:
-        `rows`, their number, and what `binned` makes of the losses; nothing else without rows.
+        metrics/sft_position.json: `rows`, their number, and, where there are any, `ends`, `targets`
+        and `nll` as `binned` returns them.
     """
     if not rows:
         return {"rows": 0}
@@ -61,8 +68,8 @@ def target_losses(
     student: StudentSettings,
     runtime: RuntimeSettings,
 ) -> list[list[float]]:
-    """NLL in nats of every target of each row, in its order in the text; rows of more than
-    sft.max_length tokens up to there."""
+    """Returns, for each row, the NLL in nats of every target in the order of the text, of the row's
+    first sft.max_length tokens."""
     import torch
     from trl.trainer.utils import add_fused_lm_head
 
@@ -87,8 +94,9 @@ def target_losses(
 
 
 def binned(losses: Mapping[str, Sequence[Sequence[float]]]) -> dict[str, Any]:
-    """The losses added up by bin of positions, [0, 32), [32, 64), [64, 128), … until no row is that
-    long, for each row: from these follow means and intervals of any range of positions.
+    """Sums each row's losses by bin of positions: [0, 32), [32, 64), [64, 128), … up to the longest row.
+
+    Mean losses of any range of bins follow from the sums, and their intervals over rows.
 
     Args:
         losses: model → row → NLL of each target. All models have the same rows and targets.
@@ -113,7 +121,7 @@ def binned(losses: Mapping[str, Sequence[Sequence[float]]]) -> dict[str, Any]:
 
 
 def mean_loss(position: Mapping[str, Any], model: str) -> float:
-    """Mean NLL of all targets of all rows under `model`, in nats.
+    """Returns the mean NLL of all targets of all rows under `model`, in nats.
 
     Args:
         position: as `loss_by_position` returns it, with at least one row.

@@ -17,10 +17,10 @@ class Method(Enum):
 
 
 class Averaging(Enum):
-    """What the SFT loss is a mean over, in the batch of one optimiser step."""
+    """What the SFT loss of an optimiser step is a mean over; `sft.loss.weigh` computes it."""
 
     token = "token"  # noqa: S105
-    """Over target tokens, as the paper has it."""
+    """Over target tokens, as the paper describes."""
     example = "example"
     """Over rows, each the mean over its targets: LongAlign's weighting."""
     longwriter = "longwriter"
@@ -29,7 +29,7 @@ class Averaging(Enum):
 
 
 class TooLong(Enum):
-    """What becomes of a row of more than max_length tokens. It is never cut."""
+    """What happens to a row of more than max_length tokens. It is never cut."""
 
     error = "error"
     skip = "skip"
@@ -46,13 +46,13 @@ class SftSettings(TrainerSettings):
     """Rows to measure the loss by position on; null: data/sft/validation.jsonl."""
     method: Method
     lora: LoraSettings
-    """Read where `method` is lora or qlora."""
+    """Used where `method` is lora or qlora."""
     loss: Averaging
     packing: bool
     """Put several rows into one sequence of max_length tokens, attention kept inside a row."""
     too_long: TooLong
     attn_implementation: str | None
-    """transformers' name of a kernel that keeps rows apart by `cu_seq_lens`, e.g.
+    """transformers' name of a kernel that separates rows by `cu_seq_lens`, such as
     flash_attention_2 or kernels-community/flash-attn3; null: PyTorch's own, row by row."""
     activation_offloading: bool
     """Move activations to the host until the backward pass needs them (GPU)."""

@@ -10,21 +10,22 @@ from longwriter.models.training_run import peak_memory_mb
 
 
 class Throughput:
-    """What the steps since the last log entry achieved, over all processes.
+    """Measures the steps since the last log entry, over all processes.
 
-    `tokens_per_s`, `target_tokens_per_s`, `packing_efficiency` (tokens, of packs times max_length),
-    `peak_memory_mb` and, where a peak is known, `mfu`: model FLOPs utilisation in percent,
+    `take` returns `tokens_per_s`, `target_tokens_per_s`, `packing_efficiency` (tokens / (packs ·
+    max_length)), `peak_memory_mb` and, where the device's peak is known, `mfu`, the model FLOPs
+    utilisation in percent:
 
         (4 · P + 2 · P_trained) · tokens + 6 · layers · heads · head_dim · Σ (tokens of a row)²
         ───────────────────────────────────────────────────────────────────────────────────────
                                seconds · processes · peak_tflops · 10¹²
 
-    P counts the weights of matrix products, the output matrix among them and the embedding not.
-    A product costs 2 FLOPs a weight forward and 2 backward for its input, and 2 for a weight that is
+    P counts the weights of matrix products: the output matrix but not the embedding. A product costs
+    2 FLOPs a weight and token forward, 2 backward for its input, and 2 more for a weight that is
     trained. Causal attention costs 2 · heads · head_dim · n² a layer forward, twice that backward.
-    What checkpointing computes again does not count. The peak is that of dense products in the
-    device's data sheet: runtime.peak_tflops, else TRL's table for the GPU in bfloat16 (an H100 SXM:
-    989), else, as on a CPU, none.
+    What activation checkpointing computes again does not count. The peak is that of dense products in
+    the device's data sheet: runtime.peak_tflops, else TRL's table for the GPU in bfloat16 (an H100
+    SXM: 989). A CPU has none.
 
     Source: PaLM (arXiv 2204.02311), appendix B, with causal attention and LoRA.
     """
@@ -58,7 +59,7 @@ class Throughput:
         self.seen = [a + b for a, b in zip(self.seen, numbers, strict=True)]
 
     def take(self) -> dict[str, float]:
-        """The numbers since it was last called; none under sequence parallelism."""
+        """Returns the numbers since the last call; none under sequence parallelism."""
         if not any(self.seen):
             return {}
         seconds = time.monotonic() - self.start
@@ -77,5 +78,5 @@ class Throughput:
 
 
 def _size(parameter: Any) -> int:
-    """Number of weights, also of one that DeepSpeed has split."""
+    """Number of weights, also of a parameter that DeepSpeed has partitioned."""
     return int(getattr(parameter, "ds_numel", parameter.numel()))

@@ -14,9 +14,9 @@ from longwriter.models.checkpoint import load, save
 from longwriter.models.settings import StudentSettings
 from longwriter.models.training_run import (
     TrainResult,
-    arguments,
     checkpoint_folder,
-    run,
+    run_trainer,
+    trainer_arguments,
     without_prints,
 )
 from longwriter.sft.packing import Packs, fill, pack
@@ -24,7 +24,7 @@ from longwriter.sft.settings import Method, SftSettings
 
 
 class SftResult(NamedTuple):
-    """What SFT leaves besides the weights."""
+    """What SFT returns besides the weights on disk."""
 
     trained: TrainResult
     metrics: dict[str, Any]
@@ -48,15 +48,16 @@ class SftJob:
     runtime: RuntimeSettings
 
     def checkpoints(self, rows: list[TrainingRow]) -> Path:
-        """Folder of the checkpoints of this very run."""
+        """Folder of the checkpoints of exactly this run."""
         return checkpoint_folder(
             self.cache, "sft", self.sft, self.student, self.runtime, rows, self.base
         )
 
 
 def train_here(job: SftJob, rows: list[TrainingRow]) -> SftResult:
-    """Tunes the job's checkpoint on `rows` and writes the result to its `path`, in this process, which may
-    be one of several that accelerate started.
+    """Tunes the job's checkpoint on `rows` and writes the result to its `path`.
+
+    It trains in this process, which may be one of several that accelerate started.
 
     Raises:
         SettingsError: a setting needs what is not installed, or what the model lacks.
@@ -66,13 +67,12 @@ def train_here(job: SftJob, rows: list[TrainingRow]) -> SftResult:
     if not base.is_dir():
         raise TrainingError(f"{base}: no such checkpoint; `dvc repro base` writes it")
     check_context(base, sft)
-    config = _config(
-        folder, sft, job.runtime
-    )  # before the model: by it DeepSpeed splits what is loaded
-    model, tokenizer = load(base, job.student, **loading(job.student, sft))
+    # Before the model is loaded: DeepSpeed reads the config to partition the weights as they load.
+    config = _config(folder, sft, job.runtime)
+    model, tokenizer = load(base, job.student, **loading_arguments(job.student, sft))
     packs = pack(rows, tokenizer, sft)
     trainer = _trainer(config, model, tokenizer, packs, sft, job.runtime.peak_tflops)
-    trained = run(without_prints(trainer), folder)
+    trained = run_trainer(without_prints(trainer), folder)
     _save(trainer, tokenizer, base, job.path, job.student)
     return SftResult(trained, _metrics(rows, packs, trained, trainer, sft), packs.rows)
 
@@ -94,8 +94,8 @@ def check_context(base: Path, sft: SftSettings) -> None:
         )
 
 
-def loading(student: StudentSettings, sft: SftSettings) -> dict[str, Any]:
-    """Arguments of `from_pretrained` that the settings ask for.
+def loading_arguments(student: StudentSettings, sft: SftSettings) -> dict[str, Any]:
+    """Returns the arguments of `from_pretrained` that the settings imply.
 
     Raises:
         SettingsError: bitsandbytes or kernels is not installed.
@@ -105,10 +105,10 @@ def loading(student: StudentSettings, sft: SftSettings) -> dict[str, Any]:
     attention.register()
     found: dict[str, Any] = {"attn_implementation": sft.attn_implementation or attention.NAME}
     if sft.use_kernels:
-        _need("kernels", "sft.use_kernels")
+        _require("kernels", "sft.use_kernels")
         found["use_kernels"] = True
     if sft.method is Method.qlora:
-        _need("bitsandbytes", "sft.method=qlora")
+        _require("bitsandbytes", "sft.method=qlora")
         import torch
         from transformers import BitsAndBytesConfig
 
@@ -117,12 +117,12 @@ def loading(student: StudentSettings, sft: SftSettings) -> dict[str, Any]:
             bnb_4bit_quant_type="nf4",
             bnb_4bit_use_double_quant=True,
             bnb_4bit_compute_dtype=torch.bfloat16,
-            bnb_4bit_quant_storage=getattr(torch, student.dtype.value),  # so that FSDP can split it
+            bnb_4bit_quant_storage=getattr(torch, student.dtype.value),  # so that FSDP can shard it
         )
     return found
 
 
-def _need(package: str, setting: str) -> None:
+def _require(package: str, setting: str) -> None:
     if importlib.util.find_spec(package) is None:
         extra = {"bitsandbytes": "qlora"}.get(package, package)
         raise SettingsError(
@@ -135,7 +135,7 @@ def _config(folder: Path, sft: SftSettings, runtime: RuntimeSettings) -> Any:
     from trl import SFTConfig
 
     return SFTConfig(
-        **arguments(sft, folder, runtime),
+        **trainer_arguments(sft, folder, runtime),
         activation_offloading=sft.activation_offloading,
         torch_compile=sft.torch_compile,
         ddp_find_unused_parameters=False,
@@ -172,7 +172,7 @@ def _trainer(
 
 
 def _save(trainer: Any, tokenizer: Any, base: Path, path: Path, student: StudentSettings) -> None:
-    """Writes the tuned model, an adapter merged into `base`, gathered from all processes."""
+    """Writes the tuned model, gathered from all processes; an adapter is merged into `base`."""
     from accelerate.utils import is_peft_model
     from peft import PeftModel
 
@@ -181,7 +181,7 @@ def _save(trainer: Any, tokenizer: Any, base: Path, path: Path, student: Student
     trainer.save_model(str(target))
     if not trainer.is_world_process_zero():
         return
-    if adapted:  # into the base at full precision, whatever precision it was trained at
+    if adapted:  # merged at full precision, whatever precision it was trained at
         model, _ = load(base, student)
         merged = PeftModel.from_pretrained(model, target).merge_and_unload()
         shutil.rmtree(target)

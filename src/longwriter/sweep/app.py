@@ -53,7 +53,8 @@ def _sweep() -> None:
 
 
 def _complete(argv: list[str]) -> str:
-    """Adds to the command line what it leaves out; returns the sweep's id."""
+    """Completes the command line by -m and the sweep's id, which it returns: a hash of the overrides
+    where none is given."""
     if not {"-m", "--multirun"} & set(argv):
         argv.insert(1, "-m")
     words = [word for word in argv[1:] if "=" in word and not word.startswith("-")]
@@ -61,7 +62,7 @@ def _complete(argv: list[str]) -> str:
     if given:
         name = given[-1]
         if not name.replace("-", "").replace("_", "").isalnum():
-            raise SettingsError(f"sweep.id: {name!r}: letters, digits, - and _ make an id")
+            raise SettingsError(f"sweep.id: is {name!r}; use letters, digits, - and _ only")
         return name
     own = sorted(word for word in words if not word.startswith("hydra"))
     name = hashlib.sha256("\n".join(own).encode()).hexdigest()[:8]
@@ -71,7 +72,7 @@ def _complete(argv: list[str]) -> str:
 
 
 def job(config: DictConfig) -> float:
-    """Runs one job; returns its score, for Hydra's sweepers: not a number where the job failed."""
+    """Runs one job; returns its score to Hydra's sweeper, NaN where the job failed."""
     run = HydraConfig.get()
     groups = OmegaConf.masked_copy(config, [str(key) for key in config if key != "sweep"])
     OmegaConf.resolve(groups)

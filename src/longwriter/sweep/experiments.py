@@ -7,45 +7,45 @@ from pathlib import Path
 from typing import Any
 
 from longwriter.core.errors import SettingsError
+from longwriter.core.files import digest
 from longwriter.tracking.provenance import git_state
 
 CODE = ("src", "stages", "conf", "dvc.yaml", ".dvc/config")
-
-
 INPUTS = "data"
 
 
 def check_repository(root: Path) -> None:
     """Checks that DVC can make experiments of the checkout `root`.
 
-    Edits of files that git knows go along without a commit; a new file of code would stay behind.
+    An experiment has uncommitted edits of files that git tracks, but no untracked file of code.
 
     Raises:
-        SettingsError: there is no commit, or git does not know a file of code.
+        SettingsError: there is no commit, or a file of code is untracked.
     """
     if not git_state(root).commit:
         raise SettingsError(f"{root}: has no commit; an experiment needs one: `git commit` first")
     new = [path for path in _files(root, "-o", *CODE) if not path.endswith(".tmp")]
     if new:
         raise SettingsError(
-            f"git does not know {', '.join(new)}: an experiment would run without; "
+            f"git does not track {', '.join(new)}, so an experiment would run without; "
             f"`git add {' '.join(new)}` first (a commit is not needed)"
         )
 
 
 def fingerprint(root: Path) -> str:
-    """A hash of everything a job reads, its overrides aside: code, settings and inputs as they lie
-    in the checkout, committed or not."""
+    """A hash of everything in the checkout that any job reads: code, conf/ and the inputs in data/,
+    committed or not."""
     found = hashlib.sha256()
     for path in sorted(_files(root, "-co", *CODE, INPUTS)):
         if (root / path).is_file():
             found.update(f"{path}\0".encode())
-            found.update(hashlib.sha256((root / path).read_bytes()).digest())
+            found.update(bytes.fromhex(digest(root / path)))
     return found.hexdigest()
 
 
 def untracked_inputs(root: Path) -> list[str]:
-    """Inputs that git does not know, such as a benchmark one may not publish: to be copied."""
+    """Inputs that git does not track, such as a benchmark that may not be published: DVC is told to
+    copy them."""
     return _files(root, "-o", INPUTS)
 
 

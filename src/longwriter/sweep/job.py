@@ -16,8 +16,8 @@ import yaml
 from filelock import FileLock
 from omegaconf import DictConfig, OmegaConf
 
+from longwriter.config.inputs import input_digests
 from longwriter.config.load import validate
-from longwriter.config.run import end_with_parent
 from longwriter.core.files import write_json
 from longwriter.core.settings import flatten_settings
 from longwriter.core.workspace import Workspace
@@ -31,10 +31,17 @@ from longwriter.sweep.experiments import (
 from longwriter.sweep.records import JobRecord
 from longwriter.sweep.settings import SweepSettings
 from longwriter.sweep.stage_locks import NAMED, StageLocks, stage_keys
-from longwriter.tracking.pipeline import log_pipeline_run
+from longwriter.tracking.pipeline import compared_settings, log_pipeline_run
 from longwriter.tracking.provenance import SWEEP, SWEEP_JOB
 
-DVC = "from longwriter.sweep.job import dvc; dvc()"
+DVC = """
+from dvc.cli import main
+from longwriter.core.process import end_with_parent
+
+end_with_parent()
+raise SystemExit(main())
+"""
+"""DVC's command line, which ends when the job that started it ends, however that ends."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +61,10 @@ class Job:
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
+def _short_hash(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:6]
+
+
 def failed_job(folder: Path, job: Job, reason: str) -> JobRecord:
     """Writes the record of a job that could not be run into `folder`."""
     name = f"{job.sweep.id}-{job.key}"
@@ -64,24 +75,26 @@ def failed_job(folder: Path, job: Job, reason: str) -> JobRecord:
 
 
 def run_job(root: Path, folder: Path, job: Job) -> JobRecord:
-    """Runs `job` unless it has finished before, and writes its record into `folder`.
+    """Runs `job`, unless it has finished before with the same code, settings and files, and writes its
+    record into `folder`.
 
     A job that fails is recorded with the reason, and nothing is raised.
     """
+    inputs = input_digests(validate(job.config), root)
     code = fingerprint(root)
-    name = f"{job.sweep.id}-{job.key}-{code[:6]}"
+    name = f"{job.sweep.id}-{job.key}-{_short_hash([code, inputs])}"
     path, log = folder / f"{job.key}.json", folder / f"{job.key}.log"
     cache = Workspace(root, root).cache / "sweep"
     folder.mkdir(parents=True, exist_ok=True)
     cache.mkdir(parents=True, exist_ok=True)
     with FileLock(cache / f"{name}.lock"):
         ref, error, seconds = experiment_ref(root, name), None, None
-        keys = stage_keys(root, job.sweep.targets, job.config, code)
+        keys = stage_keys(root, job.sweep.targets, job.config, inputs, code)
         if ref is None:
             print(f"{name}: {' '.join(job.overrides)}", flush=True)
             start = time.monotonic()
-            with StageLocks(cache, keys) as turns:
-                error = _run_dvc(root, name, job, turns, log)
+            with StageLocks(cache, keys) as locks:
+                error = _run_dvc(root, name, job, locks, log)
             seconds = round(time.monotonic() - start, 1)
             ref = experiment_ref(root, name)
             if ref is None and error is None:
@@ -98,23 +111,15 @@ def run_job(root: Path, folder: Path, job: Job) -> JobRecord:
     return record
 
 
-def dvc() -> None:
-    """DVC's command line for a job; it ends when the job that started it ends, however that ends."""
-    end_with_parent()
-    from dvc.cli import main
-
-    sys.exit(main(sys.argv[1:]))
-
-
-def _run_dvc(root: Path, name: str, job: Job, turns: StageLocks, log: Path) -> str | None:
+def _run_dvc(root: Path, name: str, job: Job, locks: StageLocks, log: Path) -> str | None:
     """Runs the experiment; returns why it failed, or None."""
     command = [sys.executable, "-c", DVC, "--wait-for-lock", "exp", "run", "--temp", "--name", name]
     for override in job.overrides:
         command += ["--set-param", override]
     for path in untracked_inputs(root):
         command += ["--copy-paths", path]
-    # `src` first: the stages run the code of the experiment's folder, and not the checkout's, which
-    # may be edited meanwhile.
+    # `src` first: the stages run the code of the experiment's folder, not the checkout's, which may be
+    # edited meanwhile.
     paths = os.pathsep.join(["src", *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = {
         **os.environ,
@@ -140,9 +145,9 @@ def _run_dvc(root: Path, name: str, job: Job, turns: StageLocks, log: Path) -> s
                 lines.append(line.strip())
                 if NAMED.match(line):
                     started.release(force=True)
-                turns.read(line)
+                locks.read(line)
             if process.wait() == 0:
-                turns.finish()
+                locks.finish()
                 return None
         finally:
             process.terminate()
@@ -152,7 +157,8 @@ def _run_dvc(root: Path, name: str, job: Job, turns: StageLocks, log: Path) -> s
 
 @contextmanager
 def _one_starts(root: Path) -> Iterator[FileLock]:
-    """DVC hands an experiment from its stash to its folder without a lock: one at a time does."""
+    """Lets one job at a time start its experiment: DVC takes it from its stash to its folder without
+    a lock."""
     lock = FileLock(root / ".dvc/tmp/longwriter-sweep.lock")
     Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
     with lock:
@@ -160,7 +166,7 @@ def _one_starts(root: Path) -> Iterator[FileLock]:
 
 
 def _reason(lines: Sequence[str]) -> str | None:
-    """The line that says why: a stage's own, else DVC's."""
+    """The line that says why DVC failed: a stage's own, else DVC's."""
     for start in ("error: ", "ERROR: "):
         found = [line.removeprefix(start) for line in lines if line.startswith(start)]
         if found:
@@ -169,7 +175,8 @@ def _reason(lines: Sequence[str]) -> str | None:
 
 
 def _read_results(root: Path, ref: str, job: Job, stages: Sequence[str], record: JobRecord) -> None:
-    """Fills `record` from the experiment's metric files, and sees that MLflow has a run of it."""
+    """Fills `record` from the experiment's metric files, and logs a run of it to MLflow where no stage
+    `report` does."""
     metrics = {
         name: read_json(root, ref, f"metrics/{name.replace('@', '/')}.json") for name in stages
     }
@@ -188,9 +195,7 @@ def _read_results(root: Path, ref: str, job: Job, stages: Sequence[str], record:
 
 
 def _log_run(root: Path, ref: str, job: Job, metrics: dict[str, Any]) -> None:
-    """Does for a sweep of some stages what the stage `report` does for the pipeline."""
-    from longwriter.report.load import compared_settings
-
+    """Logs for a sweep of some stages what the stage `report` logs for the whole pipeline."""
     params = OmegaConf.create(read_text(root, ref, "params.yaml"))
     assert isinstance(params, DictConfig)
     stages = yaml.safe_load(read_text(root, ref, "dvc.lock"))["stages"].values()

@@ -9,42 +9,57 @@ metrics/length_bound.json, from which the report draws the figure. Source: LongW
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from longwriter.config.load import CHECKOUT
+from longwriter.config.load import CHECKOUT, compose
 from longwriter.config.run import guarded
 from longwriter.core.errors import DataError
 from longwriter.core.files import write_json
 from longwriter.core.rows import Prediction, TrainingRow
+from longwriter.core.settings import StatisticsSettings
 from longwriter.core.sources import checked
+from longwriter.core.statistics import Bounds, bootstrap
+from longwriter.core.tables import Table, count, markdown, with_interval
 from longwriter.sweep.experiments import experiment_ref
 from longwriter.sweep.records import FOLDER, JobRecord, read_records
 
 CAP = "filter.max_words"
 
+COLUMNS = ("longest trained", "rows", "median reached [95 %]", "n", "longest reached", "cut off")
 
-RESAMPLES = 10_000
 
+@dataclass(kw_only=True)
+class StudySettings:
+    """The group of conf/ that the study needs."""
 
-LINE = "| {longest_trained} | {rows} | {median} [{low}, {high}] | {n} | {longest} | {cut_off} |"
+    statistics: StatisticsSettings
 
 
 def point(
-    cap: str, rows: Sequence[TrainingRow], predictions: Sequence[Prediction]
+    cap: str,
+    rows: Sequence[TrainingRow],
+    predictions: Sequence[Prediction],
+    statistics: StatisticsSettings,
 ) -> dict[str, Any]:
-    """What one cap on the training outputs led to, lengths in words.
+    """Returns what one cap on the training outputs led to, lengths in words.
 
-    `median`, with its bootstrap interval from `low` to `high`, is of the prompts that ask for the
+    `median`, with its bootstrap interval from `low` to `high`, is over the prompts that require the
     longest outputs: what these reach is what the model can write. `cut_off` of them ended at the
     token limit: a small model repeats itself up to there, which moves a mean far and a median little.
+
+    Args:
+        cap: value of `filter.max_words`.
+        rows: what the model was trained on.
+        predictions: its answers to the ruler.
     """
     asked = max(row.length for row in predictions)
     longest = [row for row in predictions if row.length == asked]
     words = [row.response_length for row in longest]
-    low, high = _interval_of_median(words)
+    low, high = _interval_of_median(words, statistics)
     return {
         "cap": cap,
         "rows": len(rows),
@@ -59,21 +74,19 @@ def point(
     }
 
 
-def _interval_of_median(words: Sequence[int]) -> tuple[float, float]:
-    """95 %, by the percentile bootstrap; where all are equal, there."""
-    if min(words) == max(words):
-        return words[0], words[0]
+def _interval_of_median(words: Sequence[int], statistics: StatisticsSettings) -> Bounds:
     import numpy as np
-    from scipy.stats import bootstrap
 
-    found = bootstrap(
-        (words,), np.median, n_resamples=RESAMPLES, method="percentile", rng=0
-    ).confidence_interval
-    return round(float(found.low), 1), round(float(found.high), 1)
+    values = np.asarray(words)
+    found = bootstrap(len(words), lambda drawn: np.median(values[drawn], axis=1), statistics)
+    assert found is not None  # a median is defined for every resample
+    return Bounds(round(found.low, 1), round(found.high, 1))
 
 
-def points(root: Path, records: Sequence[JobRecord]) -> list[dict[str, Any]]:
-    """Reads every finished job of the sweep; the shortest cap comes first.
+def points(
+    root: Path, records: Sequence[JobRecord], statistics: StatisticsSettings
+) -> list[dict[str, Any]]:
+    """Returns the `point` of every finished job of the sweep, the shortest cap first.
 
     Raises:
         DataError: the sweep has no finished job that sets the cap.
@@ -85,7 +98,7 @@ def points(root: Path, records: Sequence[JobRecord]) -> list[dict[str, Any]]:
         if CAP in values and ref:
             rows = _read(root, ref, "data/sft/train.jsonl", TrainingRow)
             written = _read(root, ref, "data/predictions/sft.jsonl", Prediction)
-            found.append(point(values[CAP], rows, written))
+            found.append(point(values[CAP], rows, written, statistics))
     if not found:
         raise DataError(f"no finished job of the sweep sets {CAP}; `make length-bound` runs one")
     return sorted(found, key=lambda row: row["longest_trained"])
@@ -99,15 +112,25 @@ def _read(root: Path, ref: str, path: str, kind: type[Any]) -> list[Any]:
     return [checked(json.loads(line), kind, path) for line in lines]
 
 
+def _table(found: Sequence[Mapping[str, Any]]) -> Table:
+    rows = [
+        [
+            count(row["longest_trained"]),
+            count(row["rows"]),
+            with_interval(row["median"], (row["low"], row["high"])),
+            *(count(row[key]) for key in ("n", "longest", "cut_off")),
+        ]
+        for row in found
+    ]
+    return Table(COLUMNS, rows)
+
+
 def _write(sweep: str) -> None:
-    found = points(CHECKOUT, read_records(CHECKOUT / FOLDER / sweep))
+    statistics = compose(StudySettings, []).statistics
+    found = points(CHECKOUT, read_records(CHECKOUT / FOLDER / sweep), statistics)
     path = CHECKOUT / "metrics/length_bound.json"
     write_json(path, found)
-    print("| longest trained | rows | median reached [95 %] | n | longest reached | cut off |")
-    print("|---:|---:|---:|---:|---:|---:|")
-    for row in found:
-        print(LINE.format(**row))
-    print(f"\nsaved: {path}; `dvc repro report` draws it")
+    print(f"{markdown(_table(found))}\n\nsaved: {path}; `dvc repro report` draws it")
 
 
 if __name__ == "__main__":

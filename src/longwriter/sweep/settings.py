@@ -1,4 +1,4 @@
-"""Settings of a sweep, as they stand in conf/sweep.yaml."""
+"""Settings of a sweep: the group that conf/sweep.yaml adds to all others."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ class SweepSettings:
     score: str
     """What a job returns: a file of metrics/ without `.json` and a key in it, joined by dots."""
     targets: list[str]
-    """Stages to run, with all they need; none: the whole pipeline."""
+    """Stages to run, with those that they depend on; none: the whole pipeline."""
 
 
 @dataclass(kw_only=True)

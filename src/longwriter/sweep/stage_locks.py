@@ -1,7 +1,8 @@
-"""A stage that several jobs of a sweep have in common runs once: the others wait for it.
+"""Locks by which a stage that several jobs of a sweep have in common runs once.
 
-DVC takes a stage's outputs from its cache where the same stage has run before. Two experiments that
-start together would both find nothing there and both do the work.
+DVC takes a stage's outputs from its run cache where the same stage has run before. Two experiments
+that start together would both find nothing there and both do the work. So the first to come holds a
+lock until DVC is past the stage, and the others wait.
 """
 
 import hashlib
@@ -17,21 +18,30 @@ from filelock import FileLock
 from omegaconf import DictConfig, OmegaConf
 
 NAMED = re.compile(r"(?:Running stage|Stage) '([^']+)'")
-"""How DVC begins to speak of the next stage."""
+"""The line in which DVC first names a stage."""
 
 
-def stage_keys(root: Path, targets: Sequence[str], config: DictConfig, code: str) -> dict[str, str]:
-    """Returns stage → a hash of all that its outputs depend on, stages before those that use them.
+def stage_keys(
+    root: Path,
+    targets: Sequence[str],
+    config: DictConfig,
+    inputs: Mapping[str, Any],
+    code: str,
+) -> dict[str, str]:
+    """Returns stage → a hash of everything that its outputs depend on, in an order in which each stage
+    comes after those that it depends on. Stages that always run are left out.
 
     Args:
         root: the checkout.
         targets: stages to run; none: all.
         config: the job's settings.
-        code: hash of code and inputs.
+        inputs: digests of the files that they name, as of `config.inputs.input_digests`.
+        code: hash of the code and of the files in data/.
     """
     from dvc.repo import Repo
     from networkx import topological_sort
 
+    values = {"params.yaml": config, "inputs.yaml": OmegaConf.create(dict(inputs))}
     keys: dict[str, str] = {}
     with Repo(str(root)) as repo:
         graph = repo.index.graph  # from a stage to those it depends on
@@ -43,10 +53,13 @@ def stage_keys(root: Path, targets: Sequence[str], config: DictConfig, code: str
         for stage in reversed(list(topological_sort(graph))):
             if stage not in wanted or stage.always_changed:
                 continue
-            names = sorted(str(name) for dep in stage.deps for name in getattr(dep, "params", ()))
-            values = {name: _plain(OmegaConf.select(config, name)) for name in names}
+            read = {
+                f"{dep.def_path}: {name}": _plain(OmegaConf.select(values[dep.def_path], str(name)))
+                for dep in stage.deps
+                for name in getattr(dep, "params", ())
+            }
             before = sorted(keys.get(up.addressing, "") for up in graph.successors(stage))
-            text = json.dumps([stage.addressing, values, before, code], sort_keys=True)
+            text = json.dumps([stage.addressing, read, before, code], sort_keys=True)
             keys[stage.addressing] = hashlib.sha256(text.encode()).hexdigest()[:20]
     return keys
 
@@ -56,13 +69,24 @@ def _plain(value: Any) -> Any:
 
 
 class StageLocks:
-    """Holds the turn for each of a job's stages until DVC has gone past it.
+    """Holds a lock for each of a job's stages until DVC is past the stage.
 
-    All jobs take their turns in the order of the pipeline, so none waits in a circle. A turn is a
-    file lock, which ends with its process, however that ends.
+        with StageLocks(folder, keys) as locks:
+            for line in dvc_output:
+                locks.read(line)
+            locks.finish()
+
+    All jobs acquire their locks in the order of the pipeline, so there is no deadlock. A lock is a
+    file lock, which is released when its process ends, however it ends. A stage that has finished
+    once is marked by a file, and no job waits for it again.
     """
 
     def __init__(self, folder: Path, keys: Mapping[str, str]) -> None:
+        """
+        Args:
+            folder: where the lock files are; the same for all jobs that may share a stage.
+            keys: stage → key, as of `stage_keys`; stages with the same key are the same.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         self._done = {stage: folder / f"{key}.done" for stage, key in keys.items()}
         self._locks = {stage: FileLock(folder / f"{key}.lock") for stage, key in keys.items()}
@@ -70,6 +94,7 @@ class StageLocks:
         self._current: str | None = None
 
     def __enter__(self) -> Self:
+        """Waits for the locks of all stages that have not finished before."""
         for stage, lock in self._locks.items():
             if not self._done[stage].exists():
                 lock.acquire()
@@ -77,14 +102,14 @@ class StageLocks:
         return self
 
     def read(self, line: str) -> None:
-        """Learns from a line that DVC prints which stage it has come to."""
+        """Takes a line that DVC prints. Where it names the next stage, the one before has finished."""
         found = NAMED.match(line)
         if found:
             self.finish()
             self._current = found[1]
 
     def finish(self) -> None:
-        """Gives the turn of the stage that DVC has just ended to the jobs that wait for it."""
+        """Marks the current stage as finished, and lets the jobs that wait for it go on."""
         if self._current in self._locks:
             self._done[self._current].touch()
             self._locks[self._current].release(force=True)

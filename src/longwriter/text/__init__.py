@@ -1,1 +1,1 @@
-"""What can be read off a text without a model: words, lengths, language, refusals, endings, repetition."""
+"""What can be told from a text without a model: words, lengths, languages, refusals, endings, repetition."""

@@ -1,34 +1,77 @@
-"""Which language a prompt belongs to, which one its answer should be in, and how much is not."""
+"""The language a prompt asks for, and the languages and scripts that a text is written in.
+
+Source: our own, but for `benchmark_language`. Telling Chinese, English and other scripts apart needs no
+model; languages in Latin letters are told apart by the words that every text of theirs is full of.
+"""
 
 import re
-from typing import Literal
 
 from longwriter.core.rows import BenchmarkPrompt
-from longwriter.text.words import language
+from longwriter.text.markup import without_code, without_foreign_matter
+from longwriter.text.words import Language, language
 
-Language = Literal["en", "zh"]
-
-
-_IN_ENGLISH = re.compile(
-    r"用英[文语]|英[文语](?:作文|版|写|文章|演讲稿|邮件|信)|\b(?:in|into) English\b", re.I
+_ASKS_FOR: dict[Language, re.Pattern[str]] = {
+    "en": re.compile(
+        r"\b(?:in|into|to) (?:plain |simple |British |American |fluent )?English\b|\bEnglish (?:essay|article|story|"
+        r"letter|email|poem|text|version|composition|speech)\b|(?:用|以|成|为|写)(?:一[篇封个首])?(?:纯)?英[文语]|"
+        r"英[文语](?:写|作文|文章|邮件|信|版|演讲|故事|回[答复])|全英(?!国)",
+        re.IGNORECASE,
+    ),
+    "zh": re.compile(
+        r"\b(?:in|into) (?:(?:simplified|traditional|Mandarin|standard|decent|plain|simple|fluent|and) )*"
+        r"(?:Chinese|Mandarin)\b(?! (?:culture|history|society|cuisine|tradition))|\bto (?:simplified |traditional )?"
+        r"(?:Chinese|Mandarin)\s*(?:[.,:;!?。，：]|$)|\bwords Chinese\b|\bChinese (?:essay|article|version|text|"
+        r"composition|characters)\b|(?:用|以|成)(?:简体|繁体)?[中汉][文语]|中文(?:写|作文|文章|版|回[答复])",
+        re.IGNORECASE | re.MULTILINE,
+    ),
+}
+_NAMES_A_LANGUAGE = re.compile(
+    r"\b(?:translat\w*|bilingual|multilingual|English|Chinese|Mandarin|Japanese|Korean|French|Spanish|German|Italian|"
+    r"Russian|Portuguese|Dutch|Latin|Arabic|Hindi|vocabulary)\b|翻译|双语|中英|英[文语]|[日法德俄韩]语|[日法德俄韩]文|"
+    r"西班牙语|单词|词汇|外语|对照",
+    re.IGNORECASE,
 )
-
-
-_IN_CHINESE = re.compile(
-    r"用中文|\b(?:in|into) (?:\w+ ){0,4}Chinese\b(?! (?:culture|history|society|cuisine|tradition))"
-    r"|\bwords Chinese\b",
-    re.I,
-)
-
-
-_BEYOND_LATIN = "\u0250"
-
 
 _WORD = re.compile(r"[\u4e00-\u9fff]|[^\W\d_\u4e00-\u9fff]+")
+_BEYOND_LATIN = "\u0250"
+_SCRIPTS = {
+    "Chinese": r"[\u3400-\u4dbf\u4e00-\u9fff]",
+    "Latin": r"[A-Za-z\u00c0-\u024f]+(?:['’-][A-Za-z\u00c0-\u024f]+)*",
+    "Japanese": r"[\u3040-\u30ff]",
+    "Korean": r"[\uac00-\ud7af\u1100-\u11ff]+",
+    "Cyrillic": r"[\u0400-\u04ff]+",
+    "Arabic": r"[\u0600-\u06ff]+",
+    "Hebrew": r"[\u0590-\u05ff]+",
+    "Greek": r"[\u0370-\u03ff]{2,}",  # a single letter is a symbol
+    "Devanagari": r"[\u0900-\u097f]+",
+    "Thai": r"[\u0e00-\u0e7f]+",
+}
+_UNITS = {name: re.compile(pattern) for name, pattern in _SCRIPTS.items()}
+_RUNS = {
+    name: re.compile(rf"(?:{pattern}[ \t,.;:!?，。、；：！？]*)+")
+    for name, pattern in _SCRIPTS.items()
+}
+"""Text in one script, up to the end of the line."""
+_BEYOND_BOTH = re.compile(r"[\u0370-\u1fff\u3040-\u30ff\uac00-\ud7af]")
+"""A letter that is neither Chinese nor Latin."""
+
+_WORDS = {
+    "English": "the and of to is that it was with for this his her are from not you be have they "
+    "my he she we had were but what who there",
+    "French": "le les des est une du et dans que qui pour pas sur avec il elle ce sont ne au",
+    "Spanish": "el los las del una es por con para que se su más como pero al lo y en era",
+    "German": "der die das und ist nicht ein eine mit den dem von zu sich auf für im wir sie auch",
+    "Portuguese": "os uma não com para que do da em é por mais se como dos ele na ao foi mas",
+    "Italian": "il di che è per una non con del della sono gli nel anche più come si lo ma era",
+    "Dutch": "de het een van en niet dat is op te zijn met voor maar ook aan hij ze er naar",
+}
+_FUNCTION_WORDS = {name: frozenset(words.split()) for name, words in _WORDS.items()}
+_FEWEST_WORDS = 25
+"""Shorter texts have too few function words to tell a language."""
 
 
 def benchmark_language(prompt: str) -> Language:
-    """The half of LongBench-Write that a prompt belongs to: `en` where it holds no Chinese
+    """Returns the half of LongBench-Write that a prompt belongs to: `en` if it contains no Chinese
     character or asks for English (用英文, 用英语), else `zh`.
 
     On LongBench-Write this gives the very 60 rows of the paper's English file.
@@ -39,25 +82,129 @@ def benchmark_language(prompt: str) -> Language:
 
 
 def wanted_language(prompt: BenchmarkPrompt) -> Language:
-    """The language the answer should be in: the row's field `answer_language`, else what the prompt
-    asks for ("in English", 英语作文, "in decent Chinese"), else the prompt's own."""
+    """Returns the language that the answer should be in: the row's field `answer_language`, else what
+    the prompt asks for ("in English", 英语作文, "in decent Chinese"), else the prompt's own."""
     given = prompt.model_dump().get("answer_language")
     if given in ("en", "zh"):
         return "en" if given == "en" else "zh"
-    if _IN_ENGLISH.search(prompt.prompt):
-        return "en"
-    return "zh" if _IN_CHINESE.search(prompt.prompt) else language(prompt.prompt)
+    return next(iter(_asked_for(prompt.prompt)), language(prompt.prompt))
 
 
 def words_elsewhere(text: str, wanted: Language) -> list[bool]:
-    """For each word of `text` in order, whether it is of another language than `wanted`.
+    """Returns for each word of `text`, in order, whether it is in another language than `wanted`.
 
-    A word is a Chinese character, or a run of letters of other scripts; foreign to `zh` is every
-    such run, to `en` every Chinese character and every run with a letter beyond Latin's (Cyrillic,
-    kana, Hangul, …). Names and terms in Latin letters are usual in Chinese text, so a small share
-    is no drift.
+    A word is a Chinese character, or a run of letters of other scripts. Every such run is foreign to
+    `zh`; every Chinese character, and every run with a letter beyond Latin's (Cyrillic, kana, Hangul,
+    …), is foreign to `en`. Names and terms in Latin letters are usual in Chinese text, so a small
+    share is no drift.
     """
     return [
         wanted == "en" if "\u4e00" <= word <= "\u9fff" else wanted == "zh" or word >= _BEYOND_LATIN
         for word in _WORD.findall(text)
     ]
+
+
+def wrong_language(text: str, prompt: str) -> str:
+    """Returns what is wrong if most of `text`, code left out, is not in the script that the prompt asks
+    for, or its Latin letters are another language's than English; empty if nothing is, or the prompt
+    doesn't tell."""
+    expected = _expected_script(prompt)
+    if expected is None:
+        return ""
+    text = without_code(text)
+    found = _words_by_script(text)
+    total = sum(found.values())
+    if found["Chinese"] and found["Japanese"] > 0.3 * (found["Chinese"] + found["Japanese"]):
+        found["Japanese"] += found["Chinese"]  # kanji among kana
+        found["Chinese"] = 0
+    main = max(found, key=lambda name: found[name])
+    if total and main != expected and found[expected] < 0.5 * total:
+        return f"{found[main] / total:.0%} {main}, asked in {expected}"
+    if expected == "Latin" and not _NAMES_A_LANGUAGE.search(prompt):
+        return _foreign_latin(text)
+    return ""
+
+
+def mixed_script(text: str, prompt: str, max_foreign: float, max_foreign_run: int) -> str:
+    """Returns what is wrong if more than max_foreign of `text` is in another script than most of it, or
+    a passage of more than max_foreign_run words is; empty if nothing is.
+
+    Quotations, brackets, code and addresses don't count, nor do names and abbreviations in a Chinese
+    text. Nothing is wrong if the prompt names another language.
+    """
+    if _NAMES_A_LANGUAGE.search(prompt) or _expected_script(prompt) is None:
+        return ""
+    text = without_foreign_matter(text)
+    found = _words_by_script(text)
+    main = max(found, key=lambda name: found[name])
+    if main == "Chinese":
+        found["Latin"] = _plain_english(text)
+    total = sum(found.values())
+    other = {name: number for name, number in found.items() if name != main}
+    share = sum(other.values()) / total if total else 0.0
+    if share > max_foreign:
+        return f"{share:.0%} in another script than {main}: {max(other, key=lambda n: other[n])}"
+    for name in (name for name, number in other.items() if number > max_foreign_run):
+        longest = max((_prose(run, name) for run in _RUNS[name].findall(text)), default=0)
+        if longest > max_foreign_run:
+            return f"{longest} words of {name} in a text in {main}"
+    return ""
+
+
+def _asked_for(prompt: str) -> list[Language]:
+    """The languages that a prompt asks to be answered in, English first."""
+    return [name for name, pattern in _ASKS_FOR.items() if pattern.search(prompt)]
+
+
+def _expected_script(prompt: str) -> str | None:
+    """`Latin` or `Chinese`: the script that a prompt is to be answered in, by what it asks for or by
+    what it is written in; None if that cannot be told."""
+    asked = _asked_for(prompt)
+    if asked:
+        scripts = {"en": "Latin", "zh": "Chinese"}
+        return scripts[asked[0]] if len(asked) == 1 else None
+    if _NAMES_A_LANGUAGE.search(prompt):
+        return None
+    found = _words_by_script(prompt)
+    script = max(found, key=lambda name: found[name])
+    clear = found[script] > 0 and found[script] >= 0.7 * sum(found.values())
+    return script if clear and script in ("Latin", "Chinese") else None
+
+
+def _words_by_script(text: str) -> dict[str, int]:
+    """Words of each script in the text; a Chinese or Japanese character is one."""
+    names = _UNITS if _BEYOND_BOTH.search(text) else ("Chinese", "Latin")
+    return {
+        name: len(pattern.findall(text)) if name in names else 0 for name, pattern in _UNITS.items()
+    }
+
+
+def _foreign_latin(text: str) -> str:
+    words = [word.lower() for word in _UNITS["Latin"].findall(text)]
+    if len(words) < _FEWEST_WORDS:
+        return ""
+    shares = {
+        name: sum(word in known for word in words) / len(words)
+        for name, known in _FUNCTION_WORDS.items()
+    }
+    main = max(shares, key=lambda name: shares[name])
+    foreign = shares[main] > 0.12 and shares[main] > 2 * shares["English"]
+    return f"looks like {main}" if foreign else ""
+
+
+def _prose(run: str, script: str) -> int:
+    """Words of a passage; 0 if it is in Latin letters without the words that every English sentence is
+    full of, as names and titles are."""
+    words = _UNITS[script].findall(run)
+    known = sum(word.lower() in _FUNCTION_WORDS["English"] for word in words)
+    return len(words) if script != "Latin" or known >= 0.2 * len(words) else 0
+
+
+def _plain_english(text: str) -> int:
+    """Words in Latin letters that are no name and no abbreviation, or part of a run of four or more."""
+    counted = 0
+    for run in re.findall(r"[A-Za-z][A-Za-z'’\- ,]*", text):
+        words = re.findall(r"[A-Za-z]+", run)
+        plain = sum(word.islower() and len(word) > 1 for word in words)
+        counted += len(words) if len(words) >= 4 else plain
+    return counted

@@ -1,55 +1,67 @@
-"""The shape of a text: lines, verse, what is quoted, code."""
+"""The shape of a text: lines, verse, letters, quotations, code."""
 
 import re
 
-from longwriter.text.similarity import tokens
+from longwriter.text.words import tokens
 
 _QUOTED = re.compile(
     r"“[^“”]{0,2000}”|‘[^‘’\n]{0,500}’(?!\w)|\"[^\"\n]{0,2000}\"|「[^「」]{0,2000}」|『[^『』]{0,2000}』"
     r"|《[^《》]{0,200}》|«[^«»]{0,2000}»"
 )
-
-
 _CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]+`", re.DOTALL)
-
-
+_ADDRESS = re.compile(r"https?://\S+|\S+@\S+\.\w+")
 _BRACKETS = re.compile(
     r"\([^()\n]{0,300}\)|（[^（）\n]{0,300}）|\[[^\[\]\n]{0,300}\]|【[^【】\n]{0,300}】"
 )
-
-
-VERSE_LINE = 12
-"""Most words of a line of verse, as tokens; a line of Chinese verse has 16 characters at most."""
+_SALUTATION = re.compile(
+    r"^\s*(?:subject:[^\n]*\n+\s*)?(?:dear|hi|hello|to)\b[^\n]{0,60}[,:：，]?\s*\n"  # Hello Anna,
+    r"|^\s*dear\b"
+    r"|^\s*(?:尊敬的|亲爱的|致)"
+    r"|^[^\n]{1,20}[：:]\s*\n",  # a short first line that ends with a colon
+    re.IGNORECASE,
+)
+_VERSE_WORDS, _VERSE_CHARACTERS = 12, 16
+"""Most tokens of a line of verse: English words, Chinese characters."""
 
 
 def lines_of(text: str) -> list[str]:
-    """Lines that are not blank, without white space around them."""
+    """Returns the lines that are not blank, stripped."""
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def is_verse(lines: list[str]) -> bool:
-    """Whether lines are verse or lyrics: at least four, nearly all of them short."""
+    """Returns whether lines are verse or lyrics: at least four, nearly all of them short, few of them
+    items of a list."""
     if len(lines) < 4:
         return False
-    short = sum(len(tokens(line)) <= (16 if _is_chinese(line) else VERSE_LINE) for line in lines)
+    short = sum(
+        len(tokens(line)) <= (_VERSE_CHARACTERS if _has_chinese(line) else _VERSE_WORDS)
+        for line in lines
+    )
     listed = sum(bool(re.match(r"[-*•|#]|\d+[.)、]", line)) for line in lines)
     return short >= 0.9 * len(lines) and listed <= 0.3 * len(lines)
 
 
-def _is_chinese(line: str) -> bool:
-    return re.search(r"[\u4e00-\u9fff]", line) is not None
+def is_letter(text: str) -> bool:
+    """Returns whether the text begins with a salutation: a letter speaks to its reader."""
+    return _SALUTATION.search(text) is not None
 
 
 def without_quotations(text: str) -> str:
-    """Without what stands in quotation marks."""
+    """Returns the text without what is in quotation marks."""
     return _QUOTED.sub(" ", text)
 
 
 def without_foreign_matter(text: str) -> str:
-    """Without quotations, brackets, code and addresses, in which other scripts are at home."""
+    """Returns the text without quotations, brackets, code and addresses, where other scripts are
+    usual."""
     return _BRACKETS.sub(" ", without_quotations(without_code(text)))
 
 
 def without_code(text: str) -> str:
-    """Without code and addresses."""
-    return re.sub(r"https?://\S+|\S+@\S+\.\w+", " ", _CODE.sub(" ", text))
+    """Returns the text without code and addresses."""
+    return _ADDRESS.sub(" ", _CODE.sub(" ", text))
+
+
+def _has_chinese(line: str) -> bool:
+    return re.search(r"[\u4e00-\u9fff]", line) is not None

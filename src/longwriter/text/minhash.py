@@ -10,29 +10,21 @@ from longwriter.text.similarity import Hashes
 
 Signature = NDArray[np.uint32]
 
-
 BANDS, ROWS = 12, 4
 """Of the LSH. Two texts of similarity s are compared with probability 1 - (1 - s^ROWS)^BANDS: 0.96 at
-0.7, 0.998 at 0.8, 0.0001 at 0.05, which is what texts on other things have."""
-
-
+0.7, 0.998 at 0.8, 0.0001 at 0.05, which is usual for texts on different subjects."""
 PERMUTATIONS = BANDS * ROWS
-
-
 CROWD = 500
-"""A bucket with more texts holds a template, and what tells them apart is in other buckets."""
-
-
+"""A bucket with more texts than this comes from a template that they share; it is skipped, as texts
+that are near duplicates meet in other buckets too."""
 _MARGIN = 0.25
-"""How far below the threshold an estimate may lie (3.5 standard errors of PERMUTATIONS at 0.7) for the
-similarity to be worked out."""
-
-
+"""How far an estimate may be below the threshold (3.5 standard errors of PERMUTATIONS at 0.7) for the
+exact similarity to be computed."""
 _EMPTY = MinHash(PERMUTATIONS, seed=1)
 
 
 def signature(shingles: Hashes) -> Signature:
-    """The MinHash of a set."""
+    """Returns the MinHash of a set."""
     sketch = MinHash(
         PERMUTATIONS, permutations=_EMPTY.permutations, hashfunc=int, scheme=_EMPTY.scheme
     )
@@ -44,14 +36,13 @@ def signature(shingles: Hashes) -> Signature:
 
 
 def fingerprint(text: str) -> bytes:
-    """SHA-256 of the text without case and white space."""
-    return hashlib.sha256("".join(text.lower().split()).encode("utf-8", "surrogatepass")).digest()[
-        :16
-    ]
+    """Returns 16 bytes of the SHA-256 of the text without case and white space."""
+    plain = "".join(text.lower().split()).encode("utf-8", "surrogatepass")
+    return hashlib.sha256(plain).digest()[:16]
 
 
 class NearIndex:
-    """Sets by their MinHash, in `datasketch`'s LSH."""
+    """An index of sets by their MinHash: `datasketch`'s LSH."""
 
     def __init__(self) -> None:
         self._lsh = MinHashLSH(num_perm=PERMUTATIONS, params=(BANDS, ROWS), hashfunc=_short)
@@ -63,8 +54,8 @@ class NearIndex:
         self._kept[key] = values
 
     def candidates(self, values: Signature, threshold: float) -> list[int]:
-        """Keys of sets that may have a similarity of `threshold`; others than these have not, but for
-        the probability above."""
+        """Returns the keys of the sets that may have a similarity of `threshold`. A set that has it is
+        missed with the probability given at BANDS."""
         found: set[int] = set()
         for (start, end), table in zip(self._lsh.hashranges, self._lsh.hashtables, strict=True):
             bucket = table.get(_short(bytes(values[start:end].byteswap().data)))
@@ -78,7 +69,7 @@ class NearIndex:
 
 
 def _short(band: bytes) -> bytes:
-    """8 bytes in place of the 16 of a band: half the index's keys."""
+    """8 bytes instead of a band's 16: the index's keys take half the memory."""
     return hashlib.blake2b(band, digest_size=8).digest()
 
 

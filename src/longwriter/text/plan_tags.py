@@ -1,5 +1,5 @@
-"""A plan before the text, in one answer: written into training rows, and taken off again where the
-text alone counts.
+"""A plan before the text, in one answer: written into training rows (`filter.plan`), and split off
+again wherever only the text counts.
 
 Source: LongWriter (arXiv 2408.07055), section 4.3, trains with and without it.
 """
@@ -11,15 +11,15 @@ START, END = "<plan>\n", "\n</plan>\n\n"
 
 
 class PlannedAnswer(NamedTuple):
-    """An answer taken apart."""
+    """An answer, split into its plan and its text."""
 
     plan: str
-    """Empty where the answer has none."""
+    """Empty if the answer has none."""
     text: str
 
 
 def render_plan(steps: Sequence[Mapping[str, Any]]) -> str:
-    """Returns the plan of a draft as it stands before its text; empty where there are no steps."""
+    """Returns a draft's plan with its tags, to be put before the text; empty if there are no steps."""
     lines = [
         f"{number}. {step['main_point']} ({step['word_count']} words)"
         for number, step in enumerate(steps, start=1)
@@ -28,7 +28,7 @@ def render_plan(steps: Sequence[Mapping[str, Any]]) -> str:
 
 
 def split_plan(answer: str) -> PlannedAnswer:
-    """Returns plan and text of an answer. One that ends within its plan has no text."""
+    """Returns the plan and the text of an answer. One that ends within its plan has no text."""
     if not answer.startswith(START):
         return PlannedAnswer("", answer)
     plan, _, text = answer.removeprefix(START).partition(END.rstrip())

@@ -1,89 +1,160 @@
-"""What a teacher writes around a paragraph and is no part of the text, taken away by rule."""
+"""What a teacher writes around a text and is no part of it: labels of paragraphs, lines of the plan,
+remarks on the number of words, words to the asker.
+
+AgentWrite strips it from each paragraph (`clean`). The filter looks for what is left of it in a whole
+text (`residue_in`), whose writer may mean a label, so it asks for more before it rejects.
+
+Source: LongWriter, section 3.2: crashed outputs are dropped and labels like "Paragraph 1" stripped.
+The patterns are our own.
+"""
 
 import re
 from collections.abc import Callable
 
+from longwriter.text.markup import is_letter
+
+# Shared by both. White space is [ \t] where a pattern must not run on into the next line.
 _NUMERAL = (
     r"(?:\d+|[IVX]+|[一二三四五六七八九十百]+|one|two|three|four|five|six|seven|eight|nine|ten)"
 )
+_OF = r"(?:[ \t]*(?:of|/)[ \t]*\d+)?"  # Paragraph 3 of 12
+_PARAGRAPH = (
+    rf"(?:paragraph[ \t]*{_NUMERAL}{_OF}|第[ \t]*{_NUMERAL}[ \t]*(?:自然)?段|段落[ \t]*{_NUMERAL})"
+)
+_MARK = r"[ \t#*_>\[(【（~-]*"  # what Markdown and brackets put before a label …
+_CLOSE = r"[ \t\])】）*_]*"  # … and behind it
+_MAIN_POINT = r"(?:main[ \t]+point|要点)"
+_YES = r"(?:sure|certainly|of course)"
+_HERE = r"here(?:'s|’s| is| are)\b"
+_ZH_HERE = r"(?:以下|下面)(?:就)?是"
+_WORD_COUNT = r"(?:(?:total|final|actual|approximate|target|remaining)[ \t]+)*word[ \t-]*count"
+_ABOUT = r"(?:about|approximately|approx\.?|around|roughly|exactly|total(?:ing)?|~)?[ \t]*"
+_N = r"\d[\d,，]*[ \t]*"
+_ZH_WHOLE = r"(?:本文|全文|本段|文章|正文)"
+_ZH_ABOUT = r"(?:大约|约|共|总共|共计|合计|约为|为|大概)*[ \t]*"
 
-
-_LABEL = re.compile(
-    rf"^[\s#*>\[(【（]*(?:(?:paragraph|step)\s*{_NUMERAL}(?:\s*(?:of|/)\s*\d+)?|第\s*{_NUMERAL}\s*段"
-    rf"|段落\s*{_NUMERAL})[\s*\])】）]*(?:[:：.\-–—][\s*]*|\n+|$)",
+# What is stripped from a paragraph
+_FIRST_LABEL = re.compile(
+    rf"^\s*{_MARK}(?:{_PARAGRAPH}|step[ \t]*{_NUMERAL}{_OF}){_CLOSE}(?:[:：.\-–—][\s*]*|\n+|$)",
     re.IGNORECASE,
 )
-
-
-_POINT = re.compile(r"^[\s#*]*(?:main point|要点)[\s*]*[:：][\s*]*", re.IGNORECASE)
-
-
+_FIRST_POINT = re.compile(rf"^[\s#*]*{_MAIN_POINT}[\s*]*[:：][\s*]*", re.IGNORECASE)
 _OPENER = re.compile(
-    r"^(?:(?:sure|certainly|of course|okay|ok)\b[^\n]{0,80}?[,:!.]\s*)?"
-    r"(?:here(?:'s| is| are)\b[^\n:]{0,100}\bparagraph\b[^\n:]{0,100}:\s*)"
-    r"|^(?:sure|certainly|of course)\b[^\n]{0,100}:\s*\n+"
-    r"|^(?:好的|当然)[^\n]{0,40}[:：]\s*\n*|^(?:以下|下面)是[^\n]{0,40}段[^\n]{0,20}[:：]\s*\n*",
+    rf"^(?:(?:{_YES}|okay|ok)\b[^\n]{{0,80}}?[,:!.]\s*)?"
+    rf"(?:{_HERE}[^\n:]{{0,100}}\bparagraph\b[^\n:]{{0,100}}:\s*)"
+    rf"|^{_YES}\b[^\n]{{0,100}}:\s*\n+"
+    rf"|^(?:好的|当然)[^\n]{{0,40}}[:：]\s*\n*|^{_ZH_HERE}[^\n]{{0,40}}段[^\n]{{0,20}}[:：]\s*\n*",
     re.IGNORECASE,
 )
-
-
-_COUNT = re.compile(
-    r"[\s*_]*[\[(（【]?\s*(?:(?:total\s+)?word[\s-]*count\s*[:：]?\s*(?:about|approximately|~)?\s*"
-    r"\d[\d,]*(?:\s*words?)?|(?:about|approximately|approx\.|~)?\s*\d[\d,]*\s*words?\.?(?=\s*[\])*_])|"
-    r"(?:全文|本段)?\s*共?\s*(?:字\s*数\s*[:：]\s*约?\s*\d[\d,，]*\s*字?|约?\s*\d[\d,，]*\s*字(?=\s*[)）】])))"
-    r"\s*[\])）】]?[\s*_.。]*$",
+_LAST_COUNT = re.compile(
+    r"[\s*_]*[\[(（【]?\s*(?:"
+    rf"{_WORD_COUNT}\s*[:：]?\s*{_ABOUT}{_N}(?:words?)?|{_ABOUT}{_N}words?\.?(?=\s*[\])*_])"
+    rf"|{_ZH_WHOLE}?\s*{_ZH_ABOUT}(?:字\s*数\s*[:：]\s*{_ZH_ABOUT}{_N}字?|{_N}字(?=\s*[)）】]))"
+    r")\s*[\])）】]?[\s*_.。]*$",
     re.IGNORECASE,
 )
-
-
-_CONTINUED = re.compile(
+_LAST_REMARK = re.compile(
     r"[\s*_…]*[\[(（【]?\s*(?:to be continued|continued in the next (?:paragraph|part|section)|"
     r"(?:the )?story continues|未完待续|待续|下(?:一)?段(?:继续|待续))\s*[.…。!]*\s*[\])）】]?[\s*_.…。]*$",
     re.IGNORECASE,
 )
-
-
 _ENDING = 200
-"""Characters in which a remark at the end must stand: a search in the whole text would try every
-one of its characters, which takes milliseconds."""
+"""Characters at the end that are searched for a remark: a search of the whole text would try each of
+its characters, which takes milliseconds."""
 
+# What is looked for in a whole text
+_LABEL = re.compile(
+    # Paragraph 3: or Paragraph 3 alone; Section 2 alone, for "Section 2: Piles" is a heading
+    rf"^{_MARK}{_PARAGRAPH}{_CLOSE}(?:[:：]|[ \t]+[-–—][ \t]|[ \t]*$)"
+    rf"|^{_MARK}section[ \t]*{_NUMERAL}{_OF}{_CLOSE}[:：]?{_CLOSE}$"
+    # Section 2: and the text itself on the same line
+    rf"|^{_MARK}(?:section[ \t]*{_NUMERAL}{_OF}|第[ \t]*{_NUMERAL}[ \t]*部分){_CLOSE}[:：](?=[^\n]*[.。][^\n]{{30}})"
+    # [Paragraph 3] and the text
+    rf"|^[*_ ]*[\[【(（<][ \t]*(?:paragraph|section|step)[ \t]*{_NUMERAL}{_OF}[ \t]*[\])）】>]"
+    rf"|^[*_ ]*[\[【(（][ \t]*(?:第[ \t]*{_NUMERAL}[ \t]*(?:自然)?[段步]|(?:段落|步骤)[ \t]*{_NUMERAL})[ \t]*[\])）】]",
+    re.IGNORECASE | re.MULTILINE,
+)
+_STEP = re.compile(
+    rf"^{_MARK}(?:step[ \t]*({_NUMERAL})|步骤[ \t]*({_NUMERAL})|第[ \t]*({_NUMERAL})[ \t]*步){_CLOSE}[:：]",
+    re.IGNORECASE | re.MULTILINE,
+)
+_FIRST_NUMERALS = ("1", "I", "i", "one", "一")
+_PLAN = re.compile(
+    rf"^{_MARK}(?:main[ \t]+point|(?:the )?text so far|已经写好的部分|(?:the )?next paragraph|下一段){_CLOSE}[:：]"
+    r"|main[ \t]+point[ \t*_]*[:：][^\n]{1,600}word[ \t]+count|(?:要点|主要内容|主旨)[ \t*_]*[:：][^\n]{1,600}字数[^\n:：]{0,4}[:：]",
+    re.IGNORECASE | re.MULTILINE,
+)
+_STOP = r"[.!?。！？…\"”’」』)）]"
+_COUNT = re.compile(
+    # Word count: 500 words, on a line of its own
+    rf"^{_MARK}{_WORD_COUNT}{_CLOSE}[:：=–-][ \t*_]*{_ABOUT}{_N}(?:words?)?[ \t.*_\])）】]*$"
+    # (500 words) alone, or behind the text
+    rf"|(?:^{_MARK}|{_STOP}[ \t*_]*)[\[(（【][ \t]*(?:{_WORD_COUNT}[ \t]*[:：]?[ \t]*)?{_ABOUT}{_N}words?(?: in total| total)?[ \t]*[.]?[ \t]*[\])）】][ \t.*_]*$"
+    rf"|{_STOP}[ \t*_]*[\[(（【]?[ \t]*{_WORD_COUNT}[ \t]*[:：][ \t]*{_ABOUT}{_N}(?:words?)?[ \t.]*[\])）】]?[ \t.*_]*$"
+    # Total words: 500, This paragraph has about 500 words., 500 words, on a line of its own
+    rf"|^{_MARK}(?:(?:total|final) )?(?:words|length){_CLOSE}[:：=][ \t*_]*{_ABOUT}{_N}(?:words?)?[ \t.*_\])）】]*$"
+    rf"|^{_MARK}this (?:\w+ )?(?:paragraph|section|step|text|response|piece|story|essay|article|chapter|draft) "
+    rf"(?:is|has|contains|comes to|totals)[ \t]*{_ABOUT}{_N}words?\b[^\n]{{0,20}}$"
+    rf"|^[ \t*_(（]*{_ABOUT}{_N}words[ \t.*_)）]*$"
+    rf"|[\[(（【][ \t]*words[ \t]*[:：][ \t]*{_ABOUT}{_N}[\])）】][ \t.*_]*$"
+    # 字数：500字, on a line of its own or in brackets behind the text
+    rf"|(?:^{_MARK}|[。！？…”』」][ \t*_]*[\[(（【])(?:{_ZH_WHOLE}|总|实际|统计)*字数(?:统计)?{_CLOSE}[:：为][ \t*_]*{_ZH_ABOUT}{_N}字?(?:左右)?[ \t。.*_\])）】]*$"
+    # （全文共2000字）, （约200字）
+    rf"|(?:^{_MARK}|[。！？…”』」][ \t*_]*)[\[(（【](?:{_ZH_WHOLE}|以上(?:内容|文字)?)?{_ZH_ABOUT}{_N}个?字(?:左右)?[ \t。]*[\])）】][ \t。*_]*$"
+    # 全文约1500字。, on a line of its own
+    rf"|^{_MARK}(?:{_ZH_WHOLE}|本章|以上(?:内容|文字)?)(?:字数)?{_ZH_ABOUT}{_N}个?字(?:左右)?(?:[，,][^\n]{{0,20}})?[ \t。.*_\])）】]*$",
+    re.IGNORECASE | re.MULTILINE,
+)
+_TEXT = (
+    r"(?:paragraph|step|section|continuation|story|essay|article|text|draft|chapter|part|piece|version|post|"
+    r"speech|letter|poem|script|report|novel|introduction|conclusion)"
+)
+_ADDRESSES_ASKER = re.compile(
+    rf"^\s*(?:{_YES}|absolutely|okay|ok|great)\b[^\n]{{0,40}}?[,:!.]\s*(?:{_HERE}[^\n:]{{0,100}}"
+    rf"\b{_TEXT}\b[^\n:]{{0,100}}[:.]|I(?:'d|’d| would|'ll|’ll| will| can) (?:be (?:happy|glad|delighted) to|write|help|continue)\b)"
+    rf"|^\s*{_HERE}[^\n:]{{0,100}}\b(?:paragraph|step|continuation|section of the plan|next section)\b[^\n:]{{0,100}}:"
+    rf"|^\s*here(?:'s|’s| is) (?:a|an|the|your) (?:[^\n:]{{0,40}}\b\d[\d,]*[ -]words?\b|requested\b)[^\n:]{{0,40}}\b{_TEXT}\b[^\n:]{{0,100}}:"
+    rf"|^\s*(?:好的|当然(?:可以)?|没问题)[，,！!。]\s*(?:{_ZH_HERE}|这(?:就)?是)[^\n：:]{{0,40}}[:：]"
+    rf"|^\s*{_ZH_HERE}[^\n：:]{{0,30}}(?:第?[一二三四五六七八九十\d下]*段|续写|为您|为你|您要的|根据)[^\n：:]{{0,20}}[:：]",
+    re.IGNORECASE,
+)
+_TAKES_LEAVE = re.compile(
+    r"(?:^|[.!?\n] ?)(?:I hope (?:this|that|you (?:find|like|enjoy)(?:ed)? (?:this|the))[^.!\n]{0,30}\b(?:helps?|helpful|useful|"
+    r"meets your|what you (?:wanted|needed|were looking for)|paragraph|story|essay|article)[^.!\n]{0,40}"
+    r"|(?:please )?(?:feel free to|let me know if you(?:'d| would)? (?:like|want|need)(?: me to)?)\b[^.!\n]{0,40}"
+    r"\b(?:change|adjust|edit|modif\w+|revis\w+|tweak|expand|shorten|lengthen|improve)[^\n]{0,80})[.!]*\s*$"
+    r"|希望(?:这|以上|本文)[^。！\n]{0,15}(?:对您|对你|满足您|符合您|您满意|您喜欢)[^。！\n]{0,10}[。！]?\s*$"
+    r"|如(?:果|有)?[^。！\n]{0,15}(?:修改|调整|其他要求|补充)[^。！\n]{0,12}(?:告诉我|联系我|告知我?|提出)[。！]?\s*$",
+    re.IGNORECASE,
+)
 
-def without_label(text: str) -> str:
-    """Without `Paragraph 3:`, `第三段：` or the like at its beginning."""
-    return _LABEL.sub("", text, count=1)
-
-
-def without_opener(text: str) -> str:
-    """Without the teacher's word to who asks: `Sure, here is the next paragraph:`."""
-    return _OPENER.sub("", text, count=1)
-
-
-def without_echo(text: str, asked: list[str]) -> str:
-    """Without first lines that say again what was `asked` for: the request or the main point."""
-    plain = {_plain(part) for part in asked}
-    lines = text.lstrip().split("\n")
-    while len(lines) > 1 and (_plain(lines[0]) in plain or not lines[0].strip()):
-        lines = lines[1:]
-    return "\n".join(lines)
-
-
-def _plain(text: str) -> str:
-    """Letters and digits alone, of a line without its `Main Point:`."""
-    return re.sub(r"[\W_]+", "", _POINT.sub("", text).lower())
-
-
-def without_count(text: str) -> str:
-    """Without a remark on its number of words at its end: `(200 words)`, `字数：500字`."""
-    return text[:-_ENDING] + _COUNT.sub("", text[-_ENDING:])
-
-
-def without_continuation(text: str) -> str:
-    """Without `To be continued…` or the like at its end."""
-    return text[:-_ENDING] + _CONTINUED.sub("", text[-_ENDING:])
+# Prompts that ask for the like
+_ASKS_FOR_POINTS = re.compile(_MAIN_POINT, re.IGNORECASE)
+_ASKS_FOR_LABELS = re.compile(
+    rf"paragraph\s*{_NUMERAL}\b|第{_NUMERAL}(?:自然)?段|段落{_NUMERAL}|(?:label|number|title|head|mark)\w* (?:each|every|the) paragraph"
+    r"|(?:each|every) paragraph (?:labell?ed|numbered)|(?:标注|标明|注明|逐)段|每段(?:标|编号|加标题)",
+    re.IGNORECASE,
+)
+_ASKS_FOR_SECTIONS = re.compile(
+    r"section|part|contract|agreement|statute|bylaws?|\bact\b|regulation|部分|章节|合同|协议|条例|法规",
+    re.IGNORECASE,
+)
+_ASKS_FOR_STEPS = re.compile(
+    r"\bsteps?\b|how to\b|instructions|tutorial|recipe|步骤|如何|怎么|怎样|教程|指南", re.IGNORECASE
+)
+_ASKS_FOR_COUNT = re.compile(
+    r"(?:include|state|give|add|note|write|show|print|put|end with|report)\b[^.\n]{0,30}\bword count"
+    r"|(?:写明|注明|标注|标明|附上|给出|写出|统计)[^。\n]{0,10}字数",
+    re.IGNORECASE,
+)
 
 
 def clean(text: str, asked: list[str]) -> str:
-    """The paragraph alone: all rules, until none finds anything."""
+    """Returns the paragraph alone: every rule below is applied until none finds anything.
+
+    Args:
+        asked: what the teacher was asked with, which it may repeat before the paragraph.
+    """
     rules: list[Callable[[str], str]] = [
         without_opener,
         without_label,
@@ -97,3 +168,64 @@ def clean(text: str, asked: list[str]) -> str:
         for rule in rules:
             text = rule(text)
     return text
+
+
+def without_label(text: str) -> str:
+    """Returns the text without `Paragraph 3:`, `第三段：` or the like at its beginning."""
+    return _FIRST_LABEL.sub("", text, count=1)
+
+
+def without_opener(text: str) -> str:
+    """Returns the text without the teacher's word to the asker: `Sure, here is the next paragraph:`."""
+    return _OPENER.sub("", text, count=1)
+
+
+def without_echo(text: str, asked: list[str]) -> str:
+    """Returns the text without first lines that repeat what was `asked`: the request or the main
+    point."""
+    plain = {_plain(part) for part in asked}
+    lines = text.lstrip().split("\n")
+    while len(lines) > 1 and (_plain(lines[0]) in plain or not lines[0].strip()):
+        lines = lines[1:]
+    return "\n".join(lines)
+
+
+def _plain(text: str) -> str:
+    """Only the letters and digits of a line, without its `Main Point:`."""
+    return re.sub(r"[\W_]+", "", _FIRST_POINT.sub("", text).lower())
+
+
+def without_count(text: str) -> str:
+    """Returns the text without a remark on its number of words at its end: `(200 words)`,
+    `字数：500字`."""
+    return text[:-_ENDING] + _LAST_COUNT.sub("", text[-_ENDING:])
+
+
+def without_continuation(text: str) -> str:
+    """Returns the text without `To be continued…` or the like at its end."""
+    return text[:-_ENDING] + _LAST_REMARK.sub("", text[-_ENDING:])
+
+
+def residue_in(text: str, prompt: str) -> str:
+    """Returns the first 80 characters of what a teacher left in a text: a label of a paragraph, a line
+    of the plan, a remark on the number of words, a word to the asker. Empty if there is nothing, or the
+    prompt asks for it.
+    """
+    found = _ADDRESSES_ASKER.search(text)
+    found = found or (None if _ASKS_FOR_POINTS.search(prompt) else _PLAN.search(text))
+    found = found or _label(text, prompt)
+    found = found or (None if _ASKS_FOR_COUNT.search(prompt) else _COUNT.search(text))
+    found = found or (None if is_letter(text) else _TAKES_LEAVE.search(text[-200:]))
+    return found.group(0).strip()[:80] if found else ""
+
+
+def _label(text: str, prompt: str) -> re.Match[str] | None:
+    """The first label of the plan. Steps that belong to the text count from one: a first step with
+    another number is the plan's."""
+    if not _ASKS_FOR_LABELS.search(prompt):
+        for found in _LABEL.finditer(text):
+            of_section = re.search("section|部分", found.group(0), re.IGNORECASE)
+            if not (of_section and _ASKS_FOR_SECTIONS.search(prompt)):
+                return found
+    step = None if _ASKS_FOR_STEPS.search(prompt) else _STEP.search(text)
+    return step if step and not any(number in _FIRST_NUMERALS for number in step.groups()) else None

@@ -1,6 +1,5 @@
 """Tokens as hashes, their sequences, and how much two texts share."""
 
-import re
 import zlib
 from functools import lru_cache
 
@@ -9,24 +8,13 @@ from numpy.typing import NDArray
 
 Hashes = NDArray[np.uint64]
 
-
-_TOKEN = re.compile(r"[\u4e00-\u9fff]|[^\W\u4e00-\u9fff]+")
-
-
 _BASE = np.uint64(0x9E3779B97F4A7C15)
-
-
 _EDGE = np.uint64(1)
-"""Stands before the first and after the last token of a text, so that these count as the others do."""
-
-
-def tokens(text: str) -> list[str]:
-    """Words and numbers in lower case, and Chinese characters one by one, without punctuation."""
-    return _TOKEN.findall(text.lower())
+"""Padding before the first and after the last token, so that these count as often as the others."""
 
 
 def hashes(words: list[str]) -> Hashes:
-    """A 64-bit hash of each token, the same on every machine."""
+    """Returns a 64-bit hash of each token, the same on every machine."""
     return np.array([_hash(word) for word in words], dtype=np.uint64)
 
 
@@ -37,7 +25,7 @@ def _hash(word: str) -> int:
 
 
 def sequences(text: Hashes, n: int) -> Hashes:
-    """A hash of every n tokens that follow each other, in order; empty below n tokens."""
+    """Returns a hash of every n consecutive tokens, in order; empty below n tokens."""
     count = len(text) - n + 1
     if count <= 0:
         return np.empty(0, dtype=np.uint64)
@@ -49,24 +37,25 @@ def sequences(text: Hashes, n: int) -> Hashes:
 
 
 def shingles(text: Hashes, n: int = 3) -> Hashes:
-    """The set of its n-token sequences, sorted, with n - 1 edges before and behind the text: so a
-    changed word changes n of them wherever it stands."""
+    """Returns the sorted set of n-token sequences of the text, padded with n - 1 edges on both sides:
+    a changed word then changes n of them wherever it is."""
     edge = np.full(n - 1, _EDGE, dtype=np.uint64)
     return np.unique(sequences(np.concatenate([edge, text, edge]), n))
 
 
 def jaccard(one: Hashes, other: Hashes) -> float:
-    """Size of the intersection over that of the union of two sorted sets; 0 for two empty ones."""
+    """Returns the size of the intersection over that of the union of two sorted sets; 0 for two empty
+    ones."""
     both = len(np.intersect1d(one, other, assume_unique=True))
     union = len(one) + len(other) - both
     return both / union if union else 0.0
 
 
 def longest_repeat(text: Hashes, at_least: int) -> int:
-    """Length of the longest sequence of tokens that stands in the text twice (it may overlap itself);
-    0 where none has at_least tokens.
+    """Returns the length of the longest sequence of tokens that occurs twice in the text (the two may
+    overlap); 0 if none has at_least tokens.
 
-    A sequence that repeats holds shorter ones that do, so the length is found by bisection.
+    A sequence that repeats contains shorter ones that do, so the length is found by bisection.
     """
     low, high = at_least - 1, len(text)
     while low + 1 < high:
@@ -80,7 +69,8 @@ def longest_repeat(text: Hashes, at_least: int) -> int:
 
 
 def _windows(text: Hashes, n: int) -> Hashes:
-    """Hashes of every n tokens in a time that does not grow with n: doubling, as in a suffix array."""
+    """Hashes of every n consecutive tokens, by doubling their length as in a suffix array: the time grows
+    with log n only."""
     found, size = text, 1
     while size * 2 <= n:
         found = _joined(found[: len(found) - size], found[size:])
@@ -97,7 +87,7 @@ def _joined(left: Hashes, right: Hashes) -> Hashes:
 
 
 def compression(text: str) -> float:
-    """Compressed size over size (zlib, level 6). A Chinese character counts two bytes, so that texts of
-    both languages compare."""
+    """Returns the compressed size over the size (zlib, level 6). A Chinese character counts as two
+    bytes, so that texts of both languages can be compared."""
     data = text.encode("gb18030", "replace")
     return len(zlib.compress(data, 6)) / max(len(data), 1)

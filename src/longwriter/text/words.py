@@ -1,12 +1,13 @@
-"""Words, as the paper counts them, and the language of a prompt."""
+"""Words, as the paper counts them; tokens, as repetition and similarity compare them; the language."""
 
 import re
 from typing import Literal
 
+Language = Literal["en", "zh"]
+
 _CHINESE = re.compile(r"[\u4e00-\u9fff]")
-
-
 _ENGLISH = re.compile(r"\b[a-zA-Z]+\b")
+_TOKEN = re.compile(r"[\u4e00-\u9fff]|[^\W\u4e00-\u9fff]+")
 
 
 def count_words(text: str) -> int:
@@ -23,6 +24,12 @@ def count_words(text: str) -> int:
     return len(_CHINESE.findall(text)) + len(_ENGLISH.findall(text))
 
 
-def language(prompt: str) -> Literal["en", "zh"]:
-    """`zh` where the prompt holds a Chinese character (U+4E00 to U+9FFF), else `en`."""
+def tokens(text: str) -> list[str]:
+    """Returns words and numbers in lower case and Chinese characters one by one, without
+    punctuation."""
+    return _TOKEN.findall(text.lower())
+
+
+def language(prompt: str) -> Language:
+    """Returns `zh` if the prompt contains a Chinese character (U+4E00 to U+9FFF), else `en`."""
     return "zh" if _CHINESE.search(prompt) else "en"

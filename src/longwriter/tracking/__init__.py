@@ -1,7 +1,8 @@
 """MLflow: one run a stage, and one comparable run for the whole pipeline.
 
-Both kinds lie in the experiment `longwriter`; the tag `longwriter.kind` tells them apart. DVC owns
-the bytes: checkpoints and data sets are linked by path and md5, never copied into MLflow.
+Both kinds are in the experiment `longwriter` and have the tag `longwriter.kind` (`stage` or
+`pipeline`). DVC owns the bytes: checkpoints and data sets are linked by path and md5, never copied
+into MLflow.
 
 MLflow takes seconds to import, so it is imported only where it is used.
 """

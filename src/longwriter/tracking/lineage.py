@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from longwriter.tracking.provenance import locked_stages
-from longwriter.tracking.runs import Makers, StageRun
+from longwriter.tracking.runs import FindMaker, StageRun
 
 DATA = ("data/", "models/")
 """Where stages leave what other stages read; the rest of their dependencies is code."""
@@ -15,9 +15,9 @@ class Link(NamedTuple):
     """A file or folder on the way back."""
 
     path: str
-    """Of an input that a setting names: the setting."""
+    """Of an input the setting that names it."""
     digest: str
-    """md5 as in dvc.lock; of an input `sha256:…` as in inputs.yaml."""
+    """md5 as in dvc.lock; of an input as in inputs.yaml, such as `sha256:…`."""
     stage: str
     """Which made it, as DVC calls it; empty for an input."""
     run: StageRun | None
@@ -29,12 +29,12 @@ class Link(NamedTuple):
         return f"{self.path}: {self.digest}{made}{run}"
 
 
-def walk_back(root: Path, makers: Makers, *paths: str) -> list[Link]:
+def walk_back(root: Path, find_maker: FindMaker, *paths: str) -> list[Link]:
     """Returns `paths` and all that they were made of, by dvc.lock of the checkout `root`: each once,
     what is nearest to `paths` first. Paths that dvc.lock does not know are left out.
 
     Args:
-        makers: as of `tracking.runs.makers`.
+        find_maker: as `runs.maker_finder` returns it.
     """
     stages = locked_stages(root)
     made = {
@@ -49,7 +49,7 @@ def walk_back(root: Path, makers: Makers, *paths: str) -> list[Link]:
         if path in links:
             continue
         md5, name = made[path]
-        links[path] = Link(path, md5, name, makers.get((path, md5)))
+        links[path] = Link(path, md5, name, find_maker(path, md5))
         deps = [dep["path"] for dep in stages[name].get("deps", [])]
         queue += [dep for dep in deps if dep.startswith(DATA) and dep in made]
         for key, digest in _inputs(stages[name]):
@@ -58,9 +58,16 @@ def walk_back(root: Path, makers: Makers, *paths: str) -> list[Link]:
 
 
 def _inputs(stage: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Setting → digest of the files that a stage's settings name and that were there."""
-    for key, value in stage.get("params", {}).get("inputs.yaml", {}).items():
+    """Setting → digest of the files that a stage's settings name and that exist; of a setting that
+    names several, setting and file."""
+    return _leaves(stage.get("params", {}).get("inputs.yaml", {}))
+
+
+def _leaves(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in values.items():
+        joint = "." if key.isidentifier() else " "  # a path is no further group of settings
+        name = f"{prefix}{joint}{key}" if prefix else key
         if isinstance(value, dict):
-            yield from ((f"{key} {file}", digest) for file, digest in value.items() if digest)
+            yield from _leaves(value, name)
         elif value:
-            yield key, value
+            yield name, value

@@ -18,6 +18,26 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
+COMPARED = """
+teacher.model student.checkpoint judge.model
+agentwrite.limit agentwrite.step_words
+filter.min_words filter.min_length_score filter.max_repetition filter.max_copied
+sft.learning_rate sft.num_train_epochs sft.max_length sft.packing
+pairs.samples pairs.temperature
+dpo.learning_rate dpo.num_train_epochs dpo.beta dpo.loss_type
+bench.path runtime.seed sft.seed dpo.seed
+"""
+"""Settings that the pipeline's run shows in MLflow: its compare view is readable only for a few."""
+
+
+def compared_settings(flat: Mapping[str, str]) -> dict[str, str]:
+    """Returns those of all settings that are worth comparing between pipelines.
+
+    Args:
+        flat: full key → value, as of `flatten_settings`.
+    """
+    return {key: flat[key] for key in COMPARED.split() if key in flat}
+
 
 def log_pipeline_run(
     root: Path,
@@ -26,19 +46,19 @@ def log_pipeline_run(
     figures: Sequence[Path],
     pointers: Mapping[str, str],
 ) -> str:
-    """Writes the run that stands for the pipeline as a whole, or updates the one it wrote before.
+    """Writes the run of the pipeline as a whole, or updates the one that it wrote before.
 
-    DVC skips stages that are up to date, and a skipped stage logs nothing; this run is written from
-    the stages' outputs, so that every pipeline has one to compare. Its identity is a hash of
+    DVC skips stages that are up to date, and a skipped stage logs nothing. This run is written from
+    the stages' outputs, so every pipeline has one that can be compared. Its identity is a hash of
     `params` and `metrics`, and of a sweep's id: reporting the same results again adds no run.
 
     Args:
         root: the checkout.
-        params: parameters worth comparing.
-        metrics: numbers, nested as they may be.
+        params: parameters worth comparing (see `compared_settings`).
+        metrics: numbers, nested to any depth.
         figures: files to keep as artifacts.
         pointers: path → md5 in DVC. Those below data/ and models/ are linked as data sets and
-            external models, all become tags `dvc.<path>`.
+            external models; all become tags `dvc.<path>`.
 
     Returns:
         The run's id.
@@ -65,8 +85,8 @@ def log_pipeline_run(
 
 
 def log_report(root: Path, run_id: str, table: Path, pages: Sequence[Path] = ()) -> None:
-    """Keeps `pages` with a run, and the table in `table` (JSON of `columns` and `data`) where MLflow's
-    evaluation view finds it. They take the place of earlier ones of the same names."""
+    """Logs `pages` to a run as artifacts, and `table` (a JSON file of `columns` and `data`) in the way
+    that MLflow's evaluation view finds it. Earlier ones of the same names are replaced."""
     from mlflow import MlflowClient
 
     connect(root)
@@ -97,7 +117,7 @@ def _pipeline_run(client: "MlflowClient", experiment: str, identity: str) -> "Ru
 
 
 def _send_again(client: "MlflowClient", run: "Run") -> None:
-    """Has a server's copy of the run updated too."""
+    """Makes the next `send_finished` update a server's copy of the run."""
     if SENT in run.data.tags:
         client.delete_tag(run.info.run_id, SENT)
 
@@ -109,7 +129,7 @@ def _log_batch(
     metrics: Mapping[str, float],
     tags: Mapping[str, str],
 ) -> None:
-    """Logs all at the run's start time: a point that is there already is not added again."""
+    """Logs everything at the run's start time, so that a point that exists is not added again."""
     from mlflow.entities import Metric, Param, RunTag
 
     client.log_batch(

@@ -15,21 +15,21 @@ import yaml
 SWEEP, SWEEP_JOB = "LONGWRITER_SWEEP", "LONGWRITER_SWEEP_JOB"
 """Environment of a sweep's job: the sweep's id, and the job's overrides as a JSON list."""
 
-
 HOST, PID, STARTED = "longwriter.host", "longwriter.pid", "longwriter.process_started"
-"""Tags that say which process a run belongs to; numbers of processes come again."""
+"""Tags that say which process a run belongs to; the start time, because process ids are reused."""
 
 
 class GitState(NamedTuple):
-    """The code that ran. `commit` is empty outside a git checkout and before its first commit."""
+    """The code that ran."""
 
     commit: str
+    """Empty outside a git checkout and before its first commit."""
     dirty: bool
-    """Code or settings differ from `commit`; outputs of the pipeline do not count."""
+    """Whether code or settings differ from `commit`; outputs of the pipeline do not count."""
 
     @classmethod
     def of(cls, tags: Mapping[str, str]) -> Self:
-        """That of a run, by its tags."""
+        """Returns the state that the tags of a run record."""
         dirty = tags.get("longwriter.git_dirty") == "true"
         return cls(tags.get("longwriter.git_commit", ""), dirty)
 
@@ -38,7 +38,7 @@ class GitState(NamedTuple):
 
 
 def git_state(root: Path) -> GitState:
-    """Returns commit of the checkout `root` and whether its code or settings differ from it."""
+    """Returns the commit of the checkout `root`, and whether its code or settings differ from it."""
     code = ["src", "stages", "conf", "dvc.yaml", "pyproject.toml", "requirements.lock"]
     commit = _git(root, "rev-parse", "--verify", "--quiet", "HEAD")
     return GitState(commit, bool(commit and _git(root, "status", "--porcelain", "--", *code)))
@@ -66,7 +66,7 @@ def owner() -> dict[str, str]:
 
 
 def sweep_overrides() -> dict[str, str]:
-    """Returns key → value of what the job of a sweep that runs here varies; none outside one."""
+    """Returns key → value of the overrides of the sweep's job that runs here; none outside a sweep."""
     words = json.loads(os.environ.get(SWEEP_JOB, "[]"))
     return {key.lstrip("+"): value for key, _, value in (word.partition("=") for word in words)}
 

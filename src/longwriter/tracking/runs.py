@@ -2,7 +2,7 @@
 
 import socket
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -16,25 +16,25 @@ from longwriter.core.workspace import Workspace
 from longwriter.tracking.provenance import HOST, PID, STARTED, GitState, owner, provenance
 from longwriter.tracking.server import mirrored, send_finished
 from longwriter.tracking.store import connect, tracking_uri
-from longwriter.tracking.values import flatten, valid
+from longwriter.tracking.values import flatten
 
 WROTE = "longwriter.wrote."
 """Prefix of the tags that say which bytes a run wrote where."""
 
 
 class StageLog:
-    """The MLflow run of a stage at work."""
+    """The MLflow run of a stage while it runs."""
 
     def __init__(self, opening: Future[str], root: Path) -> None:
         self._opening, self._root = opening, root
 
     @property
     def id(self) -> str:
-        """The run's id, as soon as it is open."""
+        """The run's id; waits until the run is open."""
         return self._opening.result()
 
     def activate(self) -> None:
-        """Makes it this thread's active run, which TRL's `report_to=["mlflow"]` logs into."""
+        """Makes it this thread's active run, into which TRL's `report_to=["mlflow"]` logs."""
         run_id = self.id
         import mlflow
 
@@ -42,20 +42,22 @@ class StageLog:
             mlflow.start_run(run_id=run_id, log_system_metrics=False)  # `_open` has begun them
 
     def environment(self) -> dict[str, str]:
-        """Variables by which other processes of the stage log into this run."""
+        """Returns the variables by which other processes of the stage log into this run."""
         return {"MLFLOW_TRACKING_URI": tracking_uri(self._root), "MLFLOW_RUN_ID": self.id}
 
     def wrote(self, work: Workspace, *paths: Path) -> None:
         """Records what the stage has written, so that lineage names this run as the maker of these
         very bytes and of no others."""
+        run_id = self.id  # once it is there, MLflow knows its database
         from mlflow import MlflowClient
 
+        client = MlflowClient()
         for path in paths:
-            name = valid(path.relative_to(work.out).as_posix())
-            MlflowClient().set_tag(self.id, f"{WROTE}{name}", dvc_md5(path))
+            name = path.relative_to(work.out).as_posix()
+            client.set_tag(run_id, f"{WROTE}{name}", dvc_md5(path))
 
     def log(self, metrics: Mapping[str, object]) -> None:
-        """Logs the numbers of `metrics`, nested as they may be."""
+        """Logs the numbers in `metrics`, nested to any depth."""
         self.activate()
         import mlflow
 
@@ -68,9 +70,9 @@ def stage_run(
 ) -> Iterator[StageLog]:
     """Opens the MLflow run of a stage.
 
-    It opens in a thread: MLflow takes seconds to import and to look at its database, in which the
-    stage loads its model and asks it. The run ends as FINISHED, KILLED on Ctrl-C or SIGTERM, and
-    FAILED on any other error.
+    It opens in a thread: MLflow takes seconds to import and to open its database, and meanwhile the
+    stage can load its model. The run ends as FINISHED, as KILLED on Ctrl-C or SIGTERM, and as FAILED
+    on any other error.
 
     Args:
         name: the stage, e.g. `sft`.
@@ -126,8 +128,8 @@ def _open(
         stack.enter_context(mirrored(work.root, run.info.run_id))
     except Exception as error:
         print(
-            f"MLflow: {error}. The stage goes on and fails with this at its end; finished calls are "
-            "kept. Mend mlruns/ or MLFLOW_TRACKING_URI, then run the same command.",
+            f"MLflow: {error}. The stage goes on and fails with this error at its end; finished calls "
+            "are kept. Fix mlruns/ or MLFLOW_TRACKING_URI, then run the same command.",
             file=sys.stderr,
         )
         raise
@@ -143,36 +145,41 @@ class StageRun(NamedTuple):
     code: str
     """The commit, and whether anything was not committed."""
     seconds: float
-    """What it took. Calls and steps that were kept from before took none of them."""
+    """How long it took. Cached calls and steps before a checkpoint that it resumed took no time."""
 
 
-Makers = Mapping[tuple[str, str], StageRun]
-"""(Path, md5 as in dvc.lock) of an output → the last run that wrote these very bytes there."""
+FindMaker = Callable[[str, str], StageRun | None]
+"""From path and md5 of an output, as in dvc.lock, to the run that wrote these very bytes there; None
+where MLflow knows none. Of several, the last one that DVC started, else the last one by hand."""
 
 
-def makers(root: Path) -> Makers:
-    """Returns who wrote what, by all runs of stages that ended well."""
+def maker_finder(root: Path) -> FindMaker:
+    """Returns how to find out which of the stages' runs that ended well wrote an output."""
     from mlflow import MlflowClient
 
-    experiment = connect(root)
-    finished = "tags.`longwriter.kind` = 'stage' AND attributes.status = 'FINISHED'"
-    found = {}
-    for run in MlflowClient().search_runs([experiment], finished, order_by=["start_time ASC"]):
-        made = StageRun(
-            run.info.run_id,
-            run.data.tags["longwriter.stage"],
-            str(GitState.of(run.data.tags)),
-            (run.info.end_time - run.info.start_time) / 1000,
+    experiment, client = connect(root), MlflowClient()
+
+    def find(path: str, md5: str) -> StageRun | None:
+        wrote_it = (
+            "tags.`longwriter.kind` = 'stage' AND attributes.status = 'FINISHED' "
+            f"AND tags.`{WROTE}{path}` = '{md5}'"
         )
-        for tag, md5 in run.data.tags.items():
-            if tag.startswith(WROTE):
-                found[tag.removeprefix(WROTE), md5] = made
-    return found
+        last_first = client.search_runs([experiment], wrote_it, order_by=["start_time DESC"])
+        by_dvc = [run for run in last_first if "longwriter.dvc_stage" in run.data.tags]
+        for run in by_dvc or last_first:
+            seconds = (run.info.end_time - run.info.start_time) / 1000
+            tags = run.data.tags
+            return StageRun(
+                run.info.run_id, tags["longwriter.stage"], str(GitState.of(tags)), seconds
+            )
+        return None
+
+    return find
 
 
 def end_runs_of_sweep(root: Path, sweep: str) -> None:
-    """Marks what still runs of a sweep as killed, on whatever machine it ran: none of its jobs does
-    any more."""
+    """Marks a sweep's runs that MLflow takes for running as killed, on whatever machine they ran. To be
+    called when no job of it runs any more."""
     from mlflow import MlflowClient
 
     experiment = connect(root)
@@ -183,7 +190,8 @@ def end_runs_of_sweep(root: Path, sweep: str) -> None:
 
 
 def end_killed_runs(experiment: str) -> None:
-    """Marks runs of this machine whose process is gone: `kill -9` left them as running."""
+    """Marks runs of this machine as killed whose process is gone: after `kill -9` they still count as
+    running."""
     from mlflow import MlflowClient
 
     client = MlflowClient()

@@ -1,7 +1,7 @@
-"""A team's MLflow server: what the checkout's database holds is sent to it.
+"""A team's MLflow server: gets a copy of every run in the checkout's database.
 
 Every run is logged into the checkout's own database, and a thread copies it to the server that
-MLFLOW_TRACKING_URI names, while it runs and when it has ended. So a server that is away neither
+MLFLOW_TRACKING_URI names, while it runs and when it has ended. So a server that is down neither
 stops nor slows a training: what it lacks is sent when the next stage ends, or by
 
     python -m longwriter.tracking.server
@@ -22,18 +22,16 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-
 SENT, COPY_OF = "longwriter.sent", "longwriter.copy_of"
-"""Tags: on a run that a server has whole, that server; on the server's run, the id of ours."""
-
+"""Tags: on a run that was sent completely, the server; on the server's copy, the id of our run."""
 
 BATCH = {"metrics": 1000, "params": 100}
-"""The most that a server takes in one request."""
+"""The most that a server accepts in one request."""
 
 
 @contextmanager
 def mirrored(root: Path, run_id: str, every_s: float = 10) -> Iterator[None]:
-    """Copies the run to the server every `every_s` seconds as long as the block runs."""
+    """Copies the run to the server every `every_s` seconds while the block runs."""
     server = server_uri()
     if server is None:
         yield
@@ -57,7 +55,8 @@ def mirrored(root: Path, run_id: str, every_s: float = 10) -> Iterator[None]:
 
 
 def send_finished(root: Path) -> int:
-    """Sends the server every ended run that it lacks; returns how many are left, with a warning."""
+    """Sends every ended run that the server lacks. Returns how many could not be sent, of which it
+    warns."""
     server = server_uri()
     if server is None:
         return 0
@@ -81,7 +80,7 @@ def send_finished(root: Path) -> int:
 
 
 def _send(ours: "MlflowClient", theirs: "MlflowClient", run_id: str) -> None:
-    """Makes the server's copy of a run like ours; what it has already is not sent again."""
+    """Brings the server's copy of a run up to date with ours, sending only what it lacks."""
     run = ours.get_run(run_id)
     copy = _copy_of(theirs, run)
     name = copy.info.run_id
@@ -157,8 +156,8 @@ def _public(uri: str) -> str:
 def _warn(server: str, error: Exception, left: int = 1) -> None:
     what = str(error).splitlines()[0].replace(server, _public(server))[:200]
     print(
-        f"warning: MLflow's server {_public(server)} does not take {left} run(s): {what}. Nothing "
-        "is lost: they are in this checkout's mlruns/mlflow.db and are sent when a later stage "
+        f"warning: {left} run(s) could not be sent to MLflow's server {_public(server)}: {what}. "
+        "Nothing is lost: they are in this checkout's mlruns/mlflow.db and are sent when a later stage "
         "ends, or by `python -m longwriter.tracking.server`",
         file=sys.stderr,
         flush=True,
@@ -166,11 +165,11 @@ def _warn(server: str, error: Exception, left: int = 1) -> None:
 
 
 def main() -> None:
-    """Sends what is left; exits with 1 where the server did not take all."""
+    """Sends what the server lacks; exits with 1 where something could not be sent."""
     if server_uri() is None:
         sys.exit("error: MLFLOW_TRACKING_URI names no server (http://…)")
     left = send_finished(Path.cwd())
-    sys.exit(f"{left} run(s) are left" if left else 0)
+    sys.exit(f"{left} run(s) were not sent" if left else 0)
 
 
 if __name__ == "__main__":

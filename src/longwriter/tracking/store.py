@@ -1,4 +1,4 @@
-"""Where runs are kept: a database of the checkout, or the one that MLFLOW_TRACKING_URI names."""
+"""Where runs are stored: the checkout's database, or the one that MLFLOW_TRACKING_URI names."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,6 @@ from filelock import FileLock
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-
 
 EXPERIMENT = "longwriter"
 
@@ -30,12 +29,12 @@ def server_uri() -> str | None:
 
 
 def folder(root: Path) -> Path:
-    """Where MLflow's files lie: under `dvc exp run --temp` in the parent repository."""
+    """Returns the folder of MLflow's files: under `dvc exp run --temp` in the parent repository."""
     return Path(os.environ.get("DVC_ROOT", root)).absolute() / "mlruns"
 
 
 def lock(root: Path, name: str = ".lock") -> FileLock:
-    """A lock that all stages of the checkout share."""
+    """Returns a lock that all stages of the checkout share."""
     place = folder(root)
     place.mkdir(parents=True, exist_ok=True)
     return FileLock(place / name)
@@ -44,10 +43,10 @@ def lock(root: Path, name: str = ".lock") -> FileLock:
 def connect(root: Path) -> str:
     """Points MLflow at the database, created or migrated where needed; returns the experiment's id.
 
-    Where MLFLOW_TRACKING_URI is a server's address it is the checkout's database still: a stage does
-    not wait for a server, and `longwriter.tracking.server` sends it what is there.
+    Also where MLFLOW_TRACKING_URI is a server's address, runs go into the checkout's database: a stage
+    does not wait for a server, and `longwriter.tracking.server` copies them.
 
-    Two stages may come here at once, so one process at a time migrates and creates.
+    Two stages may start at once, so one process at a time migrates and creates.
     """
     import logging
 
@@ -58,7 +57,7 @@ def connect(root: Path) -> str:
     uri = local_uri(root) if server_uri() else tracking_uri(root)
     local = uri.startswith("sqlite:")
     mlflow.set_tracking_uri(uri)
-    if given:  # MLflow sets it; a later call with another root must not find it
+    if given:  # MLflow sets the variable, and a later call with another root must not see that
         os.environ["MLFLOW_TRACKING_URI"] = given
     else:
         os.environ.pop("MLFLOW_TRACKING_URI", None)
@@ -70,7 +69,7 @@ def connect(root: Path) -> str:
 
 
 def experiment_id(client: "MlflowClient", artifacts: str | None = None) -> str:
-    """Returns the id of the experiment, which is created where it is not there."""
+    """Returns the id of the experiment, which it creates where it does not exist."""
     from mlflow.exceptions import MlflowException
 
     found = client.get_experiment_by_name(EXPERIMENT)
@@ -85,7 +84,7 @@ def experiment_id(client: "MlflowClient", artifacts: str | None = None) -> str:
 
 
 def _migrate(uri: str) -> None:
-    """Does what `mlflow db upgrade` does: 5 s on a new database, 0.04 s on a current one."""
+    """Runs `mlflow db upgrade`: 5 s on a new database, 0.04 s on a current one."""
     from mlflow.db import upgrade
 
     upgrade.callback(uri)  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""Metrics in the form that MLflow takes."""
+"""Metrics in the form that MLflow accepts."""
 
 import math
 import re
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 
 def flatten(metrics: Mapping[str, object]) -> dict[str, float]:
-    """Returns every finite number in `metrics` under a name that MLflow takes.
+    """Returns every finite number in `metrics` under a name that MLflow accepts.
 
     Nested keys are joined by `/`, which groups charts; a bin `[0,100)` becomes `0-100`, `[400,∞)`
     becomes `400-up`. Text, lists, booleans and null are left out.
@@ -23,7 +23,7 @@ def flatten(metrics: Mapping[str, object]) -> dict[str, float]:
 
 
 def valid(name: str) -> str:
-    """Returns `name` with what MLflow refuses in names replaced."""
+    """Returns `name` with the characters that MLflow refuses replaced."""
     name = re.sub(r"\[(\d+),\s*∞\)", r"\1-up", name)
     name = re.sub(r"\[(\d+),\s*(\d+)[)\]]", r"\1-\2", name)
     return re.sub(r"[^\w./ -]", "_", name) or "_"

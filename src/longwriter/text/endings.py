@@ -1,12 +1,10 @@
-"""How a text ends.
+"""Tells whether a text ends, or stops in the middle.
 
 Source: LongWriter, section 3.2: crashed outputs are dropped. The patterns are our own.
 """
 
 import re
 
-from longwriter.dataset.row import Row
-from longwriter.dataset.settings import FilterSettings
 from longwriter.text.markup import is_verse, lines_of
 
 _CONTINUED = re.compile(
@@ -14,8 +12,6 @@ _CONTINUED = re.compile(
     r"continue[ds]? in (?:my|the) next|未完待续|待续|(?:未完|下文?|下篇|下一?[段章])(?:继续|待续|再续))[\s.…。!！\])）】*_]*$",
     re.IGNORECASE,
 )
-
-
 _OFFERS = re.compile(
     r"(?:(?:would you like|do you want|shall|should) (?:me |I )(?:to )?(?:continue|go on|proceed|keep|write|expand)[^?\n]{0,60}\?"
     r"|(?:let me know|tell me|just ask|say (?:the word|\"continue\")) (?:if|when|whether)[^.!\n]{0,40}\b(?:continu\w+|next (?:part|chapter|"
@@ -28,8 +24,6 @@ _OFFERS = re.compile(
     r")\s*[\])）】*_]*\s*$",
     re.IGNORECASE,
 )
-
-
 _LEFT_OUT = re.compile(
     r"[\[(（【<]\s*(?:\.{3}|…+)?\s*(?:continue[sd]?\b[^\])）】>]{0,40}|[^\])）】>]{0,40}\b(?:omitted|truncated|cut off)\b[^\])）】>]{0,40}"
     r"|(?:the )?(?:rest|remainder) of the \w+[^\])）】>]{0,40}|end of (?:part|section|paragraph|step|excerpt)\b[^\])）】>]{0,20}"
@@ -37,37 +31,24 @@ _LEFT_OUT = re.compile(
     re.IGNORECASE,
 )
 
-
 _CLOSERS = "\"'”’」』》»)）]】*_~`\u200b\ufe0f \t"
-
-
-_TERMINAL = ".!?…。！？‽｡॥"
-
-
+_TERMINAL = (".", "!", "?", "…", "。", "！", "？", "‽", "｡", "॥")
 _EMOJI = re.compile(r"[\u2600-\u27bf\U0001f000-\U0001faff\ufe0f\u200d♪♥★☆✨]+$")
-
-
 _DANGLING = re.compile(
     r"(?:[,，、;；:：\-–(（\[【“‘「『《]|(?<!—)—|\b(?:the|a|an|of|to|and|or|but|in|on|at|with|for|from|by|as|that|which|who|"
     r"is|was|are|were|be|been|has|have|had|will|would|could|should|can|their|his|her|its|my|your|our|this|these|into|"
     r"than|because|while|when|where|if|not|very|so)|[的地得和与及或而但把被对向从在将并是因为虽然如果]|——)$",
     re.IGNORECASE,
 )
-
-
+_TRAILS_OFF = re.compile(r"\b(?:the|an?|of|with|from|into)(?:\.{3}|…)$")
 _HEADING = re.compile(
     r"#{1,6}\s+\S|(?:chapter|part|section)\s+(?:\d+|[IVXLC]+|one|two|three|four|five|six|seven|eight|nine|ten|\w+teen|twenty)\b[^.!?]{0,60}$|"
     r"第[一二三四五六七八九十百零\d]+[章节回部卷幕][^。！？]{0,30}$|[一二三四五六七八九十]+、[^。！？]{1,20}$",
     re.IGNORECASE,
 )
-
-
 _LISTED = re.compile(r"(?:[-*•·–+✓✔☐□]|\d{1,3}[.)、．]|[a-zA-Z][.)]|[（(]\d+[)）]|[①-⑳])\s*\S")
-
-
+_EMPTY_ITEM = re.compile(r"\d{1,3}[.、]")
 _CODE_END = re.compile(r"[;{}>]$|\\\]$|\$$|\\end\{\w+\}$|```$")
-
-
 _CLOSING = re.compile(
     r"(?:(?:yours|sincerely|best|kind|warm|kindest|warmest|regards|respectfully|love|with (?:love|gratitude|warm|best|kind|"
     r"deep|all|appreciation|thanks|sincere)|cheers|thank you|thanks|cordially|gratefully|faithfully|many thanks|signed|"
@@ -75,20 +56,14 @@ _CLOSING = re.compile(
     r"此致|敬礼|祝|敬上|谨上|署名|落款|作者|记者|编辑|来源|日期|时间|地点|电话|邮箱|联系|地址|报告人|申请人|致谢|签名)",
     re.IGNORECASE,
 )
-
-
 _END_MARK = re.compile(
     r"[\[(（【*~\-— ]*(?:the end|end|fin|finis|完|全文完|全书完|全剧终|剧终|终|正文完|本章完|谢谢(?:大家)?|敬礼|此致敬礼)[\])）】*~\-— ]*$",
     re.IGNORECASE,
 )
-
-
 _ZH_SIGNED = re.compile(
     r"(?:[\d〇零一二三四五六七八九十]{1,4}年[\d〇零一二三四五六七八九十]{1,3}月(?:[\d〇零一二三四五六七八九十]{1,3}日?)?|[日部处局校班社组院中心会司厂店馆委办系]|敬上|谨上|谨启|敬启|启|"
     r"呈上|[X×xＸ某○]{2,})$"
 )
-
-
 _SMALL = frozenset(
     [
         "of",
@@ -112,52 +87,53 @@ _SMALL = frozenset(
         "an",
     ]
 )
+"""Words of a name or a title without a capital."""
 
 
-def unfinished(row: Row, settings: FilterSettings) -> str | None:
-    """The text stops in the middle: no full stop, an open code block, a heading without text, or a
-    promise or an offer to go on. A signature, a date, verse, a list, a table or code may end without full stop."""
-    if row.record.get("finish_reason") == "length":
-        return "cut off at the token limit"
-    text = row.response.rstrip()
+def unfinished(text: str) -> str:
+    """Returns how a text that stops in the middle ends; empty if it ends well.
+
+    A text stops in the middle without a full stop, within a code block, after a heading, or with a
+    promise or an offer to go on. A signature, a date, verse, a list, a table or code may end without a
+    full stop.
+    """
+    text = text.rstrip()
+    if not text:
+        return "is empty"
     if text.count("```") % 2:
         return "ends within a code block"
     tail = text[-200:].replace("’", "'")
     if found := _CONTINUED.search(tail[-100:]) or _OFFERS.search(tail) or _LEFT_OUT.search(tail):
         return f"ends with {found.group(0).strip()!r}"
-    lines = lines_of(text)
-    last = lines[-1]
-    if _ends_well(last, lines[:-1]):
-        return None
-    return f"ends with {last[-40:]!r}"
+    *before, last = lines_of(text)
+    return "" if _ends_well(last, before) else f"ends with {last[-40:]!r}"
 
 
 def _ends_well(last: str, before: list[str]) -> bool:
     bare = _EMOJI.sub("", last.rstrip(_CLOSERS)).rstrip(_CLOSERS)
-    if re.search(r"\b(?:the|an?|of|with|from|into)(?:\.{3}|…)$", bare):
+    if _TRAILS_OFF.search(bare):
         return False
-    if bare.endswith(tuple(_TERMINAL)):
-        return not re.fullmatch(r"\d{1,3}[.、]", bare)  # the number of an item that is not there
+    if bare.endswith(_TERMINAL):
+        return not _EMPTY_ITEM.fullmatch(bare)
     if not bare or last[-1] in '"”」』》)）]】':  # an ornament; a quotation or a remark to its end
         return True
     if _CODE_END.search(last) or _END_MARK.match(last) or (last[0] == last[-1] == "|"):
         return True
-    if _HEADING.match(last) or _DANGLING.search(bare):
-        return bool(re.match(r"#\w", last)) and not _DANGLING.search(bare)
+    if _DANGLING.search(bare) or _HEADING.match(last):
+        return False
     if _LISTED.match(last):
         return _as_the_items_before(before)
     return _signs(last, before) or _is_verse_end(last, before)
 
 
 def _as_the_items_before(before: list[str]) -> bool:
-    """Whether most items of the list end without full stop, as its last does."""
+    """Whether most items of the list end without a full stop, as its last one does."""
     items = []
     for line in reversed(before):
         if not _LISTED.match(line):
             break
         items.append(line)
-    open_ended = sum(not item.rstrip(_CLOSERS).endswith(tuple(_TERMINAL)) for item in items)
-    return bool(items) and open_ended * 2 >= len(items)
+    return bool(items) and sum(map(_is_open, items)) * 2 >= len(items)
 
 
 def _signs(last: str, before: list[str]) -> bool:
@@ -176,7 +152,11 @@ def _signs(last: str, before: list[str]) -> bool:
 
 
 def _is_verse_end(last: str, before: list[str]) -> bool:
-    """Whether the last line is one of verse whose lines end without full stop as a rule."""
+    """Whether the last line is one of verse, most of whose lines end without a full stop."""
     lines = [*before[-7:], last]
-    open_ended = sum(not line.rstrip(_CLOSERS).endswith(tuple(_TERMINAL)) for line in lines)
-    return is_verse(lines) and open_ended * 2 >= len(lines)
+    return is_verse(lines) and sum(map(_is_open, lines)) * 2 >= len(lines)
+
+
+def _is_open(line: str) -> bool:
+    """Whether a line ends without a full stop."""
+    return not line.rstrip(_CLOSERS).endswith(_TERMINAL)

@@ -1,0 +1,71 @@
+"""Small SFT runs inside an MLflow run, as the stage `sft` starts them."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from helpers.checkpoints import default_settings
+
+from longwriter.config.schema import Settings
+from longwriter.core.rows import Message, TrainingRow
+from longwriter.core.workspace import Workspace
+from longwriter.models.training_run import TrainResult
+from longwriter.sft import launch
+from longwriter.sft.trainer import SftJob, SftResult
+from longwriter.tracking.runs import stage_run
+
+
+def row(name: str, prompt: str, answer: str) -> TrainingRow:
+    messages = [Message(role="user", content=prompt), Message(role="assistant", content=answer)]
+    return TrainingRow(messages=messages, id=name)
+
+
+ROWS = [
+    row("one", "Name a river.", "The Rhine, which runs from the Alps to the North Sea."),
+    row("two", "Say yes.", "Yes."),
+    row("three", "Write about rain.", "Rain falls. " * 12 + "Then it stops."),
+    row("four", "Count.", "One, two, three, four, five, six, seven."),
+]
+
+
+def four_steps() -> Settings:
+    """Settings for an optimiser step a row of ROWS, with a checkpoint after each."""
+    settings = default_settings()
+    settings.sft = replace(
+        settings.sft,
+        learning_rate=1e-3,
+        num_train_epochs=1,
+        max_length=256,
+        packing=False,
+        save_steps=1,
+    )
+    return settings
+
+
+def job(base: Path, path: Path, settings: Settings, work: Workspace) -> SftJob:
+    return SftJob(
+        base=base,
+        path=path,
+        cache=work.cache,
+        sft=settings.sft,
+        student=settings.student,
+        runtime=settings.runtime,
+    )
+
+
+def tune(
+    base: Path, path: Path, settings: Settings, root: Path, rows: list[TrainingRow] = ROWS
+) -> SftResult:
+    """Tunes `base` on `rows` and writes the result to `path`; MLflow's database lies in `root`."""
+    work = Workspace(root, path.parent)
+    groups = settings.groups("student", "sft")
+    with stage_run("sft", groups, work, settings.runtime) as run:
+        run.activate()
+        return launch.train(job(base, path, settings, work), rows, run.environment())
+
+
+def train(
+    base: Path, path: Path, settings: Settings, root: Path, rows: list[TrainingRow] = ROWS
+) -> tuple[TrainResult, dict[str, Any]]:
+    """As `tune`; what the run reports, and metrics/sft.json."""
+    return tune(base, path, settings, root, rows)[:2]
