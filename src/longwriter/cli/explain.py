@@ -2,21 +2,21 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from longwriter.config.load import read_params
-from longwriter.config.schema import Settings
 from longwriter.core.errors import DataError
 from longwriter.core.rows import Judgement, Prediction, TrainingRow
 from longwriter.core.sources import open_source, parse_line, read_jsonl, stream_lines
 from longwriter.core.workspace import Workspace
 from longwriter.dataset.rule_runner import RuleJob, RuleRunner
 from longwriter.dataset.rules import BETWEEN_ROWS, MALFORMED
-from longwriter.dataset.settings import BASE, CHAT_ROWS, DRAFTS
+from longwriter.dataset.settings import BASE, CHAT_ROWS, DRAFTS, FilterSettings
 from longwriter.dataset.tokenizer import has_tokenizer
 from longwriter.evaluation.contamination import locate_benchmarks
+from longwriter.evaluation.settings import ContaminationSettings
 from longwriter.models.lineup import BY_NAME
 from longwriter.text.words import count_words
 from longwriter.tracking.lineage import walk_back
@@ -97,10 +97,11 @@ def explain_row(root: Path, name: str) -> str:
         SettingsError: there is no params.yaml.
     """
     settings, work = read_params(root), Workspace(root, root)
+    given = settings.agentwrite.instructions, settings.short_answers.instructions
     parts = [
-        *_instruction(work, settings, name),
+        *_instruction(work, given, name),
         *_failures(work, name),
-        *_draft(work, settings, name),
+        *_draft(work, settings.filter, settings.contamination, name),
         *_fate(work, name),
         *_packs(work, name),
     ]
@@ -124,9 +125,9 @@ def _rows(path: Path, name: str) -> Iterator[dict[str, Any]]:
                 yield row
 
 
-def _instruction(work: Workspace, settings: Settings, name: str) -> Iterator[str]:
-    for given in (settings.agentwrite.instructions, settings.short_answers.instructions):
-        for row in _rows(work.root / given, name):
+def _instruction(work: Workspace, files: Sequence[str], name: str) -> Iterator[str]:
+    for file in files:
+        for row in _rows(work.root / file, name):
             yield f"instruction ({row.get('source') or 'no source'}): {_short(row['prompt'])}"
             length = row.get("length")
             yield f"  requires {length} words" if length else "  states no length"
@@ -139,9 +140,11 @@ def _failures(work: Workspace, name: str) -> Iterator[str]:
             yield f"  {row['error']}: {row['detail']}"
 
 
-def _draft(work: Workspace, settings: Settings, name: str) -> Iterator[str]:
+def _draft(
+    work: Workspace, drafts: FilterSettings, contamination: ContaminationSettings, name: str
+) -> Iterator[str]:
     """The plan with what was written for each step, and the verdict of every rule."""
-    drafts, chat_mix = settings.filter, settings.filter.chat_mix
+    chat_mix = drafts.chat_mix
     for what, key, given, revision, default, rules in (
         ("draft", "filter.drafts", drafts.drafts, drafts.revision, DRAFTS, drafts.rules),
         ("chat row", "filter.chat_mix.path", chat_mix.path, chat_mix.revision, CHAT_ROWS, chat_mix.rules),
@@ -149,7 +152,7 @@ def _draft(work: Workspace, settings: Settings, name: str) -> Iterator[str]:
         path = work.input(given, default)
         if given is None and not path.exists():
             continue
-        runner = _runner(work, settings, rules)
+        runner = _runner(work, drafts, contamination, rules)
         for where, line in open_source(given, revision, path, key).lines:
             try:
                 row = runner.read(line, where)
@@ -190,12 +193,16 @@ def _by_judge(rejected: dict[str, Any]) -> bool:
     return rejected["rule"] == "low_quality" and "quality_score" not in rejected
 
 
-def _runner(work: Workspace, settings: Settings, rules: list[str]) -> RuleRunner:
-    folder = work.input(settings.filter.tokenizer, BASE)
-    contamination = settings.contamination
+def _runner(
+    work: Workspace,
+    settings: FilterSettings,
+    contamination: ContaminationSettings,
+    rules: list[str],
+) -> RuleRunner:
+    folder = work.input(settings.tokenizer, BASE)
     benchmarks = locate_benchmarks(work.root, contamination.benchmarks).found
     tokenizer = folder if has_tokenizer(folder) else None
-    return RuleRunner(RuleJob(settings.filter, contamination, rules, "", benchmarks, tokenizer))
+    return RuleRunner(RuleJob(settings, contamination, rules, "", benchmarks, tokenizer))
 
 
 def _steps(record: dict[str, Any]) -> Iterator[str]:
