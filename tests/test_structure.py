@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from dvc.repo import Repo
 
+from longwriter.models.lineup import MODELS
+
 CHECKOUT = Path(__file__).parents[1]
 SRC = CHECKOUT / "src"
 LONGEST_CHAIN = 9
@@ -136,3 +138,9 @@ def test_only_config_and_stages_take_all_settings() -> None:
         and ast.unparse(argument.annotation).strip("'") == "Settings"
     ]
     assert takers == []
+
+
+def test_dvc_yaml_and_the_code_list_the_same_models() -> None:
+    names = [model.name for model in MODELS]
+    for stage in ("predict", "eval"):
+        assert [s.split("@")[1] for s in STAGES if s.startswith(f"{stage}@")] == names
