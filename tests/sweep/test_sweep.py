@@ -22,7 +22,7 @@ from longwriter.config.inputs import input_digests
 from longwriter.config.load import validate
 from longwriter.core.errors import SettingsError
 from longwriter.models.lineup import MODELS
-from longwriter.sweep.experiments import check_repository
+from longwriter.sweep.experiments import check_repository, untracked_inputs
 from longwriter.sweep.records import JobRecord, table
 from longwriter.sweep.stage_locks import StageLocks, stage_keys
 
@@ -236,6 +236,14 @@ def test_new_code_that_git_does_not_know_is_named(tmp_path: Path) -> None:
     git(root, "update-ref", "-d", "HEAD")
     with pytest.raises(SettingsError, match="has no commit"):
         check_repository(root)
+
+
+def test_files_that_git_does_not_track_go_along(tmp_path: Path) -> None:
+    root = make_repository(tmp_path / "root")
+    for name in ("data/fetched.jsonl", "own.jsonl", "not-named.jsonl"):
+        (root / name).write_text("{}\n")
+    named = ["own.jsonl", "data/instructions.jsonl", "missing.jsonl", "/etc/hostname", "org/name"]
+    assert untracked_inputs(root, named) == ["data/fetched.jsonl", "own.jsonl"]
 
 
 def test_a_lock_is_released_when_dvc_comes_to_the_next_stage(tmp_path: Path) -> None:

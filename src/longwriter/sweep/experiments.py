@@ -3,6 +3,7 @@
 import hashlib
 import json
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +44,15 @@ def fingerprint(root: Path) -> str:
     return found.hexdigest()
 
 
-def untracked_inputs(root: Path) -> list[str]:
+def untracked_inputs(root: Path, named: Iterable[str]) -> list[str]:
     """Inputs that git does not track, such as a benchmark that may not be published: DVC is told to
-    copy them."""
-    return _files(root, "-o", INPUTS)
+    copy them.
+
+    Args:
+        named: files and folders that settings name; those outside `root` need no copy.
+    """
+    inside = [path for path in named if not Path(path).is_absolute() and (root / path).exists()]
+    return _files(root, "-o", INPUTS, *inside)
 
 
 def experiment_ref(root: Path, name: str) -> str | None:

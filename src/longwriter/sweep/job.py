@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from longwriter.config.inputs import input_digests
 from longwriter.config.load import validate
 from longwriter.core.files import write_json
-from longwriter.core.settings import flatten_settings
+from longwriter.core.settings import file_settings, flatten_settings
 from longwriter.core.workspace import Workspace
 from longwriter.sweep.experiments import (
     experiment_ref,
@@ -116,7 +116,7 @@ def _run_dvc(root: Path, name: str, job: Job, locks: StageLocks, log: Path) -> s
     command = [sys.executable, "-c", DVC, "--wait-for-lock", "exp", "run", "--temp", "--name", name]
     for override in job.overrides:
         command += ["--set-param", override]
-    for path in untracked_inputs(root):
+    for path in untracked_inputs(root, _named_files(job)):
         command += ["--copy-paths", path]
     # `src` first: the stages run the code of the experiment's folder, not the checkout's, which may be
     # edited meanwhile.
@@ -153,6 +153,16 @@ def _run_dvc(root: Path, name: str, job: Job, locks: StageLocks, log: Path) -> s
             process.terminate()
             process.wait()
     return _reason(lines) or f"DVC ended with {process.returncode}; see {log}"
+
+
+def _named_files(job: Job) -> Iterator[str]:
+    """Every file and folder that the job's settings name."""
+    for setting in file_settings(validate(job.config)):
+        value = setting.value
+        if isinstance(value, str):
+            yield value
+        elif value:
+            yield from value.values() if isinstance(value, Mapping) else value
 
 
 @contextmanager
