@@ -374,11 +374,18 @@ def test_an_old_name_in_conf_is_refused_with_the_new_one(root: Path) -> None:
         compose_params(root)
 
 
+def test_an_old_group_in_a_defaults_list_is_refused_with_the_new_one(root: Path) -> None:
+    edit(root, "conf/config.yaml", "- judge_audit: default", "- calibrate: default")
+    with pytest.raises(SettingsError, match=r"composed: calibrate is called judge_audit now\."):
+        compose_params(root)
+
+
 @pytest.mark.parametrize(
     ("override", "advice"),
     [
-        ("sft.loss=released", "longwriter"),
-        ("sft.loss=sequence", "example"),
+        ("sft.loss=released", "set sft.loss=longwriter"),
+        ("sft.loss=example,sequence", "sft.loss=sequence: is called example now"),
+        ("runtime.accelerate=conf/runtime/accelerate/fsdp2.yaml", "set runtime=fsdp2"),
         ("student.server=endpoint", "student.server.kind=endpoint"),
     ],
 )

@@ -207,6 +207,14 @@ def test_a_job_that_fails_is_reported_and_stops_no_other(swept: Swept) -> None:
     assert len(list(root.glob("multirun/sweep/faulty/.submitit/*/*_submission.sh"))) in (0, 3)
 
 
+def test_an_old_name_is_refused_before_any_job(swept: Swept) -> None:
+    folders = set((swept.root / "multirun/sweep").iterdir())
+    status, printed = call(swept.root, *SWEEP, "sft.loss=longwriter,sequence")
+    assert status == 1
+    assert "sft.loss=sequence: is called example now" in printed
+    assert set((swept.root / "multirun/sweep").iterdir()) == folders
+
+
 def test_after_a_sweep_the_pipeline_is_that_of_conf(swept: Swept) -> None:
     root = swept.root
     status, printed = call(root, "-m", "dvc", "repro")
@@ -240,10 +248,15 @@ def test_new_code_that_git_does_not_know_is_named(tmp_path: Path) -> None:
 
 def test_files_that_git_does_not_track_go_along(tmp_path: Path) -> None:
     root = make_repository(tmp_path / "root")
-    for name in ("data/fetched.jsonl", "own.jsonl", "not-named.jsonl"):
+    (root / ".gitignore").write_text("/outputs\n/data/made.jsonl\n")
+    (root / "dvc.lock").write_text("stages: {a: {outs: [{path: data/made.jsonl, md5: '0'}]}}\n")
+    for name in ("data/fetched.jsonl", "own.jsonl", "not-named.jsonl", "data/made.jsonl"):
         (root / name).write_text("{}\n")
+    (root / "outputs/model").mkdir(parents=True)
+    (root / "outputs/model/weights").write_text("0")
     named = ["own.jsonl", "data/instructions.jsonl", "missing.jsonl", "/etc/hostname", "org/name"]
-    assert untracked_inputs(root, named) == ["data/fetched.jsonl", "own.jsonl"]
+    named += ["outputs/model", "data/made.jsonl"]
+    assert untracked_inputs(root, named) == ["data/fetched.jsonl", "outputs/model", "own.jsonl"]
 
 
 def test_a_lock_is_released_when_dvc_comes_to_the_next_stage(tmp_path: Path) -> None:

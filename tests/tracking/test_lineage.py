@@ -4,6 +4,7 @@ import hashlib
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -111,7 +112,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
         run(stage, path, by_hand)
     lock = {
         stage: {
-            "deps": [{"path": path, "md5": "0" * 32} for path in deps],
+            "deps": [{"path": path, "md5": md5(root, path)} for path in deps],
             "outs": [{"path": path, "md5": md5(root, path)} for path in outs],
         }
         for stage, (deps, outs) in STAGES.items()
@@ -156,6 +157,12 @@ FROM_SFT = [
     "agentwrite.instructions",
     "agentwrite.prompts.en",
 ]
+FROM_SFT_BEFORE = [
+    "data/predictions/sft.jsonl",
+    "models/sft",
+    "models/base",
+    "data/sft/train.jsonl (written anew since)",
+]
 
 
 def test_an_answer_leads_back_to_the_instructions(checkout: Checkout) -> None:
@@ -179,17 +186,42 @@ def test_the_run_is_named_that_wrote_these_very_bytes(checkout: Checkout) -> Non
     assert unknown.endswith(", stage agentwrite")
 
 
-def test_a_file_that_was_changed_by_hand_has_no_maker(checkout: Checkout) -> None:
-    root = checkout.root
-    lock = yaml.safe_load((root / "dvc.lock").read_text())
-    lock["stages"]["sft"]["outs"][0]["md5"] = f"{'f' * 32}.dir"
-    before = (root / "dvc.lock").read_text()
-    (root / "dvc.lock").write_text(json.dumps(lock))
-    try:
-        shown = explain(root, "data/predictions/sft.jsonl:1")
-    finally:
-        (root / "dvc.lock").write_text(before)
-    assert f"models/sft: {'f' * 32}.dir, stage sft\n" in shown
+@pytest.fixture
+def rewritten(checkout: Checkout) -> Iterator[Checkout]:
+    """After `dvc repro filter` with another setting: dvc.lock has other training rows, and answers and
+    checkpoints still of the old ones."""
+    lock = checkout.root / "dvc.lock"
+    before = lock.read_text()
+    changed = json.loads(before)
+    changed["stages"]["filter"]["outs"][0]["md5"] = "f" * 32
+    changed["stages"]["filter"]["deps"][0]["md5"] = "e" * 32
+    lock.write_text(json.dumps(changed))
+    yield checkout
+    lock.write_text(before)
+
+
+def test_an_answer_leads_to_what_it_was_made_of_not_to_what_replaced_it(
+    rewritten: Checkout,
+) -> None:
+    root, made = rewritten
+    shown = explain(root, "data/predictions/sft.jsonl:1")
+    assert lineage(shown) == FROM_SFT_BEFORE
+    assert "trained on rows that are no longer in data/sft/train.jsonl" in shown
+    assert "trained on 4 rows" not in shown
+    [rows] = [line for line in shown.splitlines() if line.startswith("data/sft/train.jsonl (")]
+    before = dvc_md5(root / "data/sft/train.jsonl")
+    assert f": {before}, stage filter, MLflow run {made['filter']}, code " in rows
+
+
+def test_both_of_two_states_of_a_file_are_links(rewritten: Checkout) -> None:
+    found = walk_back(rewritten.root, lambda path, md5: None, "models/sft", "data/sft/train.jsonl")
+    rows = [link for link in found if link.path == "data/sft/train.jsonl"]
+    assert [(link.digest, link.current) for link in rows] == [
+        ("f" * 32, True),
+        (md5(rewritten.root, "data/sft/train.jsonl"), False),
+    ]
+    [drafts] = [link for link in found if link.path == "data/agentwrite/drafts.jsonl"]
+    assert (drafts.digest, drafts.current) == ("e" * 32, False)
 
 
 def test_an_answer_of_the_untrained_model_comes_from_no_data(checkout: Checkout) -> None:

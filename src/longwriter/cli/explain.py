@@ -17,7 +17,6 @@ from longwriter.dataset.settings import BASE, CHAT_ROWS, DRAFTS, FilterSettings
 from longwriter.dataset.tokenizer import has_tokenizer
 from longwriter.evaluation.contamination import locate_benchmarks
 from longwriter.evaluation.settings import ContaminationSettings
-from longwriter.models.lineup import BY_NAME
 from longwriter.text.words import count_words
 from longwriter.tracking.lineage import walk_back
 from longwriter.tracking.runs import maker_finder
@@ -25,8 +24,11 @@ from longwriter.tracking.runs import maker_finder
 ANSWER = re.compile(r"(?:.*/)?(\w+)\.jsonl:(\d+)")
 """An answer of the benchmark: model and line."""
 
+TRAINING_ROWS = "data/sft/train.jsonl"
 TRAINED = "models/sft"
-"""What data/sft/train.jsonl goes into."""
+"""What they go into."""
+
+GONE = f"are no longer in {TRAINING_ROWS}, which was written anew since"
 
 SHOWN = 300
 """Characters of an instruction or a paragraph that are shown."""
@@ -50,7 +52,8 @@ def explain(root: Path, name: str) -> str:
     if answer:
         return explain_answer(root, answer[1], int(answer[2]))
     row = explain_row(root, name)
-    return "\n".join([row, "where it went and came from:", *_lineage(root, TRAINED)])
+    links = walk_back(root, maker_finder(root), TRAINED)
+    return "\n".join([row, "where it went and came from:", *map(str, links)])
 
 
 def explain_answer(root: Path, model: str, number: int) -> str:
@@ -72,18 +75,17 @@ def explain_answer(root: Path, model: str, number: int) -> str:
     if judgements.exists():
         judged = read_jsonl(judgements, Judgement)[number - 1]
         parts.append(f"  S_l {judged.length_score:.1f}, judged: {judged.scores or judged.unscored}")
-    if model in BY_NAME and BY_NAME[model].before:  # else it was not trained here
-        parts += _nearest(root, row.length)
-    lineage = _lineage(root, f"data/predictions/{model}.jsonl")
-    return "\n".join([*parts, "where it came from:", *lineage])
-
-
-def _lineage(root: Path, path: str) -> Iterator[str]:
-    return map(str, walk_back(root, maker_finder(root), path))
+    links = walk_back(root, maker_finder(root), f"data/predictions/{model}.jsonl")
+    for link in links:
+        if link.path == TRAINING_ROWS:  # else it was not trained here
+            parts += (
+                _nearest(root, row.length) if link.current else [f"trained on rows that {GONE}"]
+            )
+    return "\n".join([*parts, "where it came from:", *map(str, links)])
 
 
 def _nearest(root: Path, length: int) -> Iterator[str]:
-    trained = read_jsonl(root / "data/sft/train.jsonl", TrainingRow)
+    trained = read_jsonl(root / TRAINING_ROWS, TrainingRow)
     near = sorted(trained, key=lambda row: abs((row.response_length or 0) - length))[:NEAREST]
     yield f"trained on {len(trained)} rows; the nearest in length (`longwriter explain ID` shows one):"
     yield from (f"  {row.id}: {row.response_length} words, {row.source}" for row in near)

@@ -15,7 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from longwriter.config.inputs import input_digests
-from longwriter.config.schema import RENAMED_VALUES, Settings, new_name
+from longwriter.config.schema import RENAMED, RENAMED_VALUES, Settings, new_name
 from longwriter.core.errors import SettingsError
 from longwriter.core.files import write_text
 from longwriter.core.settings import violations
@@ -93,8 +93,9 @@ def check_names(overrides: Sequence[str]) -> None:
         new = new_name(key)
         if new:
             raise SettingsError(f"{key}: is called {new} now; set {new}={value}")
-        if (key, value) in RENAMED_VALUES:
-            raise SettingsError(f"{key}={value}: {RENAMED_VALUES[key, value]}")
+        for choice in value.split(","):  # of a sweep
+            if (key, choice) in RENAMED_VALUES:
+                raise SettingsError(f"{key}={choice}: {RENAMED_VALUES[key, choice]}")
 
 
 def compose(kind: type[S], overrides: Sequence[str]) -> S:
@@ -143,7 +144,9 @@ def _compose(root: Path, overrides: Sequence[str]) -> tuple[DictConfig, dict[str
         config = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
         OmegaConf.resolve(config)
     except (HydraException, OmegaConfBaseException, YAMLError) as error:
-        raise SettingsError(f"conf/ cannot be composed: {error}") from None
+        old = [name for name in RENAMED if f"find '{name}/" in str(error)]  # in a defaults list
+        advice = "".join(f"{name} is called {RENAMED[name]} now. " for name in old)
+        raise SettingsError(f"conf/ cannot be composed: {advice}{error}") from None
     return config, choices
 
 

@@ -71,14 +71,20 @@ RENAMED = {
 """Settings' names of version 0.1 → today's. They are refused, with the new name in the message."""
 
 RENAMED_VALUES = {
-    ("sft.loss", "released"): "longwriter",
-    ("sft.loss", "sequence"): "example",
+    ("sft.loss", "released"): "is called longwriter now; set sft.loss=longwriter",
+    ("sft.loss", "sequence"): "is called example now; set sft.loss=example",
     **{
         ("student.server", kind): f"is a group now; set student.server.kind={kind}"
         for kind in ("llama_cpp", "endpoint", "vllm")
     },
+    **{
+        ("runtime.accelerate", f"conf/runtime/accelerate/{name}.yaml"): (
+            f"its keys are settings now; set runtime={name}"
+        )
+        for name in ("cpu2", "fsdp2", "gpu", "machines", "zero3_offload", "zero3_sequence")
+    },
 }
-"""(Key, value of version 0.1) → today's value, or what to do."""
+"""(Key, value of version 0.1) → what to do."""
 
 
 def new_name(key: str) -> str | None:

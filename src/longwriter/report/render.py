@@ -45,7 +45,7 @@ class ReportProvenance(NamedTuple):
         """The links, a row each."""
         columns = ("path", "digest", "stage", "MLflow run", "code")
         rows = [
-            (link.path, link.digest, link.stage or NONE)
+            (link.marked_path, link.digest, link.stage or NONE)
             + ((link.run.run_id, link.run.code) if link.run else (NONE, NONE))
             for link in self.links
         ]

@@ -9,7 +9,7 @@ from typing import Any
 
 from longwriter.core.errors import SettingsError
 from longwriter.core.files import digest
-from longwriter.tracking.provenance import git_state
+from longwriter.tracking.provenance import git_state, locked_stages
 
 CODE = ("src", "stages", "conf", "dvc.yaml", ".dvc/config")
 INPUTS = "data"
@@ -45,14 +45,17 @@ def fingerprint(root: Path) -> str:
 
 
 def untracked_inputs(root: Path, named: Iterable[str]) -> list[str]:
-    """Inputs that git does not track, such as a benchmark that may not be published: DVC is told to
-    copy them.
+    """Inputs that git does not track or that it ignores, such as a benchmark that may not be
+    published: DVC is told to copy them.
 
     Args:
-        named: files and folders that settings name; those outside `root` need no copy.
+        named: files and folders that settings name; those outside `root` and those that the pipeline
+            itself makes need no copy.
     """
+    made = {out["path"] for stage in locked_stages(root).values() for out in stage.get("outs", [])}
     inside = [path for path in named if not Path(path).is_absolute() and (root / path).exists()]
-    return _files(root, "-o", INPUTS, *inside)
+    ignored = [path for path in inside if path not in made and not _files(root, "-co", path)]
+    return sorted({*_files(root, "-o", INPUTS, *inside), *ignored})
 
 
 def experiment_ref(root: Path, name: str) -> str | None:

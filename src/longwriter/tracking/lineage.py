@@ -22,16 +22,25 @@ class Link(NamedTuple):
     """Which made it, as DVC calls it; empty for an input."""
     run: StageRun | None
     """The run that wrote these very bytes, where MLflow knows one."""
+    current: bool = True
+    """False where the stage has since written the path anew: what these bytes were made of is lost."""
+
+    @property
+    def marked_path(self) -> str:
+        """The path, with a mark where it has other bytes now."""
+        return self.path if self.current else f"{self.path} (written anew since)"
 
     def __str__(self) -> str:
         made = f", stage {self.stage}" if self.stage else ", an input"
         run = f", MLflow run {self.run.run_id}, code {self.run.code}" if self.run else ""
-        return f"{self.path}: {self.digest}{made}{run}"
+        return f"{self.marked_path}: {self.digest}{made}{run}"
 
 
 def walk_back(root: Path, find_maker: FindMaker, *paths: str) -> list[Link]:
     """Returns `paths` and all that they were made of, by dvc.lock of the checkout `root`: each once,
     what is nearest to `paths` first. Paths that dvc.lock does not know are left out.
+
+    A stage is followed to the bytes that it read, also where they are not those that are there now.
 
     Args:
         find_maker: as `runs.maker_finder` returns it.
@@ -42,18 +51,20 @@ def walk_back(root: Path, find_maker: FindMaker, *paths: str) -> list[Link]:
         for name, stage in stages.items()
         for out in stage.get("outs", [])
     }
-    links: dict[str, Link] = {}
-    queue = [path for path in paths if path in made]
+    links: dict[tuple[str, str], Link] = {}
+    queue = [(path, made[path][0]) for path in paths if path in made]
     while queue:
-        path = queue.pop(0)
-        if path in links:
+        path, md5 = queue.pop(0)
+        if (path, md5) in links:
             continue
-        md5, name = made[path]
-        links[path] = Link(path, md5, name, find_maker(path, md5))
-        deps = [dep["path"] for dep in stages[name].get("deps", [])]
-        queue += [dep for dep in deps if dep.startswith(DATA) and dep in made]
+        now, name = made[path]
+        links[path, md5] = Link(path, md5, name, find_maker(path, md5), md5 == now)
+        if md5 != now:
+            continue
+        deps = [(dep["path"], dep["md5"]) for dep in stages[name].get("deps", [])]
+        queue += [dep for dep in deps if dep[0].startswith(DATA) and dep[0] in made]
         for key, digest in _inputs(stages[name]):
-            links.setdefault(key, Link(key, digest, "", None))
+            links.setdefault((key, digest), Link(key, digest, "", None))
     return list(links.values())
 
 
