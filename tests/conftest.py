@@ -18,14 +18,6 @@ from longwriter.llm.settings import Address
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Under xdist a file's tests run in one process, which shares its fixtures; those that serve the
-    embedded model, all marked with one group, too: two of its servers would spin on the same cores."""
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.location[0]))
-
-
 @pytest.fixture
 def chat_server() -> Iterator[Callable[[Callable[[dict[str, Any]], Answer]], ChatServer]]:
     """Starts servers: `server = chat_server(lambda request: "Hello.")`. All end with the test."""

@@ -11,6 +11,7 @@ from selenium import webdriver
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
 
 from longwriter.config.load import compose_params, validate
 from longwriter.report.figures import draw
@@ -131,7 +132,7 @@ def test_an_error_on_the_page_would_be_seen(
     broken.write_text(text.replace("</body>", "<script>missing()</script></body>"))
     browser.get_log("browser")
     browser.get(broken.as_uri())
-    [entry] = browser.get_log("browser")
+    [entry] = WebDriverWait(browser, 10).until(lambda it: it.get_log("browser"))
     assert entry["level"] == "SEVERE"
     assert "missing is not defined" in entry["message"]
 
