@@ -13,11 +13,10 @@ from pathlib import Path
 
 import mlflow
 import pytest
+from helpers.checkpoints import default_settings
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from omegaconf import DictConfig, OmegaConf
 
-from longwriter.config.load import compose_params, validate
 from longwriter.config.schema import Settings
 from longwriter.core.settings import flatten_settings
 from longwriter.core.workspace import Workspace
@@ -32,10 +31,7 @@ CHECKOUT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def settings() -> Settings:
-    config = OmegaConf.create(compose_params(CHECKOUT))
-    assert isinstance(config, DictConfig)
-    config.runtime.system_metrics = False
-    return validate(config)
+    return default_settings()
 
 
 @pytest.fixture(scope="module")

@@ -11,26 +11,20 @@ from pathlib import Path
 
 import pytest
 from helpers import postgres
+from helpers.checkpoints import default_settings
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from omegaconf import DictConfig, OmegaConf
 
-from longwriter.config.load import compose_params, validate
 from longwriter.config.schema import Settings
 from longwriter.core.workspace import Workspace
 from longwriter.tracking.pipeline import log_pipeline_run
 from longwriter.tracking.runs import stage_run
 from longwriter.tracking.server import mirrored, send_finished
 
-CHECKOUT = Path(__file__).parents[2]
-
 
 @pytest.fixture(scope="module")
 def settings() -> Settings:
-    config = OmegaConf.create(compose_params(CHECKOUT))
-    assert isinstance(config, DictConfig)
-    config.runtime.system_metrics = False
-    return validate(config)
+    return default_settings()
 
 
 @pytest.fixture(scope="module")
