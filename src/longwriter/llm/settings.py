@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 from longwriter.core.settings import bounded, names_file
 
@@ -22,6 +23,8 @@ class Structured(Enum):
 
     json_schema = "json_schema"
     """The server constrains decoding to the schema."""
+    json_object = "json_object"
+    """The server constrains decoding to some JSON object, and the prompt holds the schema."""
     text = "text"
     """The prompt asks for JSON and the answer is parsed."""
 
@@ -50,6 +53,9 @@ class ServerSettings:
     inside an installed Python package. `vllm`: a Hugging Face hub id or a local folder."""
     base_url: str | None
     """`endpoint`: the address up to and with `/v1`."""
+    identity: str | None
+    """`endpoint`: what the cache knows the model by, so that another spelling of the address or of the
+    name asks nothing again; null: base_url and model."""
     api_key_env: str | None
     """Name of the environment variable that holds the key; never the key."""
     concurrency: int = bounded(ge=1)
@@ -58,35 +64,62 @@ class ServerSettings:
     context: int = bounded(ge=128)
     """Tokens of prompt and answer together; for `llama_cpp` of each slot, for `vllm` the longest
     sequence. AgentWrite shows a step no more of a long text than fits."""
-    temperature: float = bounded(ge=0, le=2)
-    top_p: float = bounded(gt=0, le=1)
     max_tokens: int = bounded(ge=1)
     """Most new tokens of a call."""
+    max_tokens_field: str
+    """Name of the request's field for it: `max_tokens`, or `max_completion_tokens` for OpenAI's models
+    that reason."""
+    reasoning_tokens: int = bounded(ge=0)
+    """Tokens that the model may think before it answers, where max_tokens counts them too: added to the
+    max_tokens of every call."""
+    temperature: float | None = bounded(ge=0, le=2)
+    """null: not sent, for servers that refuse it."""
+    top_p: float | None = bounded(gt=0, le=1)
+    """null: not sent."""
+    seed: str | None
+    """Name of the request's field for the seed, `seed` or Mistral's `random_seed`; null: not sent."""
+    stop: bool | None
+    """Whether stop strings are sent. Where a server refuses them, false or null: the answer is cut at
+    the first of them when it has come."""
+    stream: bool
+    """Whether an answer comes piece by piece. timeout_s is then the longest silence."""
+    structured: Structured
+    extra_body: dict[str, Any]
+    """Further fields of the request, merged last, as `openai` does; a value `$NAME` is read from the
+    environment variable NAME when a call is made, here and in the next two."""
+    extra_headers: dict[str, str]
+    extra_query: dict[str, str]
     timeout_s: float = bounded(gt=0)
     """Longest wait for one answer, in seconds."""
     max_retries: int = bounded(ge=0)
-    """Retries after a fault that may pass (408, 409, 429, 5xx, a broken connection)."""
-    structured: Structured
+    """Retries after a fault that may pass (408, 409, 5xx, a broken connection)."""
+    patience_s: float = bounded(ge=0)
+    """Longest wait for a server that takes no calls (429, 529) until the run stops, in seconds."""
+    batch: bool
+    """Send calls that wait for no other by the provider's batch API, which takes up to a day."""
+    batch_price: float = bounded(ge=0)
+    """Price of a call in a batch, as a share of the usual one."""
     vllm: VllmSettings | None
     """null where no vLLM is to be started."""
     requests_per_minute: float | None = bounded(gt=0)
     """Requests that the server takes a minute, retries included; null: no limit."""
     tokens_per_minute: float | None = bounded(gt=0)
     """Tokens that the server takes a minute, counted as it counts them: prompt and max_tokens."""
-    price_prompt: float = bounded(ge=0)
-    """US dollars a million prompt tokens."""
+    price_prompt: float | None = bounded(ge=0)
+    """US dollars a million prompt tokens; null: as the table of the package genai-prices has it."""
     price_cached_prompt: float | None = bounded(ge=0)
-    """US dollars a million prompt tokens from the server's prefix cache; null: price_prompt."""
-    price_completion: float = bounded(ge=0)
-    """US dollars a million completion tokens."""
+    """US dollars a million prompt tokens from the server's prefix cache; null: as the table has it, or
+    price_prompt."""
+    price_completion: float | None = bounded(ge=0)
+    """US dollars a million completion tokens; null: as the table has it."""
 
     def cost(self, prompt_tokens: int, cached_prompt_tokens: int, completion_tokens: int) -> float:
         """Cost of a call in US dollars. `prompt_tokens` include the cached ones."""
-        cached = self.price_cached_prompt
+        prompt, cached = self.price_prompt or 0.0, self.price_cached_prompt
         return (
-            (prompt_tokens - cached_prompt_tokens) * self.price_prompt
-            + cached_prompt_tokens * (self.price_prompt if cached is None else cached)
-            + completion_tokens * self.price_completion
+            (prompt_tokens - cached_prompt_tokens) * prompt
+            + cached_prompt_tokens * (prompt if cached is None else cached)
+            + completion_tokens * (self.price_completion or 0.0)
         ) / 1e6
 
 
