@@ -3,7 +3,9 @@
 import os
 
 from longwriter.agentwrite.estimate import estimate
+from longwriter.agentwrite.failures import check_failures
 from longwriter.agentwrite.instructions import read_instructions
+from longwriter.agentwrite.plan import call_parameters
 from longwriter.agentwrite.prompts import read_prompts
 from longwriter.agentwrite.selection import Selection, select, select_unasked, sift
 from longwriter.agentwrite.writer import Outcome, describe, write_drafts
@@ -13,7 +15,7 @@ from longwriter.core.errors import DataError, SettingsError
 from longwriter.core.files import replacing, write_json, write_jsonl
 from longwriter.core.workspace import Workspace
 from longwriter.llm.client import ChatClient
-from longwriter.llm.fanout import CallContext, with_client
+from longwriter.llm.fanout import CallContext, spending, with_client
 from longwriter.tracking.runs import stage_run
 
 
@@ -45,17 +47,23 @@ def agentwrite(settings: Settings, work: Workspace) -> None:
         outcome = await write_drafts(client, selection.instructions, settings.agentwrite, prompts)
         return selection, Outcome(outcome.drafts, selection.failures + outcome.failures)
 
+    options = settings.agentwrite
     calls = CallContext(
         work.cache,
-        settings.agentwrite.seed,
+        options.seed,
         settings.runtime.threads,
-        settings.agentwrite.max_cost,
+        spending(options.max_cost, "agentwrite", options, settings.teacher.model),
+        call_parameters(options, settings.teacher),
     )
     groups = settings.groups("teacher", "agentwrite")
     with stage_run("agentwrite", groups, work, settings.runtime) as run:
-        (selection, outcome), spent = with_client(select_and_write, settings.teacher, calls)
+        (selection, outcome), spent = with_client(
+            select_and_write, settings.teacher, calls, name="teacher"
+        )
         counts = {"selection": selection.describe()}
         metrics = describe(outcome) | spent | counts
+        tried = len(outcome.drafts) + len(outcome.failures)
+        check_failures(outcome.failures, tried, options.max_failed, "agentwrite", "instructions")
         if not outcome.drafts:
             first = outcome.failures[0]
             raise DataError(

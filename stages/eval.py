@@ -6,11 +6,11 @@ from longwriter.core.files import replacing, write_json, write_jsonl
 from longwriter.core.rows import Judgement, Prediction
 from longwriter.core.sources import read_jsonl
 from longwriter.core.workspace import Workspace
-from longwriter.evaluation.judge import read_prompt
+from longwriter.evaluation.judge import judge_calls, read_prompt
 from longwriter.evaluation.scoring import check_unscored, evaluate, with_second
 from longwriter.evaluation.settings import JudgeSettings
 from longwriter.evaluation.summary import headline, summarise
-from longwriter.llm.fanout import CallContext, with_client
+from longwriter.llm.fanout import with_client
 from longwriter.models.lineup import MODELS
 from longwriter.tracking.runs import stage_run
 
@@ -21,23 +21,24 @@ def eval_stage(settings: Settings, work: Workspace) -> None:
     rows = work.output(f"data/judgements/{source.stem}.jsonl")
     metrics = work.output(f"metrics/eval/{source.stem}.json")
     bench = settings.bench
-    calls = CallContext(work.cache, bench.seed, settings.runtime.threads)
 
-    def graded_by(judge: JudgeSettings) -> tuple[list[Judgement], dict[str, float]]:
+    def graded_by(judge: JudgeSettings, name: str) -> tuple[list[Judgement], dict[str, float]]:
         prompt = read_prompt(judge, work.root)
+        what, threads = f"eval {source.stem}", settings.runtime.threads
         judgements, spent = with_client(
             lambda client: evaluate(client, predictions, bench.judged, prompt, judge.repeats),
             judge,
-            calls,
+            judge_calls(work.cache, bench.seed, threads, judge, prompt, what),
+            name=name,
         )
         check_unscored(judgements, judge.max_unscored)
         return judgements, spent
 
     groups = settings.groups("judge", "bench", "eval")
     with stage_run(f"eval {source.stem}", groups, work, settings.runtime) as run:
-        judgements, spent = graded_by(settings.judge)
+        judgements, spent = graded_by(settings.judge, "judge")
         if settings.second_judge:
-            others, more = graded_by(settings.second_judge)
+            others, more = graded_by(settings.second_judge, "second_judge")
             judgements = with_second(judgements, others)
             spent = {name: value + more[name] for name, value in spent.items()}
         summary = summarise(judgements, bench.length_bins, settings.statistics) | spent

@@ -6,9 +6,9 @@ from longwriter.core.files import write_json
 from longwriter.core.rows import Prediction
 from longwriter.core.sources import read_jsonl
 from longwriter.core.workspace import Workspace
-from longwriter.evaluation.judge import read_prompt
+from longwriter.evaluation.judge import judge_calls, read_prompt
 from longwriter.evaluation.judge_audit import audit_judge, audit_labels, audit_line
-from longwriter.llm.fanout import CallContext, with_client
+from longwriter.llm.fanout import with_client
 from longwriter.tracking.runs import stage_run
 
 
@@ -27,7 +27,15 @@ def judge_audit(settings: Settings, work: Workspace) -> None:
                 client, predictions, labels, prompt, judge, audit.probes, settings.statistics
             ),
             judge,
-            CallContext(work.cache, settings.bench.seed, settings.runtime.threads),
+            judge_calls(
+                work.cache,
+                settings.bench.seed,
+                settings.runtime.threads,
+                judge,
+                prompt,
+                "judge_audit",
+            ),
+            name="judge",
         )
         write_json(path, found | spent)
         run.log(found | spent)

@@ -4,7 +4,7 @@ from longwriter.config.run import run_stage
 from longwriter.config.schema import Settings
 from longwriter.core.files import replacing, write_json, write_jsonl
 from longwriter.core.workspace import Workspace
-from longwriter.llm.fanout import CallContext
+from longwriter.llm.fanout import CallContext, spending
 from longwriter.preference.stage import make_pairs
 from longwriter.tracking.runs import stage_run
 
@@ -16,7 +16,12 @@ OUTPUTS = (
 
 def pairs(settings: Settings, work: Workspace) -> None:
     outputs = [*map(work.output, OUTPUTS)]
-    calls = CallContext(work.cache, settings.pairs.seed, settings.runtime.threads)
+    calls = CallContext(
+        work.cache,
+        settings.pairs.seed,
+        settings.runtime.threads,
+        spending(settings.pairs.max_cost, "pairs", settings.pairs, settings.student.server.model),
+    )
     groups = settings.groups("student", "pairs", "contamination")
     with stage_run("pairs", groups, work, settings.runtime) as run:
         made = make_pairs(settings.pairs, settings.student, settings.contamination, work, calls)

@@ -7,7 +7,7 @@ from longwriter.core.files import replacing, write_json, write_jsonl
 from longwriter.core.workspace import Workspace
 from longwriter.evaluation.benchmark import chosen_benchmark
 from longwriter.evaluation.predict import describe, predict, predictions_name
-from longwriter.llm.fanout import CallContext
+from longwriter.llm.fanout import CallContext, spending
 from longwriter.llm.settings import ServerKind
 from longwriter.models.lineup import MODELS
 from longwriter.models.serving import with_student
@@ -34,7 +34,12 @@ def predict_stage(settings: Settings, work: Workspace) -> None:
             lambda client: predict(client, prompts, bench.samples),
             checkpoint,
             settings.student,
-            CallContext(work.cache, bench.seed, settings.runtime.threads),
+            CallContext(
+                work.cache,
+                bench.seed,
+                settings.runtime.threads,
+                spending(settings.predict.max_cost, f"predict {name}", bench, server.model),
+            ),
         )
         metrics = describe(predictions) | spent
         with replacing(*outputs) as (answers, numbers):
@@ -42,7 +47,10 @@ def predict_stage(settings: Settings, work: Workspace) -> None:
             write_json(numbers, metrics)
         run.log(metrics)
         run.wrote(work, *outputs)
-    print(f"{metrics['n']} predictions, {metrics['cut_off']} cut off by max_tokens: {path}")
+    refused = f", without an answer {metrics['unanswered']}" if metrics["unanswered"] else ""
+    print(
+        f"{metrics['n']} predictions, {metrics['cut_off']} cut off by max_tokens{refused}: {path}"
+    )
 
 
 if __name__ == "__main__":

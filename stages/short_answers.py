@@ -7,7 +7,7 @@ from longwriter.core.files import replacing, write_json, write_jsonl
 from longwriter.core.rows import Instruction, check_ids
 from longwriter.core.sources import read_jsonl
 from longwriter.core.workspace import Workspace
-from longwriter.llm.fanout import CallContext, with_client
+from longwriter.llm.fanout import CallContext, spending, with_client
 from longwriter.tracking.runs import stage_run
 
 
@@ -23,7 +23,13 @@ def short_answers(settings: Settings, work: Workspace) -> None:
         answers, spent = with_client(
             lambda client: answer(client, requests, options),
             settings.teacher,
-            CallContext(work.cache, options.seed, settings.runtime.threads),
+            CallContext(
+                work.cache,
+                options.seed,
+                settings.runtime.threads,
+                spending(options.max_cost, "short_answers", options, settings.teacher.model),
+            ),
+            name="teacher",
         )
         metrics = answers.describe() | spent
         with replacing(*outputs) as (good, bad, numbers):

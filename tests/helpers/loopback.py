@@ -167,6 +167,7 @@ def agentwrite_settings(**changes: Any) -> AgentWriteSettings:
         "max_step_repetition": 0.2,
         "attempts": 3,
         "parallel": False,
+        "max_failed": 1.0,
         "max_cost": None,
         "dry_run": False,
         "dry_run_tokens_per_s": 50.0,

@@ -16,7 +16,7 @@ from longwriter.agentwrite.prompts import (
 from longwriter.agentwrite.settings import AgentWriteSettings
 from longwriter.core.errors import DataError
 from longwriter.core.rows import Instruction, Step
-from longwriter.llm.client import prompt_bytes
+from longwriter.llm.request import prompt_bytes
 from longwriter.llm.settings import ServerSettings, Structured
 
 

@@ -10,10 +10,13 @@ from pydantic import ValidationError
 from longwriter.agentwrite.prompts import Wording, plan_messages
 from longwriter.agentwrite.settings import AgentWriteSettings
 from longwriter.core.errors import BadCompletion
-from longwriter.core.rows import Instruction, Step, Usage
-from longwriter.llm.client import ChatClient, Completion, json_object
+from longwriter.core.rows import Instruction, Step
+from longwriter.llm.answers import Completion, json_object
+from longwriter.llm.budget import Account
+from longwriter.llm.check import Parameters
+from longwriter.llm.client import ChatClient
 from longwriter.llm.sampling import first_usable
-from longwriter.llm.settings import Structured
+from longwriter.llm.settings import ServerSettings, Structured
 from longwriter.text.refusals import refusal_in
 
 COARSEST = 2
@@ -62,12 +65,18 @@ def plan_schema(steps: int | None, settings: AgentWriteSettings) -> dict[str, An
     }
 
 
+def call_parameters(settings: AgentWriteSettings, teacher: ServerSettings) -> Parameters:
+    """What the calls of the agent send beyond messages and the teacher's settings."""
+    lines = teacher.structured is Structured.text
+    return Parameters(None if lines else plan_schema(None, settings), settings.stop)
+
+
 async def make_plan(
     client: ChatClient,
     instruction: Instruction,
     settings: AgentWriteSettings,
     wording: Wording,
-    usage: Usage,
+    account: Account,
 ) -> list[Step]:
     """Samples a plan whose budgets add up to the requested length, or, where none is requested, to the
     teacher's own sum.
@@ -99,7 +108,9 @@ async def make_plan(
             ),
             schema=None if lines else plan_schema(steps, settings),
             sample=sample,
-            usage=usage,
+            account=account,
+            step="plan",
+            chained=not settings.parallel,
         )
 
     def read(completion: Completion) -> list[Step]:

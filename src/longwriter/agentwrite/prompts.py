@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from longwriter.core.errors import SettingsError
 from longwriter.core.rows import Instruction, Step
-from longwriter.llm.client import Messages
+from longwriter.llm.request import Messages
 
 
 class Wording(BaseModel):

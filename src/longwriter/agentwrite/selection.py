@@ -10,12 +10,15 @@ from typing import Any
 
 from tqdm import tqdm
 
+from longwriter.agentwrite.failures import check_failures
 from longwriter.agentwrite.instruction_rules import RULES
 from longwriter.agentwrite.prompts import Prompts, Wording, question_messages
 from longwriter.agentwrite.settings import AgentWriteSettings, SelectSettings
 from longwriter.core.errors import BadCompletion, CallError, DataError, OverBudget
-from longwriter.core.rows import Failure, Instruction, Usage, check_ids
-from longwriter.llm.client import ChatClient, Completion, json_object
+from longwriter.core.rows import Failure, Instruction, check_ids
+from longwriter.llm.answers import Completion, json_object
+from longwriter.llm.budget import Account
+from longwriter.llm.client import ChatClient
 from longwriter.llm.fanout import all_at_once
 from longwriter.llm.sampling import first_usable
 
@@ -203,6 +206,9 @@ async def _screen_enough(
         jobs = [screen(client, row, settings, min_words, prompts[row.language]) for row in batch]
         verdicts += await all_at_once(jobs, f"questions ({batch[0].language})")
         found = sum(isinstance(verdict, Instruction) for verdict in verdicts)
+        failures = [verdict for verdict in verdicts if isinstance(verdict, Failure)]
+        most = settings.max_failed
+        check_failures(failures, len(verdicts), most, "agentwrite", "questions")
     return verdicts
 
 
@@ -223,7 +229,7 @@ async def screen(
         OverBudget: the question could exceed max_cost.
         ServerError: every call would fail.
     """
-    messages, usage = question_messages(instruction, min_words, wording), Usage()
+    messages, account = question_messages(instruction, min_words, wording), Account()
 
     async def ask(sample: int) -> Completion:
         return await client.complete(
@@ -231,7 +237,7 @@ async def screen(
             max_tokens=min(ANSWER_TOKENS, client.settings.max_tokens),
             schema=SCHEMA,
             sample=sample,
-            usage=usage,
+            account=account,
         )
 
     try:
@@ -245,7 +251,7 @@ async def screen(
             step="select",
             error=type(error).__name__,
             detail=str(error),
-            attempts=usage.calls,
+            attempts=account.usage.calls,
         )
     if not needs_more:
         return None

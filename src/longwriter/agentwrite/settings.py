@@ -76,9 +76,11 @@ class AgentWriteSettings:
     parallel: bool
     """Write all paragraphs of a text at the same time, without sight of each other: faster, less
     coherent."""
+    max_failed: float = bounded(ge=0, le=1)
+    """Share of the drafts that may fail; above it the stage stops and writes nothing."""
     max_cost: float | None = bounded(gt=0)
-    """US dollars that the stage may cost in all, calls answered from the cache included. Drafts that
-    would exceed it are recorded as failures. null: no limit."""
+    """US dollars that the stage may cost, over all runs with the same settings. Texts that it does not
+    reach for are recorded as failures. null: no limit."""
     dry_run: bool
     """Print the calls, tokens, cost and time to expect, and make no call."""
     dry_run_tokens_per_s: float = bounded(gt=0)
@@ -101,3 +103,7 @@ class ShortAnswersSettings:
     """Most tokens of an answer; one that is cut off by them is sampled again."""
     attempts: int = bounded(gt=0)
     """Samples of an answer before the request is a failure."""
+    max_failed: float = bounded(ge=0, le=1)
+    """Share of the requests that may fail; above it the stage stops and writes nothing."""
+    max_cost: float | None = bounded(gt=0)
+    """US dollars that the stage may cost, over all runs with the same settings; null: no limit."""

@@ -5,10 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from longwriter.agentwrite.failures import check_failures, failures_by_side
 from longwriter.agentwrite.settings import ShortAnswersSettings
 from longwriter.core.errors import BadCompletion, CallError
-from longwriter.core.rows import Failure, Instruction, Message, TrainingRow, Usage
-from longwriter.llm.client import ChatClient, Completion
+from longwriter.core.rows import Failure, Instruction, Message, TrainingRow
+from longwriter.llm.answers import Completion
+from longwriter.llm.budget import Account
+from longwriter.llm.client import ChatClient
 from longwriter.llm.fanout import all_at_once
 from longwriter.llm.sampling import first_usable
 from longwriter.text.refusals import refusal_in
@@ -29,6 +32,7 @@ class Answers:
             "answered": len(self.rows),
             "failures": len(self.failures),
             "failures_by_error": dict(Counter(failure.error for failure in self.failures)),
+            "failures_by_side": failures_by_side(self.failures),
             "words": sum(row.response_length or 0 for row in self.rows),
         }
 
@@ -39,9 +43,20 @@ async def answer(
     """Answers every request.
 
     Raises:
+        TooManyFailures: more than `max_failed` of the requests failed.
         ServerError: every call would fail; finished calls are kept.
     """
-    done = await all_at_once([_answer(client, row, settings) for row in requests], "answers")
+    failures: list[Failure] = []
+
+    async def one(request: Instruction) -> TrainingRow | Failure:
+        result = await _answer(client, request, settings)
+        if isinstance(result, Failure):
+            failures.append(result)
+            most = settings.max_failed
+            check_failures(failures, len(requests), most, "short_answers", "answers")
+        return result
+
+    done = await all_at_once([one(row) for row in requests], "answers")
     return Answers(
         [row for row in done if isinstance(row, TrainingRow)],
         [row for row in done if isinstance(row, Failure)],
@@ -52,11 +67,11 @@ async def _answer(
     client: ChatClient, request: Instruction, settings: ShortAnswersSettings
 ) -> TrainingRow | Failure:
     """The first sample that is not cut off, is short enough and does not refuse."""
-    messages, usage = [{"role": "user", "content": request.prompt}], Usage()
+    messages, account = [{"role": "user", "content": request.prompt}], Account()
 
     async def ask(sample: int) -> Completion:
         return await client.complete(
-            messages, max_tokens=settings.max_tokens, sample=sample, usage=usage
+            messages, max_tokens=settings.max_tokens, sample=sample, account=account
         )
 
     def read(completion: Completion) -> str:
@@ -74,7 +89,7 @@ async def _answer(
             step="answer",
             error=type(error).__name__,
             detail=str(error),
-            attempts=usage.calls,
+            attempts=account.usage.calls,
         )
     return TrainingRow(
         messages=[

@@ -5,11 +5,11 @@ Source: LongWriter (arXiv 2408.07055), section 3.
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any
+from typing import Any, Protocol
 
 from longwriter.agentwrite.context import (
     Paragraph,
@@ -18,16 +18,30 @@ from longwriter.agentwrite.context import (
     rejection_reason,
     round_to_ten,
 )
-from longwriter.agentwrite.plan import make_plan, split_step
+from longwriter.agentwrite.failures import check_failures, failures_by_side
+from longwriter.agentwrite.plan import make_plan, split_step, steps_wanted
 from longwriter.agentwrite.prompts import Prompts, StepRequest, Wording, step_messages
 from longwriter.agentwrite.settings import AgentWriteSettings
 from longwriter.core.errors import BadCompletion, CallError
-from longwriter.core.rows import Draft, Failure, Instruction, Step, Usage, check_ids
-from longwriter.llm.client import ChatClient, Completion, Messages, prompt_bytes
+from longwriter.core.rows import Draft, Failure, Instruction, Step, check_ids
+from longwriter.llm.answers import Completion
+from longwriter.llm.budget import Account, CallRecord
+from longwriter.llm.client import ChatClient
 from longwriter.llm.fanout import all_at_once, together
+from longwriter.llm.request import Messages, prompt_bytes
 from longwriter.llm.sampling import first_usable
 from longwriter.text.lengths import length_score
 from longwriter.text.scaffolding import clean
+
+
+class Traces(Protocol):
+    """Takes notes of how drafts came about."""
+
+    number: int
+    """Drafts whose calls are noted."""
+
+    def keep(self, result: Draft | Failure, calls: list[CallRecord]) -> None:
+        """Takes a draft, or a failure, with all its calls."""
 
 
 @dataclass(frozen=True)
@@ -43,23 +57,41 @@ async def write_drafts(
     instructions: list[Instruction],
     settings: AgentWriteSettings,
     prompts: Prompts,
+    traces: Traces | None = None,
 ) -> Outcome:
     """Writes a draft for every instruction; those that fail for good are returned as failures.
 
     As many drafts are in progress as the server takes calls, the longest first: a long chain of steps
     that starts last would keep one of the server's places busy and leave the others idle.
 
+    Args:
+        traces: what takes the calls of the first drafts.
+
     Raises:
         DataError: two instructions have the same id.
+        TooManyFailures: more than `max_failed` of the drafts failed.
         ServerError: every call would fail; finished calls are in the cache.
     """
     check_ids(instructions)
-    places = asyncio.Semaphore(client.settings.concurrency)
+    at_once = len(instructions) if client.settings.batch else client.settings.concurrency
+    places = asyncio.Semaphore(max(at_once, 1))
+
+    traced = {instruction.id for instruction in instructions[: traces.number]} if traces else set()
+    failures: list[Failure] = []
 
     async def one(instruction: Instruction) -> Draft | Failure:
+        account = Account(records=[] if instruction.id in traced else None)
         async with places:
+            account.rest = text_cost(client, instruction, settings)
             wording = prompts[instruction.language]
-            return await write_draft(client, instruction, settings, wording)
+            result = await write_draft(client, instruction, settings, wording, account)
+            await client.budget.close(account, isinstance(result, Draft))
+        if traces and account.records:
+            traces.keep(result, account.records)
+        if isinstance(result, Failure):
+            failures.append(result)
+            check_failures(failures, len(instructions), settings.max_failed, "agentwrite", "drafts")
+        return result
 
     longest_first = sorted(instructions, key=lambda instruction: -(instruction.length or 0))
     results = await all_at_once([one(instruction) for instruction in longest_first], "drafts")
@@ -76,13 +108,19 @@ async def write_draft(
     instruction: Instruction,
     settings: AgentWriteSettings,
     wording: Wording,
+    account: Account | None = None,
 ) -> Draft | Failure:
-    """Plans and writes one text. Returns it complete, or a failure that says at which step."""
-    usage, text = Usage(), TextSoFar()
+    """Plans and writes one text. Returns it complete, or a failure that says at which step.
+
+    Args:
+        account: where its calls are counted.
+    """
+    account, text = account or Account(), TextSoFar()
+    usage = account.usage
     try:
         with failing_at("plan"):
-            plan = await make_plan(client, instruction, settings, wording, usage)
-        await write_paragraphs(client, instruction, plan, text, settings, wording, usage)
+            plan = await make_plan(client, instruction, settings, wording, account)
+        await write_paragraphs(client, instruction, plan, text, settings, wording, account)
     except StepFailed as failed:
         return Failure(
             id=instruction.id,
@@ -128,16 +166,23 @@ async def write_paragraphs(
     text: TextSoFar,
     settings: AgentWriteSettings,
     wording: Wording,
-    usage: Usage,
+    account: Account,
+    on_text: Callable[[str], None] | None = None,
 ) -> None:
     """Adds every paragraph of the plan to `text`, in order, each as soon as those before it are there.
 
     A step whose budget grows past `max_step_words` becomes several steps of `plan`.
 
+    Args:
+        account: where its calls are counted.
+        on_text: called with each piece of an answer as it comes, where the teacher streams.
+
     Raises:
         StepFailed: a paragraph failed for good; `text` holds those before it.
     """
-    writer = _Writer(client, instruction, tuple(plan), plan, text, settings, wording, usage)
+    writer = _Writer(
+        client, instruction, tuple(plan), plan, text, settings, wording, account, on_text
+    )
     await (writer.write_in_parallel() if settings.parallel else writer.write_in_order())
 
 
@@ -154,7 +199,8 @@ class _Writer:
     text: TextSoFar
     settings: AgentWriteSettings
     wording: Wording
-    usage: Usage
+    account: Account
+    on_text: Callable[[str], None] | None
 
     async def write_in_order(self) -> None:
         """Writes paragraph after paragraph; each step sees the text so far.
@@ -168,15 +214,19 @@ class _Writer:
             if budget > largest and len(self.plan) < self.settings.max_steps:
                 self.plan[number : number + 1] = split_step(self.plan[number], self.wording)
                 continue
+            self.account.rest = self._cost_of_rest()
             self.text.add(await self.write_step(number, min(budget, largest), self.text))
             number += 1
 
     async def write_in_parallel(self) -> None:
         """Writes all paragraphs at the same time; each step sees the plan and no text."""
         done: dict[int, Paragraph] = {}
+        self.account.rest = self._cost_of_rest()
+        each = self.account.rest / len(self.plan)
 
         async def one(number: int) -> None:
             done[number] = await self.write_step(number, self.plan[number].word_count, TextSoFar())
+            self.account.rest -= each
             while (following := len(self.text.paragraphs)) in done:
                 self.text.add(done[following])
 
@@ -192,22 +242,28 @@ class _Writer:
             StepFailed: no sample was usable, or a call failed for good.
         """
         settings, client = self.settings, self.client
-        tokens = round(budget * settings.tokens_per_word * settings.slack) + 16
-        tokens = min(tokens, client.settings.max_tokens)
+        tokens = step_tokens(budget, client, settings)
         room = client.settings.context - tokens - 64
         room -= prompt_bytes(self._messages(number, "", budget)) // 3
         shown = text.excerpt(int(room / settings.tokens_per_word))
         messages = self._messages(number, shown, budget)
         request = messages[-1]["content"].rsplit("\n\n", 1)[-1]
         asked = [self.instruction.prompt, self.plan[number].main_point, request]
-        prompt, repeats = self.instruction.prompt, 0
+        prompt, repeats, step = self.instruction.prompt, 0, f"write {number + 1}"
 
         async def ask(sample: int) -> Completion:
             nonlocal messages
             if 2 * repeats >= settings.attempts:
                 messages = self._messages(number, text.excerpt(0), budget)
             return await client.complete(
-                messages, max_tokens=tokens, stop=settings.stop, sample=sample, usage=self.usage
+                messages,
+                max_tokens=tokens,
+                stop=settings.stop,
+                sample=sample,
+                account=self.account,
+                step=step,
+                on_text=self.on_text,
+                chained=not settings.parallel,
             )
 
         def read(completion: Completion) -> Paragraph:
@@ -220,8 +276,21 @@ class _Writer:
                 raise BadCompletion(reason)
             return paragraph
 
-        with failing_at(f"write {number + 1}"):
+        with failing_at(step):
             return await first_usable(ask, read, settings.attempts, "paragraph")
+
+    def _cost_of_rest(self) -> float:
+        """US dollars that the steps still to be written cost at most; 0 where there is no limit."""
+        if self.client.budget.most is None:
+            return 0.0
+        done = len(self.text.words)
+        bare = prompt_bytes(self._messages(done, "", self.plan[done].word_count))
+        so_far = 0 if self.settings.parallel else sum(self.text.words)
+        cost = 0.0
+        for step in self.plan[done:]:
+            cost += step_cost(self.client, bare, so_far, step.word_count, self.settings)
+            so_far += 0 if self.settings.parallel else step.word_count
+        return cost
 
     def _messages(self, number: int, so_far: str, budget: int) -> Messages:
         request = StepRequest(
@@ -232,6 +301,51 @@ class _Writer:
             so_far=so_far,
         )
         return step_messages(self.instruction, self.outline, request, self.wording)
+
+
+def step_tokens(words: int, client: ChatClient, settings: AgentWriteSettings) -> int:
+    """Most tokens of a paragraph with a budget of `words` words."""
+    tokens = round(words * settings.tokens_per_word * settings.slack) + 16
+    return min(tokens, client.settings.max_tokens)
+
+
+_BYTES_PER_WORD = 6
+"""Of English with its spaces; a Chinese character counts as a word and has three."""
+
+
+def step_cost(
+    client: ChatClient, bare: int, so_far: int, words: int, settings: AgentWriteSettings
+) -> float:
+    """US dollars that a paragraph costs at most.
+
+    Args:
+        bare: bytes of its prompt without the text so far.
+        so_far: words of the text that the teacher sees.
+        words: its budget.
+    """
+    server = client.settings
+    prompt = min((bare + _BYTES_PER_WORD * so_far) // 2, server.context)
+    return server.cost(prompt, 0, step_tokens(words, client, settings) + server.reasoning_tokens)
+
+
+def text_cost(client: ChatClient, instruction: Instruction, settings: AgentWriteSettings) -> float:
+    """US dollars that a text costs at most, its plan included; 0 where there is no limit."""
+    if client.budget.most is None:
+        return 0.0
+    length = instruction.length or _USUAL_STEPS * settings.step_words
+    steps = min(steps_wanted(length, settings), settings.max_steps)
+    words, bare = round(length / steps), 2 * prompt_bytes([{"content": instruction.prompt}])
+    points = steps * settings.max_point_characters // 2
+    return step_cost(client, bare + points, 0, points // 4, settings) + sum(
+        step_cost(
+            client, bare + points, 0 if settings.parallel else number * words, words, settings
+        )
+        for number in range(steps)
+    )
+
+
+_USUAL_STEPS = 10
+"""Of a text whose length nobody knows."""
 
 
 def describe(outcome: Outcome) -> dict[str, Any]:
@@ -249,6 +363,7 @@ def describe(outcome: Outcome) -> dict[str, Any]:
         "drafts": len(outcome.drafts),
         "failures": len(outcome.failures),
         "failures_by_error": dict(Counter(failure.error for failure in outcome.failures)),
+        "failures_by_side": failures_by_side(outcome.failures),
         "shortened": sum(draft.hidden_words > 0 for draft in outcome.drafts),
         "words": sum(draft.response_length for draft in outcome.drafts),
         "with_length": len(scores),

@@ -26,11 +26,11 @@ from longwriter.core.tables import (
     signed_percent,
 )
 from longwriter.core.workspace import Workspace
-from longwriter.evaluation.judge import JudgePrompt, read_prompt, ungraded
+from longwriter.evaluation.judge import judge_calls, read_prompt, ungraded
 from longwriter.evaluation.scoring import NOT_ASKED, check_unscored, comparison, evaluate
 from longwriter.evaluation.settings import BenchSettings, JudgeSettings
 from longwriter.evaluation.summary import summarise
-from longwriter.llm.fanout import CallContext, with_client
+from longwriter.llm.fanout import with_client
 from longwriter.report.tables import COMPARED, SCORES, bin_title, constraints_met, score_cells
 
 EMBEDDED = "embedded"
@@ -117,13 +117,17 @@ def _judged(
     prompt = read_prompt(settings.judge, ROOT)
     every = [row for rows in predictions.values() for row in rows]
     graded, _ = with_client(
-        lambda client: evaluate(
-            client, every, None, prompt or JudgePrompt(), settings.judge.repeats
-        ),
+        lambda client: evaluate(client, every, None, prompt, settings.judge.repeats),
         settings.judge,
-        CallContext(
-            Workspace(ROOT, Path.cwd()).cache, settings.bench.seed, settings.runtime.threads
+        judge_calls(
+            Workspace(ROOT, Path.cwd()).cache,
+            settings.bench.seed,
+            settings.runtime.threads,
+            settings.judge,
+            prompt,
+            "score",
         ),
+        name="judge",
     )
     check_unscored(graded, settings.judge.max_unscored)
     rest = iter(graded)

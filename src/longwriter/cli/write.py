@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from longwriter.agentwrite.context import Paragraph, TextSoFar
-from longwriter.agentwrite.plan import make_plan
+from longwriter.agentwrite.plan import call_parameters, make_plan
 from longwriter.agentwrite.prompts import read_prompts
 from longwriter.agentwrite.settings import AgentWriteSettings
 from longwriter.agentwrite.writer import StepFailed, failing_at, write_paragraphs
@@ -19,8 +19,9 @@ from longwriter.core.rows import Instruction, Step, Usage
 from longwriter.core.settings import RuntimeSettings
 from longwriter.core.sources import checked
 from longwriter.core.workspace import Workspace
+from longwriter.llm.budget import Account
 from longwriter.llm.client import ChatClient
-from longwriter.llm.fanout import CallContext, with_client
+from longwriter.llm.fanout import CallContext, spending, with_client
 from longwriter.llm.settings import ServerSettings
 from longwriter.text.lengths import length_in, length_score
 from longwriter.text.words import language
@@ -35,6 +36,10 @@ class WriteSettings:
     runtime: RuntimeSettings
 
 
+_LINE = 70
+"""Characters of the line that shows what the teacher is writing."""
+
+
 @dataclass(kw_only=True)
 class ShownText(TextSoFar):
     """A text that prints each paragraph as it is written, and keeps all of them in a file."""
@@ -44,8 +49,20 @@ class ShownText(TextSoFar):
     """Words in all."""
     plan: list[Step] = field(default_factory=list)
 
+    coming: str = ""
+    """The end of what the teacher is writing."""
+
+    def show(self, piece: str) -> None:
+        """Shows the end of what the teacher is writing on one line, where a person watches."""
+        self.coming = " ".join((self.coming + piece)[-_LINE:].split("\n"))
+        if sys.stderr.isatty():
+            print(f"\r\x1b[2K… {self.coming}", end="", file=sys.stderr, flush=True)
+
     def add(self, paragraph: Paragraph) -> None:
         """Appends a paragraph, prints it and says how far the text is."""
+        if self.coming and sys.stderr.isatty():
+            print("\r\x1b[2K", end="", file=sys.stderr, flush=True)
+        self.coming = ""
         print("\n" * bool(self.paragraphs) + paragraph.text, flush=True)
         super().add(paragraph)
         write_text(self.file, "\n\n".join(self.paragraphs) + "\n")
@@ -70,16 +87,20 @@ def write_one(arguments: Namespace) -> None:
     instruction = checked(row, Instruction, "longwriter write")
     wording = read_prompts(settings.agentwrite.prompts, ROOT)[instruction.language]
     file = _free(arguments.output, arguments.prompt)
-    text, usage = ShownText(file=file.with_suffix(".partial.md")), Usage()
+    text, account = ShownText(file=file.with_suffix(".partial.md")), Account()
+    usage = account.usage
 
     async def work(client: ChatClient) -> int:
         with failing_at("plan"):
-            plan = await make_plan(client, instruction, settings.agentwrite, wording, usage)
+            plan = await make_plan(client, instruction, settings.agentwrite, wording, account)
         for number, step in enumerate(plan, start=1):
             _say(f"{number}. {step.main_point} ({step.word_count:,} words)")
         _say("")
         text.plan, text.wanted = plan, sum(step.word_count for step in plan)
-        await write_paragraphs(client, instruction, plan, text, settings.agentwrite, wording, usage)
+        live = None if settings.agentwrite.parallel else text.show
+        await write_paragraphs(
+            client, instruction, plan, text, settings.agentwrite, wording, account, live
+        )
         return client.from_cache
 
     length = f"{instruction.length:,} words" if instruction.length else "a text of no set length"
@@ -92,8 +113,12 @@ def write_one(arguments: Namespace) -> None:
                 Workspace(ROOT, Path.cwd()).cache,
                 settings.agentwrite.seed,
                 settings.runtime.threads,
-                settings.agentwrite.max_cost,
+                spending(
+                    settings.agentwrite.max_cost, "write", settings.agentwrite, arguments.prompt
+                ),
+                call_parameters(settings.agentwrite, settings.teacher),
             ),
+            name="teacher",
         )
     except (StepFailed, LongwriterError, KeyboardInterrupt) as error:
         if text.paragraphs:
@@ -114,10 +139,12 @@ def write_one(arguments: Namespace) -> None:
 def _settings(arguments: Namespace) -> WriteSettings:
     """The settings of an endpoint or of the embedded teacher in conf/, changed by the command line."""
     overrides = ["teacher=smollm2"]
+    streams = ["teacher.stream=true"] if sys.stderr.isatty() else []
     if arguments.model:
         overrides = ["teacher=endpoint", "agentwrite=paper"]
         for name in ("model", "base_url", "api_key_env"):
             overrides += assignment(f"teacher.{name}", getattr(arguments, name))
+    overrides += streams
     overrides += ["agentwrite.parallel=true"] if arguments.parallel else []
     overrides += assignment("agentwrite.seed", arguments.seed)
     settings = compose(WriteSettings, overrides)

@@ -58,6 +58,8 @@ class Usage(Record):
     cached_prompt_tokens: int = 0
     """Part of `prompt_tokens` that the server took from its prefix cache."""
     completion_tokens: int = 0
+    thinking_tokens: int = 0
+    """Part of `completion_tokens`: what the model thought before it answered."""
     cost_usd: float = 0.0
     """In US dollars, at the prices in conf/."""
 
@@ -180,6 +182,8 @@ class Prediction(BenchmarkPrompt):
     response: str
     response_length: int = -1
     finish_reason: str = ""
+    unanswered: str = ""
+    """Why the model gave no answer, in whose place stands an empty response."""
 
 
 class Judgement(Prediction):

@@ -19,9 +19,9 @@ from longwriter.dataset.rule_runner import RuleJob, run_rules
 from longwriter.dataset.settings import BASE, CHAT_ROWS, DRAFTS, FilterSettings
 from longwriter.dataset.tokenizer import has_tokenizer
 from longwriter.evaluation.contamination import locate_benchmarks
-from longwriter.evaluation.judge import read_prompt
+from longwriter.evaluation.judge import judge_calls, read_prompt
 from longwriter.evaluation.settings import ContaminationSettings
-from longwriter.llm.fanout import CallContext, with_client
+from longwriter.llm.fanout import with_client
 
 FILES = ("train.jsonl", "validation.jsonl", "rejected.jsonl", "card.md", "hf")
 OUTPUTS = (*(f"data/sft/{name}" for name in FILES), "metrics/filter.json")
@@ -127,7 +127,8 @@ def _grade(
     scores, _ = with_client(
         lambda client: grade(client, rows, prompt, judge.repeats),
         judge,
-        CallContext(work.cache, settings.seed, runtime.threads),
+        judge_calls(work.cache, settings.seed, runtime.threads, judge, prompt, "filter"),
+        name="filter.judge",
     )
     return scores
 

@@ -12,11 +12,21 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from longwriter.core.errors import BadCompletion, CallError, SettingsError, TransientError
+from longwriter.core.errors import (
+    Aborted,
+    BadCompletion,
+    CallError,
+    SettingsError,
+    TransientError,
+)
 from longwriter.core.files import digest
 from longwriter.core.rows import Judgement, Prediction
 from longwriter.evaluation.settings import JudgeSettings
-from longwriter.llm.client import ChatClient, json_object
+from longwriter.llm.answers import json_object
+from longwriter.llm.check import Parameters
+from longwriter.llm.client import ChatClient
+from longwriter.llm.fanout import CallContext, spending
+from longwriter.llm.sampling import first_ended
 from longwriter.text.lengths import length_score
 from longwriter.text.words import count_words
 
@@ -125,6 +135,24 @@ class JudgePrompt:
         }
 
 
+def judge_calls(
+    cache: Path,
+    seed: int,
+    threads: int | None,
+    judge: JudgeSettings,
+    prompt: JudgePrompt,
+    what: str,
+) -> CallContext:
+    """What all calls of a stage to its judge have in common.
+
+    Args:
+        what: is graded, such as `eval sft`: its limit of cost is its own.
+    """
+    asked = judge.model, judge.prompt_path, judge.repeats
+    money = spending(judge.max_cost, what, *asked)
+    return CallContext(cache, seed, threads, money, Parameters(prompt.schema))
+
+
 def read_prompt(judge: JudgeSettings, root: Path) -> JudgePrompt:
     """Reads the prompt that the settings name.
 
@@ -192,9 +220,9 @@ async def _tried(
 ) -> dict[str, int] | str:
     try:
         return await grade(client, prompt, prediction.prompt, prediction.response, number)
-    except TransientError:
-        raise
     except CallError as error:
+        if isinstance(error, TransientError) and not isinstance(error, Aborted):
+            raise
         return f"{type(error).__name__}: {error}"
 
 
@@ -210,7 +238,9 @@ async def grade(
         CallError: the call failed, or the answer holds no grades.
     """
     messages = [{"role": "user", "content": prompt.of(request, text)}]
-    completion = await client.complete(messages, schema=prompt.schema, sample=sample)
+    completion = await first_ended(
+        lambda number: client.complete(messages, schema=prompt.schema, sample=number), sample
+    )
     if completion.finish_reason == "length":
         raise BadCompletion(f"cut off by max_tokens: {completion.text[:80]!r}")
     return parse_scores(completion.text)

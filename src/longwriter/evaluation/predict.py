@@ -1,14 +1,18 @@
 """Writes a benchmark's answers with the model under test."""
 
 import re
+from collections import Counter
 from operator import itemgetter
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
+from longwriter.core.errors import Moderated, PromptRefused, StillThinking
 from longwriter.core.rows import BenchmarkPrompt, Prediction
 from longwriter.evaluation.settings import PredictSettings
 from longwriter.llm.client import ChatClient
 from longwriter.llm.fanout import all_or_none
+from longwriter.llm.sampling import first_ended
 from longwriter.llm.settings import ServerKind, ServerSettings
 from longwriter.text.plan_tags import split_plan
 from longwriter.text.words import count_words
@@ -21,7 +25,9 @@ async def predict(
 
     Each prompt is one user message, sampled as the client's settings say. The longest texts are begun
     first, so that none of them is left to be written alone at the end. An empty answer is an answer;
-    a missing one is an error, because scores over part of a benchmark cannot be compared.
+    a missing one is an error, because scores over part of a benchmark cannot be compared. One that the
+    provider refuses for its content, or that was cut off while thinking, is empty and holds the reason
+    in `unanswered`.
 
     Returns:
         Predictions in the prompts' order, with the prompts' fields. Where a prompt has several, the
@@ -43,22 +49,38 @@ async def predict(
 
 async def _answer(client: ChatClient, prompt: BenchmarkPrompt) -> Prediction:
     messages = [{"role": "user", "content": prompt.prompt}]
-    completion = await client.complete(messages, sample=prompt.model_dump().get("sample", 0))
-    plan, text = split_plan(completion.text)
-    answer = {
-        "response": text,
-        "response_length": count_words(text),
-        "finish_reason": completion.finish_reason,
-        **({"plan": plan} if plan else {}),
-    }
+    number = prompt.model_dump().get("sample", 0)
+    try:
+        completion = await first_ended(
+            lambda sample: client.complete(messages, sample=sample), number
+        )
+    except (Moderated, PromptRefused, StillThinking) as error:
+        answer: dict[str, Any] = {
+            "response": "",
+            "response_length": 0,
+            "finish_reason": "length" if isinstance(error, StillThinking) else "refused",
+            "unanswered": f"{type(error).__name__}: {error}",
+        }
+    else:
+        plan, text = split_plan(completion.text)
+        answer = {
+            "response": text,
+            "response_length": count_words(text),
+            "finish_reason": completion.finish_reason,
+            **({"plan": plan} if plan else {}),
+        }
     return Prediction.model_validate(prompt.model_dump() | answer)
 
 
-def describe(predictions: list[Prediction]) -> dict[str, float]:
-    """Returns metrics/predict/NAME.json: predictions, cut-off answers and mean words."""
+def describe(predictions: list[Prediction]) -> dict[str, Any]:
+    """Returns metrics/predict/NAME.json: predictions, cut-off answers, those without an answer by reason,
+    and mean words."""
     return {
         "n": len(predictions),
         "cut_off": sum(row.finish_reason == "length" for row in predictions),
+        "unanswered": dict(
+            Counter(row.unanswered.partition(":")[0] for row in predictions if row.unanswered)
+        ),
         "mean_words": round(fmean(row.response_length for row in predictions), 4),
     }
 

@@ -60,6 +60,8 @@ class JudgeSettings(ServerSettings):
     max_unscored: float = bounded(ge=0, le=1)
     """Share of the texts to be graded that may stay without grades, including those that tell the
     judge how to grade; above it the stage fails. 1: it never fails."""
+    max_cost: float | None = bounded(gt=0)
+    """US dollars that a stage's grades may cost, over all runs with the same settings; null: no limit."""
 
 
 @dataclass(kw_only=True)
@@ -70,6 +72,9 @@ class PredictSettings:
     """Checkpoint folder or GGUF file to serve; null: models/dpo."""
     benchmark: str | None = names_file()
     """Benchmark file instead of bench.path."""
+    max_cost: float | None = bounded(gt=0)
+    """US dollars that the answers of a model may cost, over all runs with the same settings; null: no
+    limit."""
 
 
 @dataclass(kw_only=True)

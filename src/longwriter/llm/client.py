@@ -1,37 +1,63 @@
 """The one way to generate text: an async chat client with a cache, limits and counts."""
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Sequence
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
+from itertools import count
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BaseModel, Field, ValidationError
-
-from longwriter.core.errors import ServerFault
+from longwriter.core.errors import (
+    Aborted,
+    CallError,
+    RateLimited,
+    ServerError,
+    ServerFault,
+    TimedOut,
+)
 from longwriter.core.rows import Usage
+from longwriter.llm.answers import Completion, Reply, read_reply, reply_in
+from longwriter.llm.budget import Account, Budget, CallRecord
 from longwriter.llm.cache import Cache, call_key
-from longwriter.llm.limits import Budget, RateLimiter
-from longwriter.llm.settings import Address, ServerSettings, Structured
-
-Messages = list[dict[str, str]]
+from longwriter.llm.limits import RateLimiter
+from longwriter.llm.request import (
+    Asked,
+    Messages,
+    cache_shape,
+    extras_of,
+    prompt_bytes,
+    shape,
+    wire,
+)
+from longwriter.llm.settings import Address, ServerKind, ServerSettings
 
 SEED_STRIDE = 10_000
 """Stride between run seeds, larger than any call's sample count, so two runs never reuse a seed."""
 
+_REPLY = [field.name for field in fields(Reply)]
+
+_SURELY_WHOLE = 8_000
+"""Bytes of a prompt that every server's context takes."""
+
+_LEAST_CONTEXT = 256
+"""Tokens. A server that counts fewer does not count."""
+
 
 @dataclass(frozen=True)
-class Completion:
-    """A model's answer. Token counts are the server's."""
+class Spending:
+    """Whose money calls cost."""
 
-    text: str
-    finish_reason: str
-    """`stop` where the model ended it, `length` where max_tokens cut it off."""
-    prompt_tokens: int
-    cached_prompt_tokens: int
-    completion_tokens: int
+    scope: str = ""
+    """What earlier runs of the same command have in common with this one."""
+    max_cost: float | None = None
+    """US dollars that they may cost together; None: no limit."""
+
+
+Check = Callable[["ChatClient"], Coroutine[Any, Any, None]]
+"""Asks the server one small question before the first call that is not in the cache."""
 
 
 class ChatClient:
@@ -43,7 +69,9 @@ class ChatClient:
         address: Address,
         cache: Cache,
         seed: int,
-        max_cost: float | None = None,
+        spending: Spending,
+        name: str,
+        check: Check | None,
     ) -> None:
         from longwriter.llm.transport import Transport  # openai takes half a second to import
 
@@ -51,11 +79,22 @@ class ChatClient:
         self.address = address
         self.usage = Usage()
         self.from_cache = 0
-        self._cache = cache
-        self._seed = seed
+        self.name = name
+        self.cache = cache
+        self.budget = Budget(
+            spending.max_cost, cache.paid(spending.scope) if spending.max_cost is not None else 0.0
+        )
         self.rate_limiter = RateLimiter(settings)
-        self._budget = Budget(max_cost)
-        self._transport = Transport(settings, address, self.rate_limiter.hooks)
+        self._seed = seed
+        self._scope = spending.scope
+        self._numbers = count()
+        self._paid_for: set[asyncio.Task[Reply]] = set()
+        self._least_tokens: float | None = None
+        self.check_account = Account()
+        """Of the small question: no result depends on it, so no count of the stage holds it."""
+        self._check = check
+        self._checking: asyncio.Task[None] | None = None
+        self.transport = Transport(settings, address, extras_of(settings, name), name)
 
     @classmethod
     @asynccontextmanager
@@ -65,20 +104,28 @@ class ChatClient:
         address: Address,
         cache_folder: Path,
         seed: int,
-        max_cost: float | None = None,
+        spending: Spending = Spending(),
+        name: str = "server",
+        check: Check | None = None,
     ) -> AsyncIterator["ChatClient"]:
         """Yields a client whose finished calls are kept in `cache_folder`/calls.sqlite.
 
+        When the block ends, by an error or Ctrl-C too, no call is begun any more, and those in flight,
+        which are paid for, end and are kept; another Ctrl-C ends at once.
+
         Args:
             seed: shifts the seed that is sent with every call, so another one gives other samples.
-            max_cost: US dollars that all calls together may cost, those from the cache included.
+            name: of the server in the settings, such as `teacher`, for errors' advice.
         """
         cache = Cache(cache_folder / "calls.sqlite")
-        client = cls(settings, address, cache, seed, max_cost)
         try:
-            yield client
+            client = cls(settings, address, cache, seed, spending, name, check)
+            try:
+                yield client
+            finally:
+                await client._finish()
+                await client.transport.close()
         finally:
-            await client._transport.close()
             cache.close()
 
     @property
@@ -92,6 +139,11 @@ class ChatClient:
             "cost_usd": round(self.usage.cost_usd, 6),
         }
 
+    def most(self, messages: Messages, max_tokens: int) -> float:
+        """US dollars that a call costs at most."""
+        tokens = max_tokens + self.settings.reasoning_tokens
+        return self.settings.cost(prompt_bytes(messages) // 2, 0, tokens)
+
     async def complete(
         self,
         messages: Messages,
@@ -101,152 +153,234 @@ class ChatClient:
         schema: dict[str, Any] | None = None,
         stop: Sequence[str] = (),
         sample: int = 0,
-        usage: Usage | None = None,
+        account: Account | None = None,
+        step: str = "",
+        chained: bool = False,
+        on_text: Callable[[str], None] | None = None,
     ) -> Completion:
         """Returns one answer, from the cache where the same call was finished before.
 
         Args:
             max_tokens: most new tokens; default: the settings'.
-            temperature: default: the settings'.
+            temperature: default: the settings'. Where that is null, none is sent.
             schema: JSON schema that the answer must fit.
             stop: strings that end the answer and are not part of it.
             sample: index of the sample, from 0; another index is another call.
-            usage: where to count the call, besides the client's own count.
+            account: of the text that the call is for; it is counted there too.
+            step: what the call is for, as a trace names it.
+            chained: whether other calls wait for this one, so that it goes into no batch.
+            on_text: called with each piece of text as it comes, where the settings say `stream`.
 
         Raises:
+            BadCompletion: the answer is none: moderated, or cut off while thinking. Another sample may
+                be one.
             CallError: this call failed for good, or could exceed max_cost.
             ServerError: every call would fail.
         """
-        request = self._request(messages, max_tokens, temperature, schema, stop, sample)
-        key = call_key(**request | {"model": self.address.identity, "sample": sample})
-        kept = self._cache.get(key)
-        if kept is None:
-            prompt, most = prompt_bytes(request["messages"]), request["max_tokens"]
-            async with (
-                self._budget.set_aside(self.settings.cost(prompt // 2, 0, most)),
-                self.rate_limiter.call(prompt // 4 + most),
-            ):
-                completion = await self._ask(request)
-                self._cache.put(key, asdict(completion))
-                self._budget.spend(self._count(completion, usage))
-        else:
-            self.from_cache += 1
-            completion = Completion(**kept)
-            self._budget.spend(self._count(completion, usage))
+        settings = self.settings
+        own = settings.temperature if temperature is None else temperature
+        asked = Asked(
+            messages,
+            max_tokens or settings.max_tokens,
+            None if settings.temperature is None else own,
+            self._seed * SEED_STRIDE + sample,
+            schema,
+            stop,
+            sample,
+        )
+        account = account or Account()
+        call = _Call(self, asked, account, step, chained, on_text)
+        try:
+            completion = await call.complete()
+        except CallError as error:
+            call.note("", str(error))
+            raise
+        call.note(completion.text, "")
         return completion
 
-    def _count(self, completion: Completion, usage: Usage | None) -> float:
-        """Adds a call to the client's usage and to `usage`; returns what it cost."""
-        tokens = completion.prompt_tokens, completion.cached_prompt_tokens
-        cost = self.settings.cost(*tokens, completion.completion_tokens)
-        for counter in (self.usage, usage):
-            if counter is not None:
-                counter.calls += 1
-                counter.prompt_tokens += completion.prompt_tokens
-                counter.cached_prompt_tokens += completion.cached_prompt_tokens
-                counter.completion_tokens += completion.completion_tokens
-                counter.cost_usd += cost
+    def count(self, reply: Reply, account: Account) -> float:
+        """Adds a call to the client's usage and to the account's; returns what it cost."""
+        tokens = reply.prompt_tokens, reply.cached_prompt_tokens, reply.completion_tokens
+        cost = self.settings.cost(*tokens)
+        counters = [account.usage] if account is self.check_account else [self.usage, account.usage]
+        for counter in counters:
+            counter.calls += 1
+            counter.prompt_tokens += reply.prompt_tokens
+            counter.cached_prompt_tokens += reply.cached_prompt_tokens
+            counter.completion_tokens += reply.completion_tokens
+            counter.thinking_tokens += reply.thinking_tokens
+            counter.cost_usd += cost
         return cost
 
-    def _request(
+    def keep(self, key: str, reply: Reply, account: Account, most: float) -> None:
+        """Keeps a finished call and what it cost."""
+        cost = self.count(reply, account)
+        told = asdict(reply)
+        told["model"] = reply.model or self.address.model
+        told |= {"asked": self.address.identity, "at": round(time.time(), 3)}
+        self.cache.put(key, told, self._scope, cost)
+        if self.budget.most is not None:
+            self.budget.pay(account, cost, most)
+            if not reply.prompt_tokens and not reply.completion_tokens:
+                raise ServerError(
+                    f"{self.address.base_url}: reports no usage, so max_cost cannot hold; set it to "
+                    "null, or name a server that counts tokens"
+                )
+
+    async def checked(self) -> None:
+        """Returns when the server has been checked, which happens once."""
+        if self._check is not None and self._checking is None:
+            check, self._check = self._check, None
+            self._checking = asyncio.ensure_future(check(self))
+        if self._checking is not None and self._checking is not asyncio.current_task():
+            await asyncio.shield(self._checking)
+
+    async def paid_for(self, request: Coroutine[Any, Any, Reply]) -> Reply:
+        """The reply to a request that is on its way, which ends and is kept even where the one who waits
+        for it is cancelled."""
+        task = asyncio.ensure_future(request)
+        self._paid_for.add(task)
+        task.add_done_callback(self._paid_for.discard)
+        return await asyncio.shield(task)
+
+    async def _finish(self) -> None:
+        """Waits for the calls in flight."""
+        left = {task for task in self._paid_for if not task.done()}
+        if left:
+            calls = "call" if len(left) == 1 else "calls"
+            print(
+                f"\nstopping: {len(left)} {calls} in flight may end, for what is paid for is kept; "
+                "Ctrl-C ends at once",
+                file=sys.stderr,
+                flush=True,
+            )
+            await asyncio.wait(left)
+            for task in left:
+                task.exception()
+
+    def check_whole(self, messages: Messages, reply: Reply) -> None:
+        """Checks that the server has read all of a prompt.
+
+        The fewest tokens a byte of the short prompts so far tell how many a long one should have.
+
+        Raises:
+            ServerError: it has not.
+        """
+        sent, counted = prompt_bytes(messages), reply.prompt_tokens
+        if self.settings.kind is not ServerKind.endpoint or counted < _LEAST_CONTEXT:
+            return
+        if sent <= _SURELY_WHOLE:
+            self._least_tokens = min(self._least_tokens or 1.0, counted / sent)
+        elif counted < sent * (0.6 * self._least_tokens if self._least_tokens else 0.125):
+            raise ServerError(
+                f"{self.address.base_url}: cuts prompts silently: it counts {counted:,} tokens in a "
+                f"prompt of {sent:,} bytes, so its context is smaller than {self.name}.context="
+                f"{self.settings.context}. Serve the model with that context (Ollama: environment "
+                f"variable OLLAMA_CONTEXT_LENGTH={self.settings.context} of `ollama serve`), or set "
+                f"{self.name}.context={1024 * max(1, round(counted / 1024))}"
+            )
+
+
+class _Call:
+    """One call, from the question to the completion."""
+
+    def __init__(
         self,
-        messages: Messages,
-        max_tokens: int | None,
-        temperature: float | None,
-        schema: dict[str, Any] | None,
-        stop: Sequence[str],
-        sample: int,
-    ) -> dict[str, Any]:
-        request: dict[str, Any] = {
-            "model": self.address.model,
-            "messages": messages,
-            "max_tokens": max_tokens or self.settings.max_tokens,
-            "temperature": self.settings.temperature if temperature is None else temperature,
-            "top_p": self.settings.top_p,
-            "seed": self._seed * SEED_STRIDE + sample,
-        }
-        if stop:
-            request["stop"] = list(stop)
-        if schema and self.settings.structured is Structured.json_schema:
-            request["response_format"] = {
-                "type": "json_schema",
-                "json_schema": {"name": "answer", "schema": schema, "strict": True},
-            }
-        elif schema:
-            last = messages[-1]
-            form = f"Answer with one JSON object and nothing else. Its schema: {json.dumps(schema)}"
-            request["messages"] = [
-                *messages[:-1],
-                last | {"content": f"{last['content']}\n\n{form}"},
-            ]
-        return request
+        client: ChatClient,
+        asked: Asked,
+        account: Account,
+        step: str,
+        chained: bool,
+        on_text: Callable[[str], None] | None,
+    ) -> None:
+        self.client, self.asked, self.account = client, asked, account
+        self.step, self.chained, self.on_text = step, chained, on_text
+        self.begun = time.time()
+        self.waited = 0.0
+        self.tries = 0
+        self.reply: Reply | None = None
 
-    async def _ask(self, request: dict[str, Any]) -> Completion:
-        """The server's answer. The transport retries broken connections and error statuses; a status
-        200 with a body that is not a chat completion is retried here."""
-        for attempt in range(self.settings.max_retries + 1):
-            if attempt:
-                await asyncio.sleep(min(0.5 * 2**attempt, 8))
-            completion = _completion(await self._transport.post(request))
-            if completion is not None:
-                return completion
-        raise ServerFault(f"{self.address.base_url}: the response is not a chat completion")
+    async def complete(self) -> Completion:
+        client, asked, settings = self.client, self.asked, self.client.settings
+        shaped = shape(asked, settings, client.address.model)
+        identity = {"model": client.address.identity, "sample": asked.sample, "seed": asked.seed}
+        key = call_key(**cache_shape(shaped, settings) | identity)
+        kept = client.cache.get(key)
+        cut_at = () if settings.stop else asked.stop
+        if kept is None:
+            await client.checked()
+            most = client.most(asked.messages, asked.max_tokens)
+            async with client.budget.call(self.account, most):
+                self.reply = await self._ask(shaped, key, most)
+        else:
+            client.from_cache += 1
+            self.reply = Reply(**{name: kept[name] for name in _REPLY if name in kept})
+            client.count(self.reply, self.account)
+        return read_reply(self.reply, cut_at)
 
+    async def _ask(self, shaped: dict[str, Any], key: str, most: float) -> Reply:
+        """Sends the request until it is answered: while the server takes no calls, for `patience_s`;
+        after other faults that may pass, `max_retries` times."""
+        client = self.client
+        number = next(client._numbers)
+        tokens = prompt_bytes(shaped["messages"]) // 4 + shaped["max_tokens"]
+        faults, refused_at = 0, 0.0
+        while True:
+            before, pause = time.monotonic(), 0.0
+            async with client.rate_limiter.call(number, tokens) as sent_at:
+                self.waited += sent_at - before
+                self.tries += 1
+                try:
+                    return await client.paid_for(self._request(shaped, key, most))
+                except RateLimited as error:
+                    refused_at = refused_at or sent_at
+                    client.rate_limiter.refused(sent_at, error.pause, str(error), refused_at)
+                except (TimedOut, ServerFault):
+                    if faults == client.settings.max_retries:
+                        raise
+                    faults += 1
+                    pause = min(0.5 * 2**faults, 8)
+            self.waited += pause
+            await asyncio.sleep(pause)
 
-def prompt_bytes(messages: Messages) -> int:
-    """UTF-8 bytes of a prompt. A quarter of them is a fair estimate of its tokens, in English and in
-    Chinese; half of them is more than any tokenizer in use makes of natural text."""
-    return sum(len(message["content"].encode()) + 16 for message in messages)
+    async def _request(self, shaped: dict[str, Any], key: str, most: float) -> Reply:
+        """Sends the request once; keeps its reply."""
+        client = self.client
+        body = wire(shaped, client.settings, client.transport.extras)
+        answer = await client.transport.post(body, self.on_text)
+        client.rate_limiter.answered()
+        reply = reply_in(answer)
+        if reply is None:
+            raise ServerFault(f"{client.address.base_url}: the response is not a chat completion")
+        try:
+            read_reply(reply)
+        except Aborted:  # is paid for, and no answer: the next run asks again
+            client.keep("", reply, self.account, most)
+            return reply
+        except CallError:
+            pass
+        client.check_whole(shaped["messages"], reply)
+        client.keep(key, reply, self.account, most)
+        return reply
 
-
-class _Message(BaseModel):
-    content: str | None = None
-
-
-class _Choice(BaseModel):
-    message: _Message
-    finish_reason: str | None = None
-
-
-class _Details(BaseModel):
-    cached_tokens: int | None = None
-
-
-class _Counts(BaseModel):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    prompt_tokens_details: _Details | None = None
-
-
-class _Body(BaseModel):
-    """The parts of a chat completion that are read."""
-
-    choices: Annotated[list[_Choice], Field(min_length=1)]
-    usage: _Counts | None = None
-
-
-def _completion(answer: bytes) -> Completion | None:
-    """The completion in a response's body; None where the body is not a chat completion."""
-    try:
-        body = _Body.model_validate_json(answer)
-    except ValidationError:
-        return None
-    usage = body.usage or _Counts()
-    details = usage.prompt_tokens_details
-    return Completion(
-        text=body.choices[0].message.content or "",
-        finish_reason=body.choices[0].finish_reason or "",
-        prompt_tokens=usage.prompt_tokens or 0,
-        cached_prompt_tokens=(details.cached_tokens or 0) if details else 0,
-        completion_tokens=usage.completion_tokens or 0,
-    )
-
-
-def json_object(text: str) -> dict[str, Any] | None:
-    """The JSON object that `text` is, or holds between its first `{` and its last `}`."""
-    start, end = text.find("{"), text.rfind("}")
-    try:
-        value = json.loads(text[start : end + 1])
-    except (ValueError, RecursionError):  # numbers of thousands of digits, deep nesting
-        return None
-    return value if isinstance(value, dict) else None
+    def note(self, text: str, fault: str) -> None:
+        """Notes the call for a trace, where its account takes notes."""
+        if self.account.records is None:
+            return
+        reply = self.reply
+        self.account.records.append(
+            CallRecord(
+                step=self.step,
+                begun=self.begun,
+                seconds=time.time() - self.begun,
+                waited=self.waited,
+                tries=self.tries,
+                messages=self.asked.messages,
+                text=text,
+                fault=fault,
+                prompt_tokens=reply.prompt_tokens if reply else 0,
+                completion_tokens=reply.completion_tokens if reply else 0,
+                thinking_tokens=reply.thinking_tokens if reply else 0,
+                model=reply.model if reply else "",
+            )
+        )

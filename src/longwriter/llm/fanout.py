@@ -1,24 +1,24 @@
 """Many calls to one model at the same time: the server that they need, progress, failures."""
 
 import asyncio
-import sys
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, is_dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from tqdm import tqdm
 
-from longwriter.core.errors import CallError
+from longwriter.core.errors import CallError, SettingsError
 from longwriter.core.files import locate
-from longwriter.llm.client import ChatClient
+from longwriter.llm.cache import call_key
+from longwriter.llm.check import Parameters, ask_first
+from longwriter.llm.client import ChatClient, Spending
+from longwriter.llm.prices import priced
 from longwriter.llm.servers import serve
 from longwriter.llm.settings import Address, ServerKind, ServerSettings
 
 T = TypeVar("T")
-
-GRACE_S = 5
-"""Seconds that calls in flight have after Ctrl-C."""
 
 
 async def together(jobs: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
@@ -76,7 +76,7 @@ async def all_or_none(jobs: Sequence[Coroutine[Any, Any, T]], what: str) -> list
 
 @dataclass(frozen=True)
 class CallContext:
-    """What all calls of a stage have in common, whichever model they go to."""
+    """What all calls of a stage to one model have in common."""
 
     cache: Path
     """Folder of finished calls."""
@@ -84,8 +84,24 @@ class CallContext:
     """Shifts the seed that is sent with every call, so another one gives other samples."""
     threads: int | None
     """Of an embedded server; None: every core."""
-    max_cost: float | None = None
-    """US dollars that all calls together may cost, those from the cache included; None: no limit."""
+    spending: Spending = field(default_factory=Spending)
+    parameters: Parameters = field(default_factory=Parameters)
+    """What its calls send beyond messages and settings, for the question that goes before them."""
+
+
+def spending(max_cost: float | None, stage: str, *what: Any) -> Spending:
+    """The money of a stage: runs that do the same share it, whatever `max_cost` each has.
+
+    Args:
+        what: groups of settings, names and numbers that say what the stage does.
+    """
+    shapes = [
+        {k: v for k, v in asdict(part).items() if k != "max_cost"}
+        if is_dataclass(part) and not isinstance(part, type)
+        else part
+        for part in what
+    ]
+    return Spending(f"{stage} {call_key(what=shapes)}", max_cost)
 
 
 def with_client(
@@ -93,34 +109,37 @@ def with_client(
     settings: ServerSettings,
     calls: CallContext,
     *,
+    name: str,
     checkpoint: Path | None = None,
     version: str = "",
 ) -> tuple[T, dict[str, float]]:
     """Serves the model that `settings` name (or `checkpoint`), runs `work` on it and ends the server.
 
-    After Ctrl-C no new call is made, and those in flight, which are paid for, have GRACE_S seconds to
-    finish and be kept; a second Ctrl-C ends at once.
-
     Args:
+        name: of the server in the settings, such as `teacher`.
         checkpoint, version: as for `serve`.
 
     Returns:
         What `work` returned, and the calls, tokens and US dollars it took (`ChatClient.spent`).
+
+    Raises:
+        SettingsError: there is a limit of cost, and no price.
     """
+    settings = priced(settings)
+    if calls.spending.max_cost is not None and not settings.cost(1, 0, 1):
+        raise SettingsError(
+            f"max_cost={calls.spending.max_cost:g}: {name}.model={settings.model} has no price here, so "
+            f"no limit could hold; set {name}.price_prompt and {name}.price_completion (US dollars a "
+            "million tokens), or max_cost=null"
+        )
 
     async def open_and_work(address: Address) -> tuple[T, dict[str, float]]:
+        own = settings.kind is ServerKind.llama_cpp
+        check = None if own else partial(ask_first, parameters=calls.parameters)
         async with ChatClient.open(
-            settings, address, calls.cache, calls.seed, calls.max_cost
+            settings, address, calls.cache, calls.seed, calls.spending, name, check
         ) as client:
-            task = asyncio.ensure_future(work(client))
-            try:
-                return await asyncio.shield(task), client.spent
-            except asyncio.CancelledError:
-                print("\nstopping: calls in flight may end …", file=sys.stderr, flush=True)
-                await client.rate_limiter.drain(GRACE_S)
-                task.cancel()
-                await asyncio.wait([task])
-                raise
+            return await work(client), client.spent
 
     checkpoint = checkpoint or _embedded(settings, calls.cache)
     # Around the event loop: inside, a Ctrl-C would wait until the server has started.

@@ -1,125 +1,162 @@
-"""Limits of the calls to a server: how many are in flight, requests and tokens a minute, cost."""
+"""Limits of the calls to a server: their order, how many are in flight, requests and tokens a minute."""
 
 import asyncio
+import heapq
+import random
+import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
-from typing import Any
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 
-import httpx2
 from aiolimiter import AsyncLimiter
+from tqdm import tqdm
 
-from longwriter.core.errors import OverBudget
+from longwriter.core.errors import RateLimited, ServerError
 from longwriter.llm.settings import ServerSettings
 
 MINUTE = 60.0
 
+SHORTEST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
+"""Seconds of the first pause after a 429 that says none, and most that it grows to."""
+
+
+class _Door:
+    """A lock whose next holder is the one with the lowest number of those who wait."""
+
+    def __init__(self) -> None:
+        self._held = False
+        self._waiting: list[tuple[int, asyncio.Future[None]]] = []
+
+    @asynccontextmanager
+    async def turn(self, number: int) -> AsyncIterator[None]:
+        if self._held:
+            mine = asyncio.get_running_loop().create_future()
+            heapq.heappush(self._waiting, (number, mine))
+            try:
+                await mine
+            except asyncio.CancelledError:
+                if mine.done() and not mine.cancelled():
+                    self._leave()
+                raise
+        self._held = True
+        try:
+            yield
+        finally:
+            self._leave()
+
+    def _leave(self) -> None:
+        self._held = False
+        while self._waiting:
+            _, following = heapq.heappop(self._waiting)
+            if not following.done():
+                self._held = True
+                following.set_result(None)
+                return
+
 
 class RateLimiter:
-    """Lets calls through at the rate that the server takes.
+    """Lets calls through at the rate that the server takes, in the order in which they came.
 
     At most `limit` calls are in flight, `concurrency` to begin with. A 429 halves the limit, once for
     all requests that were in flight together; each answer that comes while the limit is reached adds
     1/limit to it, so a round of answers adds one (AIMD, as in TCP: RFC 5681), up to `concurrency`.
-    Where limits a minute are set, requests wait for them.
+    It also closes the gate for all calls until the server takes some again: for as long as its headers
+    say, else for a pause that doubles from refusal to refusal. Where limits a minute are set, requests
+    wait for them.
     """
 
     def __init__(self, settings: ServerSettings) -> None:
         self.limit = float(settings.concurrency)
+        self.in_flight = 0
         self._most = settings.concurrency
-        self._in_flight = 0
-        self._changed = asyncio.Condition()
+        self._patience = settings.patience_s
+        self._door = _Door()
+        self._room = asyncio.Event()
         self._halved_at = 0.0
+        self._opens_at = 0.0
+        self._refused_since: float | None = None
+        self._pause = SHORTEST_PAUSE
         self._requests = _a_minute(settings.requests_per_minute)
         self._tokens = _a_minute(settings.tokens_per_minute)
-        self.hooks: Mapping[str, list[Callable[..., Any]]] = {
-            "request": [self._before],
-            "response": [self._after],
-        }
-        """For the HTTP client, whose retries are requests too."""
 
     @asynccontextmanager
-    async def call(self, tokens: int) -> AsyncIterator[None]:
-        """Waits for a place for a call of at most `tokens` tokens, prompt and answer, and holds it."""
-        if self._tokens is not None:
-            await self._tokens.acquire(min(tokens, self._tokens.max_rate))
-        async with self._changed:
-            await self._changed.wait_for(lambda: self._in_flight < int(self.limit))
-            self._in_flight += 1
+    async def call(self, number: int, tokens: int) -> AsyncIterator[float]:
+        """Waits for a place for a request of at most `tokens` tokens, prompt and answer, and holds it.
+
+        Args:
+            number: of the call; those with lower numbers go first.
+
+        Yields:
+            When it is sent, for `refused`.
+        """
+        async with self._door.turn(number):
+            while (left := self._opens_at - time.monotonic()) > 0:
+                await asyncio.sleep(left)
+            if self._tokens is not None:
+                await self._tokens.acquire(min(tokens, self._tokens.max_rate))
+            if self._requests is not None:
+                await self._requests.acquire()
+            while self.in_flight >= int(self.limit):
+                self._room.clear()
+                await self._room.wait()
+            self.in_flight += 1
         try:
-            yield
+            yield time.monotonic()
         finally:
-            self._in_flight -= 1
-            async with self._changed:
-                if self.limit:
-                    self._changed.notify(
-                        2
-                    )  # the place that is free now, and one that a higher limit may add
-                else:
-                    self._changed.notify_all()  # drain() waits behind all calls that wait
+            self.in_flight -= 1
+            self._room.set()
 
-    async def drain(self, seconds: float) -> int:
-        """Lets no more calls through and waits for those in flight; returns how many are left."""
-        self.limit = self._most = 0
-        try:
-            async with asyncio.timeout(seconds), self._changed:
-                await self._changed.wait_for(lambda: not self._in_flight)
-        except TimeoutError:
-            pass
-        return self._in_flight
-
-    async def _before(self, request: httpx2.Request) -> None:
-        if self._requests is not None:
-            await self._requests.acquire()
-        request.extensions["sent_at"] = time.monotonic()
-
-    async def _after(self, response: httpx2.Response) -> None:
-        if response.status_code == httpx2.codes.TOO_MANY_REQUESTS:
-            if response.request.extensions["sent_at"] >= self._halved_at:
-                self.limit = max(min(1, self._most), self.limit / 2)
-                self._halved_at = time.monotonic()
-        elif self._in_flight >= int(self.limit):
+    def answered(self) -> None:
+        """Notes that the server took a call."""
+        self._refused_since, self._pause = None, SHORTEST_PAUSE
+        if self.in_flight >= int(self.limit):
             self.limit = min(self._most, self.limit + 1 / max(self.limit, 1))
+
+    def refused(self, sent_at: float, pause: float | None, why: str, since: float) -> None:
+        """Closes the gate after a request that the server had no room for.
+
+        Args:
+            sent_at: when it was sent.
+            pause: seconds until it may be sent again, as the server says.
+            why: the server's words.
+            since: when its call was first refused.
+
+        Raises:
+            RateLimited: the call has been refused for `patience_s`, others not.
+            ServerError: no call has been taken for so long, or the server names a longer pause.
+        """
+        now = time.monotonic()
+        first = sent_at >= self._halved_at
+        if first:
+            self.limit = max(1.0, self.limit / 2)
+            self._halved_at = now
+        if self._refused_since is None:
+            self._refused_since = sent_at
+        if pause is None and first:
+            pause = self._pause * random.uniform(1, 1.25)  # noqa: S311
+            self._pause = min(2 * self._pause, LONGEST_PAUSE)
+        until = max(self._opens_at, now + (pause or 0.0))
+        if until - self._refused_since > self._patience:
+            raise ServerError(
+                f"takes no calls since {now - self._refused_since:.0f} s and for {until - now:.0f} s "
+                f"more ({why}), and patience_s is {self._patience:g}. Finished calls are kept: the "
+                "same command goes on when it takes calls again"
+            )
+        if now - since > self._patience:
+            raise RateLimited(f"refused for {now - since:.0f} s while it took other calls: {why}")
+        if until > self._opens_at:
+            self._opens_at = until
+            if first:
+                _say(
+                    f"waiting {until - now:.0f} s: the server takes no calls ({why}); for at most "
+                    f"{self._patience - (now - self._refused_since):.0f} s in all"
+                )
+
+
+def _say(line: str) -> None:
+    with suppress(OSError, ValueError):
+        tqdm.write(line, file=sys.stderr)
 
 
 def _a_minute(rate: float | None) -> AsyncLimiter | None:
     return None if rate is None else AsyncLimiter(rate, MINUTE)
-
-
-class Budget:
-    """What all calls together may cost. The most that a call can cost is set aside before it is made."""
-
-    def __init__(self, most: float | None) -> None:
-        self._most = most
-        self._spent = self._set_aside = 0.0
-        self._calls = 0
-        self._changed = asyncio.Condition()
-
-    @asynccontextmanager
-    async def set_aside(self, cost: float) -> AsyncIterator[None]:
-        """Waits until `cost` US dollars are left, what calls in flight may still cost taken off.
-
-        Raises:
-            OverBudget: so much will not be left.
-        """
-        async with self._changed:
-            while self._most is not None and self._spent + self._set_aside + cost > self._most:
-                if not self._calls:
-                    raise OverBudget(
-                        f"this call could exceed max_cost=${self._most:g}: ${self._spent:.4f} are "
-                        f"spent, and it may cost ${cost:.4f}; raise max_cost: finished calls are kept"
-                    )
-                await self._changed.wait()
-            self._set_aside += cost
-            self._calls += 1
-        try:
-            yield
-        finally:
-            self._set_aside -= cost
-            self._calls -= 1
-            async with self._changed:
-                self._changed.notify_all()
-
-    def spend(self, cost: float) -> None:
-        """Counts what a call did cost."""
-        self._spent += cost

@@ -3,10 +3,16 @@
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from longwriter.core.errors import BadCompletion
-from longwriter.llm.client import Completion
+from longwriter.core.errors import Aborted, BadCompletion, Moderated
+from longwriter.llm.answers import Completion
 
 T = TypeVar("T")
+
+ATTEMPTS = 3
+"""Samples of an answer of which only the ending matters: of a benchmark, a candidate, a grade."""
+
+STRIDE = 1000
+"""Between the samples of such an answer, larger than the number of answers to one prompt."""
 
 
 async def first_usable(
@@ -24,14 +30,31 @@ async def first_usable(
         what: what is sampled, such as `plan`, for the error.
 
     Raises:
-        BadCompletion: no sample was usable; the message holds the last one's reason.
+        BadCompletion, Aborted: no sample was usable; the class and the message are the last one's.
         CallError: a call failed for good.
     """
-    reason = ""
+    last: BadCompletion | Aborted = BadCompletion("")
     for sample in range(attempts):
-        completion = await ask(sample)
         try:
-            return read(completion)
-        except BadCompletion as error:
-            reason = str(error)
-    raise BadCompletion(f"no usable {what} in {attempts} samples; the last: {reason}")
+            return read(await ask(sample))
+        except (BadCompletion, Aborted) as error:
+            last = error
+    raise type(last)(f"no usable {what} in {attempts} samples; the last: {last}")
+
+
+async def first_ended(ask: Callable[[int], Awaitable[Completion]], sample: int) -> Completion:
+    """Returns the first answer to a prompt that the server did not break off.
+
+    Args:
+        ask: makes the call for a sample's index.
+        sample: index of the answer.
+
+    Raises:
+        Moderated, Aborted: all were; CallError: a call failed for good.
+    """
+    for attempt in range(ATTEMPTS - 1):
+        try:
+            return await ask(sample + STRIDE * attempt)
+        except (Moderated, Aborted):
+            pass
+    return await ask(sample + STRIDE * (ATTEMPTS - 1))

@@ -59,7 +59,8 @@ def _endpoint(settings: ServerSettings, version: str) -> Address:
                 f"the environment variable {settings.api_key_env}, named by api_key_env, is not set"
             )
     base_url = settings.base_url.rstrip("/")
-    return Address(base_url, settings.model, f"{base_url} {settings.model} {version}", key)
+    identity = settings.identity or f"{base_url} {settings.model}"
+    return Address(base_url, settings.model, f"{identity} {version}", key)
 
 
 @contextmanager

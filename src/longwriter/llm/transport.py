@@ -1,103 +1,171 @@
-"""HTTP to an OpenAI-compatible server, by `openai`'s client: connections, retries, typed errors.
+"""HTTP to an OpenAI-compatible server, by `openai`'s client: one request, its answer or a typed error.
 
 Importing `openai` takes half a second, so `llm.client` imports this module when a client is made.
 """
 
 import ipaddress
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
 from itertools import cycle
 from typing import Any
 
 import httpx2
 import openai
+from openai._constants import RAW_RESPONSE_HEADER
+from pydantic_core import from_json
 
-from longwriter.core.errors import (
-    BadRequest,
-    ContextExceeded,
-    LongwriterError,
-    RateLimited,
-    ServerError,
-    ServerFault,
-    TimedOut,
-)
+from longwriter.core.errors import LongwriterError, RateLimited, ServerError, ServerFault, TimedOut
+from longwriter.llm.answers import body_of, piece_in
+from longwriter.llm.faults import blotted, error_in, fault, pause_in
+from longwriter.llm.request import Extras
 from longwriter.llm.settings import Address, ServerSettings
 
 CONNECTIONS = 8
 """Connections of one pool, about. For each request httpx goes through all connections of its pool,
 which for a thousand takes longer than the request."""
 
-Hooks = Mapping[str, list[Callable[..., Any]]]
-"""`request` and `response` → what the HTTP client calls at each of them."""
+OnText = Callable[[str], None]
+"""Takes each piece of text of an answer as it comes."""
 
 
 class Transport:
     """Posts chat completions to one server."""
 
-    def __init__(self, settings: ServerSettings, address: Address, hooks: Hooks) -> None:
+    def __init__(
+        self, settings: ServerSettings, address: Address, extras: Extras, name: str
+    ) -> None:
+        """
+        Args:
+            name: of the server in the settings, such as `teacher`, for the errors' advice.
+        """
         self._settings = settings
         self._address = address
-        self._pools = _pools(settings, address, hooks)
-        self._next = cycle(self._pools)
+        self._name = name
+        self.extras = extras
+        self._secrets = list(extras.secrets)
+        if settings.api_key_env:
+            self._secrets.append((address.api_key, settings.api_key_env))
+        self.pools = _pools(settings, address, extras)
+        self._next = cycle(self.pools)
 
-    async def post(self, request: dict[str, Any]) -> bytes:
-        """The body of the response to `request`, after up to `max_retries` retries.
+    async def post(self, request: dict[str, Any], on_text: OnText | None = None) -> bytes:
+        """The body of the response to `request`: a chat completion, or what else comes with status 200.
+
+        Args:
+            on_text: called with each piece of text, where the request asks for a stream.
 
         Raises:
-            CallError: this request failed for good.
+            CallError: this request failed. Of RateLimited the attribute `pause` holds the seconds that
+                the server says to wait, or None.
             ServerError: every request would fail.
         """
+        client = next(self._next)
         try:
             # `chat.completions.create` would walk request and answer by their types, which takes
             # longer than everything else that a call costs here.
-            response = await next(self._next).post(
-                "/chat/completions", body=request, cast_to=httpx2.Response
-            )
-        except openai.OpenAIError as error:
-            raise self._typed(error) from None
-        return response.content
+            if request.get("stream"):
+                answer = await _streamed(client, request, on_text)
+            else:
+                response = await client.post(
+                    "/chat/completions", body=request, cast_to=httpx2.Response
+                )
+                answer = response.content
+        except (openai.OpenAIError, httpx2.HTTPError) as error:
+            raise self.typed(error) from None
+        if answer is None:
+            raise ServerFault(f"{self._address.base_url}: the stream broke off")
+        found = error_in(answer)
+        if found:
+            raise self._told(fault(*found, self._settings, self._address.model, self._name), None)
+        return answer
 
     async def close(self) -> None:
         """Closes all connections."""
-        for pool in self._pools:
+        for pool in self.pools:
             await pool.close()
 
-    def _typed(self, error: openai.OpenAIError) -> LongwriterError:
-        where, what = self._address.base_url, str(error)
-        if self._settings.api_key_env:  # some servers send the key back
-            what = what.replace(self._address.api_key, f"<{self._settings.api_key_env}>")
+    def typed(self, error: Exception) -> LongwriterError:
+        """The error that an exception of the HTTP client is."""
+        where = self._address.base_url
         match error:
-            case openai.APITimeoutError():
-                return TimedOut(f"{where}: no answer in {self._settings.timeout_s:g} s")
-            case openai.APIConnectionError() if not isinstance(
-                error.__cause__, httpx2.ConnectError
-            ):
-                return ServerFault(f"{where}: the connection broke ({error.__cause__ or what})")
-            case openai.APIConnectionError():
-                return ServerError(
-                    f"{where}: cannot be reached ({error.__cause__ or what}). Start the server or "
-                    "fix base_url, then run the same command: finished calls are kept."
+            case openai.APITimeoutError() | httpx2.TimeoutException():
+                silence = "a word" if self._settings.stream else "an answer"
+                return TimedOut(
+                    f"{where}: not {silence} in {self._name}.timeout_s={self._settings.timeout_s:g} s"
                 )
-            case openai.AuthenticationError() | openai.PermissionDeniedError():
-                key = self._settings.api_key_env
-                return ServerError(f"{where}: refuses the key (api_key_env={key}): {what}")
-            case openai.NotFoundError():
-                return ServerError(f"{where}: does not know model {self._address.model!r}: {what}")
-            case openai.RateLimitError() if error.code == "insufficient_quota":
-                return ServerError(f"{where}: the account has no money left: {what}")
-            case openai.RateLimitError():
-                return RateLimited(f"{where}: {what}")
-            case openai.BadRequestError() if "context" in what.lower():
-                return ContextExceeded(f"{where}: {what}")
-            case openai.APIStatusError() if error.status_code < 500 and error.status_code not in (
-                408,
-                409,
-            ):
-                return BadRequest(f"{where}: {what}")
+            case openai.APIConnectionError() if isinstance(error.__cause__, httpx2.ConnectError):
+                return ServerError(
+                    f"{where}: cannot be reached ({error.__cause__}). Start the server or fix "
+                    f"{self._name}.base_url, then run the same command: finished calls are kept."
+                )
+            case openai.APIStatusError():
+                return self._told(
+                    fault(
+                        error.status_code,
+                        error.response.content,
+                        self._settings,
+                        self._address.model,
+                        self._name,
+                    ),
+                    error.response,
+                )
+            case openai.APIConnectionError():
+                what: object = error.__cause__ or error
             case _:
-                return ServerFault(f"{where}: {what}")
+                what = error
+        return ServerFault(f"{where}: the connection broke ({blotted(str(what), self._secrets)})")
+
+    def _told(self, error: LongwriterError, response: httpx2.Response | None) -> LongwriterError:
+        """The error with the address before it, without keys, and with the pause that it asks for."""
+        message = blotted(f"{self._address.base_url}: {error}", self._secrets)
+        pause = pause_in(response.headers, datetime.now(UTC)) if response is not None else None
+        busy = isinstance(error, ServerFault) and pause is not None
+        told = RateLimited(message) if busy else type(error)(message)
+        if isinstance(told, RateLimited):
+            told.pause = pause
+        return told
 
 
-def _pools(settings: ServerSettings, address: Address, hooks: Hooks) -> list[openai.AsyncOpenAI]:
+async def _streamed(
+    client: openai.AsyncOpenAI, request: dict[str, Any], on_text: OnText | None
+) -> bytes | None:
+    """The body that the pieces of a stream make; None where it broke off."""
+    lines: list[bytes] = []
+    rest = b""
+    response = await client.post(
+        "/chat/completions",
+        body=request,
+        cast_to=httpx2.Response,
+        options={"headers": {RAW_RESPONSE_HEADER: "stream"}},
+    )
+    try:
+        async for read in response.aiter_bytes():
+            *new, rest = (rest + read).split(b"\n")
+            lines += new
+            if on_text:
+                for chunk in _chunks(new):
+                    on_text(piece_in(chunk))
+    finally:
+        await response.aclose()
+    lines.append(rest)
+    events = [line for line in lines if line.startswith(b"data:")]
+    if not events:  # an error, or a server that doesn't stream
+        return b"\n".join(lines)
+    return body_of(_chunks(events), ended=events[-1][5:].strip() == b"[DONE]")
+
+
+def _chunks(lines: list[bytes]) -> Iterator[dict[str, Any]]:
+    """The JSON objects in the events of a stream."""
+    for line in lines:
+        if line.startswith(b"data:"):
+            with suppress(ValueError):
+                value = from_json(line[5:])
+                if isinstance(value, dict):
+                    yield value
+
+
+def _pools(settings: ServerSettings, address: Address, extras: Extras) -> list[openai.AsyncOpenAI]:
     """Clients with a pool of connections each, one for every CONNECTIONS calls in flight."""
     tls = httpx2.create_ssl_context()
     return [
@@ -105,11 +173,12 @@ def _pools(settings: ServerSettings, address: Address, hooks: Hooks) -> list[ope
             base_url=address.base_url,
             api_key=address.api_key,
             timeout=settings.timeout_s,
-            max_retries=settings.max_retries,
+            max_retries=0,  # llm.client retries: a 429 holds up all calls
+            default_headers=extras.headers,
+            default_query=extras.query,
             http_client=openai.DefaultAsyncHttpxClient(
                 verify=tls,
                 trust_env=not _loopback(address.base_url),
-                event_hooks=hooks,
                 limits=httpx2.Limits(max_connections=None, max_keepalive_connections=None),
             ),
         )

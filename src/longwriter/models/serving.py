@@ -14,6 +14,9 @@ from longwriter.models.settings import StudentSettings
 
 T = TypeVar("T")
 
+NAME = "student.server"
+"""Of the group of settings."""
+
 
 def with_student(
     work: Callable[[ChatClient], Awaitable[T]],
@@ -35,8 +38,8 @@ def with_student(
     server = student.server
     if server.kind is ServerKind.llama_cpp:
         gguf = gguf_of(checkpoint, student.checkpoint, calls.cache)
-        return with_client(work, server, calls, checkpoint=gguf)
+        return with_client(work, server, calls, name=NAME, checkpoint=gguf)
     named = replace(server, model=server.model or f"{checkpoint.parent.name}/{checkpoint.name}")
     if server.kind is ServerKind.vllm:
-        return with_client(work, named, calls, checkpoint=checkpoint)
-    return with_client(work, named, calls, version=weights_digest(checkpoint))
+        return with_client(work, named, calls, name=NAME, checkpoint=checkpoint)
+    return with_client(work, named, calls, name=NAME, version=weights_digest(checkpoint))

@@ -1,10 +1,12 @@
 """Samples the SFT model's answers and scores them."""
 
-from longwriter.core.errors import SettingsError
+from longwriter.core.errors import Aborted, BadCompletion, PromptRefused, SettingsError
 from longwriter.core.rows import Candidate, Instruction, Prediction, check_ids
 from longwriter.evaluation.judge import JudgePrompt, judge, quality_score
+from longwriter.llm.answers import Completion
 from longwriter.llm.client import SEED_STRIDE, ChatClient
 from longwriter.llm.fanout import all_or_none
+from longwriter.llm.sampling import first_ended
 from longwriter.preference.settings import PairsSettings, ScoreWeights
 from longwriter.text.lengths import length_score
 from longwriter.text.plan_tags import split_plan
@@ -26,12 +28,20 @@ async def sample_candidates(
     """
 
     async def one(instruction: Instruction, sample: int) -> Candidate:
-        completion = await client.complete(
-            [{"role": "user", "content": instruction.prompt}],
-            temperature=settings.temperature,
-            max_tokens=settings.max_tokens,
-            sample=sample,
-        )
+        async def ask(number: int) -> Completion:
+            return await client.complete(
+                [{"role": "user", "content": instruction.prompt}],
+                temperature=settings.temperature,
+                max_tokens=settings.max_tokens,
+                sample=number,
+            )
+
+        unscored = None
+        try:
+            completion = await first_ended(ask, sample)
+        except (Aborted, BadCompletion, PromptRefused) as error:
+            completion = Completion("", "refused", 0, 0, 0)
+            unscored = f"{type(error).__name__}: {error}"
         return Candidate(
             id=instruction.id,
             prompt=instruction.prompt,
@@ -41,6 +51,7 @@ async def sample_candidates(
             response=completion.text,
             response_length=count_words(split_plan(completion.text).text),
             finish_reason=completion.finish_reason,
+            unscored=unscored,
         )
 
     check_ids(instructions)
@@ -107,7 +118,7 @@ def scored(candidates: list[Candidate], weights: ScoreWeights) -> list[Candidate
 
 def _scored(candidate: Candidate, weights: ScoreWeights) -> Candidate:
     if not split_plan(candidate.response).text.strip():
-        return candidate.model_copy(update={"unscored": "empty answer"})
+        return candidate.model_copy(update={"unscored": candidate.unscored or "empty answer"})
     parts: list[tuple[float, float]] = []
     found: dict[str, float | str | None] = {}
     if weights.length and candidate.length:

@@ -103,6 +103,8 @@ class PairsSettings:
     weights: ScoreWeights
     judge: JudgeSettings | None
     """Grades the candidates where `weights.quality` is not 0; ${judge}: the run's judge."""
+    max_cost: float | None = bounded(gt=0)
+    """US dollars that the samples may cost, over all runs with the same settings; null: no limit."""
     select: Selection
     min_margin: float = bounded(ge=0)
     """Least difference of the scores, in points; 0: any above 0."""

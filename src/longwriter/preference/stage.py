@@ -16,7 +16,7 @@ from longwriter.core.rows import Candidate, Instruction, Pair, TrainingRow
 from longwriter.core.sources import read_jsonl
 from longwriter.core.workspace import Workspace
 from longwriter.evaluation.contamination import PromptIndex, locate_benchmarks, read_benchmarks
-from longwriter.evaluation.judge import read_prompt
+from longwriter.evaluation.judge import judge_calls, read_prompt
 from longwriter.evaluation.settings import ContaminationSettings
 from longwriter.llm.fanout import CallContext, with_client
 from longwriter.models.serving import with_student
@@ -168,7 +168,10 @@ def write_candidates(
         )
     prompt = read_prompt(judge, work.root)
     candidates, judge_spent = with_client(
-        lambda client: judged(client, candidates, prompt, judge.repeats), judge, calls
+        lambda client: judged(client, candidates, prompt, judge.repeats),
+        judge,
+        judge_calls(calls.cache, calls.seed, calls.threads, judge, prompt, "pairs"),
+        name="pairs.judge",
     )
     both = {name: spent[name] + judge_spent[name] for name in spent if name != "cached_share"}
     share = both["cached_prompt_tokens"] / max(both["prompt_tokens"], 1)

@@ -1,0 +1,55 @@
+"""How many failures are too many, and whose they are."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from longwriter.core.errors import OverBudget, TooManyFailures, TransientError
+from longwriter.core.rows import Failure
+
+_SERVER = {TransientError.__name__, *(kind.__name__ for kind in TransientError.__subclasses__())}
+
+_ADVICE = {
+    "server": "When the server is well again, the same command asks for what is missing only.",
+    "teacher": "A larger teacher, or other settings of it, fail less.",
+}
+
+
+def failures_by_side(failures: Sequence[Failure]) -> dict[str, int]:
+    """Failures by the server's troubles, by the teacher's answers, and for want of money."""
+    return dict(Counter(_side(failure) for failure in failures))
+
+
+def _side(failure: Failure) -> str:
+    if failure.error == OverBudget.__name__:
+        return "money"
+    return "server" if failure.error in _SERVER else "teacher"
+
+
+def check_failures(
+    failures: Sequence[Failure], total: int, most: float, group: str, what: str
+) -> None:
+    """Checks that no more failed than `group.max_failed` allows, so that nothing is trained on the rest of
+    a run that went wrong. What the money did not reach for is no failure here.
+
+    Args:
+        total: of what was tried or will be.
+        most: share of it that may fail.
+        what: it is, in the plural, such as `drafts`.
+
+    Raises:
+        TooManyFailures: more failed.
+    """
+    sides = failures_by_side(failures)
+    server, teacher = sides.get("server", 0), sides.get("teacher", 0)
+    if server + teacher <= most * total:
+        return
+    first = next(failure for failure in failures if _side(failure) != "money")
+    errors = Counter(failure.error for failure in failures if _side(failure) != "money")
+    counts = ", ".join(f"{name} {number}" for name, number in errors.most_common())
+    raise TooManyFailures(
+        f"{server + teacher} of {total} {what} failed ({counts}): {server} by the server's troubles, "
+        f"{teacher} by the teacher's answers; {group}.max_failed={most:g} allows "
+        f"{int(most * total)}. The first, {first.id}: {first.step}: {first.error}: {first.detail}. "
+        f"{_ADVICE['server' if server >= teacher else 'teacher']} Finished calls are kept; to go on "
+        f"with the rest, raise {group}.max_failed"
+    )

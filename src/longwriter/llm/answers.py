@@ -1,0 +1,257 @@
+"""What a chat completion holds: the text that counts, how it ended, what it took.
+
+Only an answer that ended by itself, or at max_tokens, is one. Thinking is no part of its text.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from longwriter.core.errors import Aborted, Moderated, StillThinking
+from longwriter.text.thinking import split_thinking
+
+ENDED = {
+    "",
+    "stop",
+    "end_turn",
+    "eos",
+    "eos_token",
+    "end",
+    "complete",
+    "completed",
+    "stop_sequence",
+}
+"""Reasons to finish of an answer that ended by itself; some servers give none."""
+
+CUT_OFF = {"length", "max_tokens", "max_output_tokens", "max_completion_tokens", "model_length"}
+"""Of one that max_tokens or the context cut off."""
+
+MODERATED = {
+    *("content_filter", "content_filtered", "sensitive", "safety", "recitation", "refusal"),
+    *("prohibited_content", "blocklist", "spii", "guardrail_intervened", "moderation"),
+}
+"""Of one that the provider broke off for its content."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer as it came, which is what the cache keeps."""
+
+    text: str
+    """With the thinking that some servers leave in it."""
+    finish_reason: str
+    prompt_tokens: int
+    cached_prompt_tokens: int
+    completion_tokens: int
+    thinking_tokens: int = 0
+    """Part of the completion tokens, where the server counts them or sends the thinking beside the
+    text, whose share of the characters then stands for its share of the tokens."""
+    refusal: str = ""
+    """What the model says in place of an answer, where the server has a field for it."""
+    model: str = ""
+    """Which model answered, by the server's own name."""
+    fingerprint: str = ""
+    """Of the server's configuration, as it says."""
+
+
+@dataclass(frozen=True)
+class Completion:
+    """A model's answer. Token counts are the server's."""
+
+    text: str
+    """Without its thinking."""
+    finish_reason: str
+    """`stop` where the model ended it, `length` where max_tokens cut it off."""
+    prompt_tokens: int
+    cached_prompt_tokens: int
+    completion_tokens: int
+    """Those of its thinking included."""
+    thinking_tokens: int = 0
+
+
+def read_reply(reply: Reply, cut_at: Sequence[str] = ()) -> Completion:
+    """The completion that a reply is.
+
+    Args:
+        cut_at: stop strings that the server was not told: the text ends before the first of them.
+
+    Raises:
+        StillThinking: it was cut off before the thinking had ended.
+        Moderated: the provider broke it off for its content, or the model refuses it in the field that
+            the server has for that.
+        Aborted: the server broke it off.
+    """
+    reason = reply.finish_reason.lower()
+    thinking, text, unclosed = split_thinking(reply.text)
+    thought = reply.thinking_tokens or _share(thinking, reply.text, reply.completion_tokens)
+    if reason in MODERATED or reply.refusal:
+        said = f": {reply.refusal!r:.200}" if reply.refusal else ""
+        raise Moderated(f"finish_reason {reply.finish_reason!r} after {len(text)} characters{said}")
+    if reason not in ENDED | CUT_OFF:
+        raise Aborted(
+            f"the server broke the answer off: finish_reason {reply.finish_reason!r:.40} after "
+            f"{len(text)} characters"
+        )
+    if unclosed or (reason in CUT_OFF and not text.strip()):
+        raise StillThinking(
+            f"cut off while thinking, after {reply.completion_tokens} tokens; raise "
+            "reasoning_tokens of its server"
+            + (", or, where a stop string ended it, set stop=false" if reason in ENDED else "")
+        )
+    ends = [place for place in map(text.find, cut_at) if place >= 0]
+    return Completion(
+        text=text[: min(ends)] if ends else text,
+        finish_reason="length" if reason in CUT_OFF and not ends else "stop",
+        prompt_tokens=reply.prompt_tokens,
+        cached_prompt_tokens=reply.cached_prompt_tokens,
+        completion_tokens=reply.completion_tokens,
+        thinking_tokens=thought,
+    )
+
+
+class _Message(BaseModel):
+    content: Any = None
+    reasoning_content: str | None = None
+    reasoning: Any = None
+    refusal: str | None = None
+
+
+class _Choice(BaseModel):
+    message: _Message
+    finish_reason: str | None = None
+
+
+class _Details(BaseModel):
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+
+class _Counts(BaseModel):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    prompt_tokens_details: _Details | None = None
+    completion_tokens_details: _Details | None = None
+
+
+class _Body(BaseModel):
+    choices: list[_Choice]
+    usage: _Counts | None = None
+    model: str | None = None
+    system_fingerprint: str | None = None
+
+
+def reply_in(body: bytes) -> Reply | None:
+    """The reply in the body of a chat completion; None where the body is none."""
+    try:
+        return _reply(_Body.model_validate_json(body))
+    except ValidationError:
+        return None
+
+
+def _reply(body: _Body) -> Reply | None:
+    if not body.choices:
+        return None
+    choice, usage = body.choices[0], body.usage or _Counts()
+    text, thinking = _parts(choice.message.content)
+    thinking += choice.message.reasoning_content or str(choice.message.reasoning or "")
+    prompt, completion = usage.prompt_tokens_details, usage.completion_tokens_details
+    tokens = usage.completion_tokens or 0
+    return Reply(
+        text=text,
+        finish_reason=choice.finish_reason or "",
+        prompt_tokens=usage.prompt_tokens or 0,
+        cached_prompt_tokens=(prompt and prompt.cached_tokens) or 0,
+        completion_tokens=tokens,
+        thinking_tokens=(completion and completion.reasoning_tokens)
+        or _share(thinking, thinking + text, tokens),
+        refusal=choice.message.refusal or "",
+        model=body.model or "",
+        fingerprint=body.system_fingerprint or "",
+    )
+
+
+def _parts(content: Any) -> tuple[str, str]:
+    """The text and the thinking of a message's content: a string, or a list of parts."""
+    if not isinstance(content, list):
+        return str(content or ""), ""
+    text: list[str] = []
+    thinking: list[str] = []
+    for part in content:
+        if isinstance(part, str):
+            text.append(part)
+        elif isinstance(part, dict) and part.get("type", "text") in ("text", "output_text"):
+            text.append(str(part.get("text") or ""))
+        elif isinstance(part, dict):
+            thinking += _strings(part.get("thinking") or part.get("reasoning") or part.get("text"))
+    return "".join(text), "".join(thinking)
+
+
+def _strings(value: Any) -> Iterator[str]:
+    """The strings in a part's value: itself, or those of the parts that it is made of."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        for part in value:
+            yield from _strings(part.get("text") if isinstance(part, dict) else part)
+
+
+def _share(part: str, whole: str, tokens: int) -> int:
+    """The tokens of a part of a text, by its share of the characters."""
+    return round(tokens * len(part) / len(whole)) if part else 0
+
+
+def body_of(chunks: Iterable[dict[str, Any]], ended: bool) -> bytes | None:
+    """The body that the server would have sent without streaming: a chat completion, or the error that
+    came in its place or in its midst.
+
+    Args:
+        ended: whether the stream has said that nothing follows.
+
+    Returns:
+        None where the stream broke off: neither does it say so, nor does a chunk how the answer ended.
+    """
+    last: dict[str, Any] = {}
+    parts: dict[str, list[str]] = {"content": [], "reasoning_content": [], "refusal": []}
+    reason = ""
+    for chunk in chunks:
+        if chunk.get("error"):
+            return json.dumps({"error": chunk["error"]}).encode()
+        last |= {
+            name: chunk[name]
+            for name in ("usage", "model", "system_fingerprint")
+            if chunk.get(name)
+        }
+        choice = _choice_in(chunk)
+        reason = choice.get("finish_reason") or reason
+        delta = choice.get("delta") or choice.get("message") or {}
+        text, thinking = _parts(delta.get("content"))
+        thinking += delta.get("reasoning_content") or str(delta.get("reasoning") or "")
+        for name, piece in zip(parts, (text, thinking, delta.get("refusal") or ""), strict=True):
+            parts[name].append(piece)
+    if not reason and not ended:
+        return None
+    message = {name: "".join(pieces) for name, pieces in parts.items()}
+    return json.dumps({**last, "choices": [{"message": message, "finish_reason": reason}]}).encode()
+
+
+def piece_in(chunk: dict[str, Any]) -> str:
+    """The text in a chunk of a stream."""
+    return _parts((_choice_in(chunk).get("delta") or {}).get("content"))[0]
+
+
+def _choice_in(chunk: dict[str, Any]) -> dict[str, Any]:
+    choices = chunk.get("choices") or [{}]
+    return choices[0] if isinstance(choices[0], dict) else {}
+
+
+def json_object(text: str) -> dict[str, Any] | None:
+    """The JSON object that `text` is, or holds between its first `{` and its last `}`."""
+    start, end = text.find("{"), text.rfind("}")
+    try:
+        value = json.loads(text[start : end + 1])
+    except (ValueError, RecursionError):  # numbers of thousands of digits, deep nesting
+        return None
+    return value if isinstance(value, dict) else None

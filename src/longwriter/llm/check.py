@@ -1,0 +1,44 @@
+"""One small question to a server with the very parameters of the calls that follow, before they cost."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from longwriter.core.errors import BadRequest, CallError, ServerError
+from longwriter.llm.client import ChatClient
+
+QUESTION = [{"role": "user", "content": "Name a colour of the rainbow and describe it."}]
+
+TOKENS = 64
+"""Most of the answer, which nobody reads."""
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What a stage's calls have beyond messages and settings."""
+
+    schema: Mapping[str, Any] | None = None
+    stop: Sequence[str] = ()
+
+
+async def ask_first(client: ChatClient, parameters: Parameters) -> None:
+    """Asks the small question. Only a refusal matters: trouble that may pass is met by the calls
+    themselves.
+
+    Raises:
+        ServerError: the server refuses the request's form, so every call would fail.
+    """
+    try:
+        await client.complete(
+            QUESTION,
+            max_tokens=min(TOKENS, client.settings.max_tokens),
+            schema=dict(parameters.schema) if parameters.schema else None,
+            stop=parameters.stop,
+            account=client.check_account,
+        )
+    except BadRequest as error:
+        raise ServerError(
+            f"{client.name} refuses a small question, so every call would fail: {error}"
+        ) from None
+    except CallError:
+        pass
