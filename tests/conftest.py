@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from helpers.loopback import Answer, ChatServer, endpoint_settings
 
-from longwriter.llm.client import ChatClient
+from longwriter.llm.client import ChatClient, Spending
 from longwriter.llm.settings import Address
 
 # A shell starts what runs in the background with Ctrl-C ignored, and a test's processes inherit that.
@@ -44,7 +44,7 @@ def open_client(tmp_path: Path) -> Callable[..., AbstractAsyncContextManager[Cha
     ) -> AbstractAsyncContextManager[ChatClient]:
         settings = endpoint_settings(server.base_url, **changes)
         address = Address(server.base_url, "m", f"{server.base_url} m")
-        return ChatClient.open(settings, address, tmp_path / "cache", 7, max_cost)
+        return ChatClient.open(settings, address, tmp_path / "cache", 7, Spending("test", max_cost))
 
     return start
 

@@ -150,8 +150,9 @@ def written(request: dict[str, Any], fault: str) -> dict[str, Any]:
     asked = str(request["messages"][-1]["content"])
     text = "…"
     if "response_format" in request:
-        steps = request["response_format"]["json_schema"]["schema"]["properties"]["plan"]
-        rows = [{"main_point": str(n + 2), "word_count": 30} for n in range(steps["minItems"])]
+        wanted = re.search(r"\nPlan (\d+) paragraph", request["messages"][2]["content"])
+        steps = int(wanted[1]) if wanted else 0
+        rows = [{"main_point": str(n + 2), "word_count": 30} for n in range(steps)]
         text = json.dumps({"plan": rows})
     elif found := re.search(r"about (\d+) words. Its point: (\d+)$", asked):
         text = good_paragraph(draft_of(request), found[2], int(found[1]))

@@ -22,7 +22,14 @@ def answers(chat_server: Any, open_client: Any) -> Callable[..., Answers]:
 
     def run(teacher: Callable[[dict[str, Any]], Answer], *requests: Instruction) -> Answers:
         settings = ShortAnswersSettings(
-            seed=7, instructions="", limit=None, max_words=12, max_tokens=30, attempts=3
+            seed=7,
+            instructions="",
+            limit=None,
+            max_words=12,
+            max_tokens=30,
+            attempts=3,
+            max_failed=1.0,
+            max_cost=None,
         )
         server = chat_server(teacher)
 
@@ -60,6 +67,7 @@ def test_an_answer_is_a_chat_row(answers: Any) -> None:
         "answered": 1,
         "failures": 0,
         "failures_by_error": {},
+        "failures_by_side": {},
         "words": 5,
     }
 
@@ -98,6 +106,7 @@ def test_one_failure_leaves_the_other_answers(answers: Any) -> None:
         "answered": 1,
         "failures": 1,
         "failures_by_error": {"BadCompletion": 1},
+        "failures_by_side": {"teacher": 1},
         "words": 3,
     }
 

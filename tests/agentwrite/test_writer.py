@@ -123,6 +123,7 @@ def test_a_draft(chat_server: Any, write: Any) -> None:
             "prompt_tokens": 40,
             "cached_prompt_tokens": 16,
             "completion_tokens": len(PLAN.split()) + 100,
+            "thinking_tokens": 0,
             "cost_usd": 0.0,
         },
     }
@@ -407,8 +408,7 @@ def test_what_could_exceed_the_budget_is_a_failure(chat_server: Any, open_client
         ("again", "plan", "OverBudget")
     ]
     assert first.failures[0].detail == (
-        f"this call could exceed max_cost=${cost + 299}: ${cost}.0000 are spent, and it may cost "
-        "$300.0000; "
+        f"this call could exceed max_cost=${cost + 299}: it may cost $300.0000; ${cost}.0000 are spent; "
         "raise max_cost: finished calls are kept"
     )
     assert len(server.requests) == 4
@@ -595,6 +595,7 @@ def test_describe(chat_server: Any, open_client: Any) -> None:
         "drafts": 3,
         "failures": 1,
         "failures_by_error": {"BadCompletion": 1},
+        "failures_by_side": {"teacher": 1},
         "shortened": 0,
         "words": 205,
         "with_length": 2,
@@ -604,5 +605,6 @@ def test_describe(chat_server: Any, open_client: Any) -> None:
         "cached_prompt_tokens": 48,
         "cached_share": 0.4,
         "completion_tokens": usage.completion_tokens,
+        "thinking_tokens": 0,
         "cost_usd": round((120 * 5 + usage.completion_tokens * 15) / 1e6, 6),
     }

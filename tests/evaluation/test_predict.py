@@ -165,8 +165,8 @@ def test_predict_serves_the_checkpoint(tmp_path: Path) -> None:
 def test_predictions_name() -> None:
     endpoint = endpoint_settings("u", model="Org/Model v1.5_x:free")
     embedded = endpoint_settings("u", model=None, kind=ServerKind.llama_cpp)
-    default = PredictSettings(model=None, benchmark=None)
-    given = PredictSettings(model="models/sft", benchmark=None)
+    default = PredictSettings(model=None, benchmark=None, max_cost=None)
+    given = PredictSettings(model="models/sft", benchmark=None, max_cost=None)
     assert predictions_name(default, endpoint, "dpo") == "Org-Model-v1.5_x-free"
     assert predictions_name(default, embedded, "dpo") == "dpo"
     # DVC gives predict.model and expects its name, whoever serves it.
@@ -181,7 +181,12 @@ def test_describe() -> None:
         )
         for n, why in [(3, "length"), (4, "stop"), (3, "length")]
     ]
-    assert describe(rows) == {"n": 3, "cut_off": 2, "mean_words": 3.3333}  # 10 / 3
+    assert describe(rows) == {
+        "n": 3,
+        "cut_off": 2,
+        "unanswered": {},
+        "mean_words": 3.3333,
+    }  # 10 / 3
 
 
 def write_benchmark(path: Path) -> str:
@@ -218,7 +223,9 @@ def test_chosen_benchmark(tmp_path: Path) -> None:
             length_bins=[0],
             seed=0,
         )
-        return chosen_benchmark(PredictSettings(model=None, benchmark=given), bench, tmp_path)
+        return chosen_benchmark(
+            PredictSettings(model=None, benchmark=given, max_cost=None), bench, tmp_path
+        )
 
     assert chosen(None, checksum) == PROMPTS
     assert chosen(None, checksum, limit=2) == PROMPTS[:2]
@@ -249,7 +256,7 @@ def test_a_benchmark_s_half_is_chosen_by_language(tmp_path: Path) -> None:
             length_bins=[0],
             seed=0,
         )
-        given = PredictSettings(model=None, benchmark=None)
+        given = PredictSettings(model=None, benchmark=None, max_cost=None)
         return [row.prompt for row in chosen_benchmark(given, bench, tmp_path)]
 
     assert chosen("en") == ["Write.", "帮我用英文写。", "Write more."]

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from helpers.loopback import Answer
 
-from longwriter.core.errors import BadRequest, DataError, RateLimited, ServerError, TooFewGrades
+from longwriter.core.errors import BadRequest, DataError, ServerError, ServerFault, TooFewGrades
 from longwriter.core.rows import Judgement, Prediction
 from longwriter.core.settings import StatisticsSettings
 from longwriter.core.statistics import Interval
@@ -72,7 +72,7 @@ def test_the_server_s_trouble_ends_the_run_when_all_others_are_judged(
     chat_server: Any, open_client: Any
 ) -> None:
     fives = json.dumps(grades(5, 5, 5, 5, 5, 5))
-    trouble: list[Answer] = [(429, b"{}"), fives]
+    trouble: list[Answer] = [(500, b"{}"), fives]
 
     def answer(request: dict[str, Any]) -> Answer:
         return trouble.pop(0) if "beta" in request["messages"][0]["content"] else fives
@@ -87,7 +87,7 @@ def test_the_server_s_trouble_ends_the_run_when_all_others_are_judged(
         async with open_client(server, max_retries=0) as client:
             return await evaluate(client, predictions)
 
-    with pytest.raises(RateLimited, match="1 of 3 calls of eval failed; the first: RateLimited: "):
+    with pytest.raises(ServerFault, match="1 of 3 calls of eval failed; the first: ServerFault: "):
         asyncio.run(run())
     assert all(judgement.scores for judgement in asyncio.run(run()))
     assert len(server.requests) == 4  # three, and again the one that failed

@@ -125,7 +125,7 @@ def endpoint_settings(base_url: str, **changes: Any) -> ServerSettings:
         "extra_query": {},
         "timeout_s": 10.0,
         "max_retries": 0,
-        "patience_s": 60.0,
+        "patience_s": 5.0,
         "batch": False,
         "batch_price": 0.5,
         "vllm": None,

@@ -13,14 +13,15 @@ from longwriter.core.errors import (
     BadRequest,
     ContextExceeded,
     LongwriterError,
-    RateLimited,
     ServerError,
     ServerFault,
     TimedOut,
 )
 from longwriter.core.rows import Usage
+from longwriter.llm.answers import Completion, json_object
+from longwriter.llm.budget import Account
 from longwriter.llm.cache import Cache
-from longwriter.llm.client import ChatClient, Completion, json_object
+from longwriter.llm.client import ChatClient
 from longwriter.llm.servers import serve
 from longwriter.llm.settings import Address, Structured
 
@@ -246,24 +247,25 @@ def test_no_proxy_is_asked_for_an_address_on_this_machine(
 
 def test_usage_and_cost(chat_server: Any, open_client: Any) -> None:
     server = chat_server(script("three words here", "one"))
-    part = Usage()
+    part = Account()
 
     async def run() -> tuple[Usage, dict[str, float], int]:
         prices = {"price_prompt": 2.0, "price_cached_prompt": 0.5, "price_completion": 8.0}
         async with open_client(server, **prices) as client:
             await client.complete(HELLO)
-            await client.complete(HELLO, sample=1, usage=part)
-            await client.complete(HELLO, usage=part)
+            await client.complete(HELLO, sample=1, account=part)
+            await client.complete(HELLO, account=part)
             return client.usage, client.spent, client.from_cache
 
     usage, spent, from_cache = asyncio.run(run())
     # 10 prompt tokens a call, 4 of them from the server's prefix cache; 3 + 1 + 3 words
     tokens = {"prompt_tokens": 30, "cached_prompt_tokens": 12, "completion_tokens": 7}
     # (18 · 2 + 12 · 0.5 + 7 · 8) / 1e6
-    assert spent == {"calls": 3, **tokens, "cached_share": 0.4, "cost_usd": 0.000098}
+    counts = {"calls": 3, "thinking_tokens": 0, **tokens}
+    assert spent == {**counts, "cached_share": 0.4, "cost_usd": 0.000098}
     # (12 · 2 + 8 · 0.5 + 4 · 8) / 1e6
-    cost = part.cost_usd
-    assert part == Usage(
+    cost = part.usage.cost_usd
+    assert part.usage == Usage(
         calls=2, prompt_tokens=20, cached_prompt_tokens=8, completion_tokens=4, cost_usd=cost
     )
     assert cost == pytest.approx(60e-6)
@@ -344,8 +346,7 @@ def test_a_body_that_is_no_completion_stays(
         (fault(422, "no such field"), BadRequest, "no such field"),
         (fault(401, "no"), ServerError, r"refuses the key \(api_key_env=LW_TEACHER_KEY\)"),
         (fault(403, "no"), ServerError, r"refuses the key \(api_key_env=LW_TEACHER_KEY\)"),
-        (fault(404, "no"), ServerError, "does not know model 'm'"),
-        (fault(429, "slow down"), RateLimited, "slow down"),
+        (fault(404, "no"), ServerError, "does not know model 'm', or server.base_url is mistyped"),
         (
             (429, b'{"error": {"message": "pay", "code": "insufficient_quota"}}'),
             ServerError,

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from longwriter.core.errors import BadRequest, ServerError, TimedOut
+from longwriter.llm.check import QUESTION
 from longwriter.llm.fanout import all_or_none, together
 
 CALL_MANY = """
@@ -35,13 +36,14 @@ guarded(
         work,
         endpoint_settings(sys.argv[1], concurrency=4),
         CallContext(Path(sys.argv[2]), seed=7, threads=None),
+        name="teacher",
     )
 )
 """
 
 
 def interrupted(server: Any, folder: Path, signals: int) -> subprocess.CompletedProcess[str]:
-    """Runs CALL_MANY and interrupts it when its four places are taken."""
+    """Runs CALL_MANY and interrupts it when its four places are taken, after the small question."""
     process = subprocess.Popen(
         [sys.executable, "-c", CALL_MANY, server.base_url, str(folder)],
         env={"PYTHONPATH": str(Path(__file__).parent.parent)},
@@ -49,7 +51,7 @@ def interrupted(server: Any, folder: Path, signals: int) -> subprocess.Completed
         text=True,
     )
     deadline = time.monotonic() + 30
-    while len(server.requests) < 4 and time.monotonic() < deadline:
+    while len(server.requests) < 5 and time.monotonic() < deadline:
         time.sleep(0.01)
     time.sleep(0.1)
     for _ in range(signals):
@@ -71,7 +73,7 @@ def test_after_an_interrupt_calls_in_flight_end_and_are_kept(
     chat_server: Any, tmp_path: Path
 ) -> None:
     def answer(request: dict[str, Any]) -> str:
-        time.sleep(1)
+        time.sleep(0 if request["messages"] == QUESTION else 1)
         return f"To {request['messages'][0]['content']}"
 
     server = chat_server(answer)
@@ -81,18 +83,20 @@ def test_after_an_interrupt_calls_in_flight_end_and_are_kept(
         "",
         "stopped: finished calls and checkpoints are kept; the same command goes on",
     ]
-    assert "stopping: calls in flight may end" in process.stderr
+    assert "stopping: calls in flight may end, 4 are awaited" in process.stderr
     assert "Traceback" not in process.stderr
     # The four in flight, and no call was begun in their places.
-    assert len(server.requests) == 4
-    assert kept(tmp_path) == [f"To Hello {number}." for number in range(4)]
+    assert len(server.requests) == 5
+    first = f"To {QUESTION[0]['content']}"
+    assert kept(tmp_path) == sorted([first, *(f"To Hello {number}." for number in range(4))])
 
 
 def test_a_second_interrupt_ends_at_once(chat_server: Any, tmp_path: Path) -> None:
     late = threading.Event()
 
     def answer(request: dict[str, Any]) -> str:
-        late.wait(20)
+        if request["messages"] != QUESTION:
+            late.wait(20)
         return "late"
 
     start = time.perf_counter()
@@ -101,7 +105,7 @@ def test_a_second_interrupt_ends_at_once(chat_server: Any, tmp_path: Path) -> No
     assert process.returncode == 130
     assert "Traceback" not in process.stderr
     assert time.perf_counter() - start < 15
-    assert kept(tmp_path) == []
+    assert kept(tmp_path) == ["late"]
 
 
 async def after(seconds: float, result: str | Exception) -> str:

@@ -69,7 +69,9 @@ def test_it_is_started_with_what_the_settings_say(
 
 
 def test_it_answers_and_ends_with_the_work(stand_in: StandIn, tmp_path: Path) -> None:
-    answer, spent = with_client(hello, stand_in.settings(), CallContext(tmp_path, 0, None))
+    answer, spent = with_client(
+        hello, stand_in.settings(), CallContext(tmp_path, 0, None), name="teacher"
+    )
     assert (answer, spent["calls"]) == (f"I am {MODEL}.", 1)
     stand_in.check_gone(within_s=0)
 
@@ -114,7 +116,7 @@ def test_a_student_s_checkpoint_is_served_under_the_name_that_the_dag_gives_it(
     async def ask(client: ChatClient) -> tuple[str, str]:
         return client.address.identity, await hello(client)
 
-    answer, _ = with_student(ask, folder, student, CallContext(tmp_path, 0, None))
+    answer, _ = with_student(ask, folder, student, CallContext(tmp_path, 0, None), name="teacher")
     sums = [hashlib.sha256(content).hexdigest() for content in (b"one", b"two")]
     assert answer == (f"vllm {''.join(sums)}", "I am models/sft.")
     options = stand_in.started["options"]
@@ -205,7 +207,7 @@ def test_it_dies_in_the_middle_of_a_run(stand_in: StandIn, tmp_path: Path) -> No
     # The call after it meets a closed port, or is in the backlog of one that closes.
     gone = "cannot be reached|the connection broke"
     with pytest.raises((ServerError, ServerFault), match=gone) as raised:
-        with_client(work, stand_in.settings(), CallContext(tmp_path, 0, None))
+        with_client(work, stand_in.settings(), CallContext(tmp_path, 0, None), name="teacher")
     assert str(raised.value).splitlines()[1:] == [
         f"The end of vLLM's log, {log_of(tmp_path)}:",
         *(f"line {number} of the log" for number in range(11, 30)),
@@ -232,7 +234,7 @@ if sys.argv[2] == "serve":
     with serve(stand_in.settings()) as address:
         print(address.base_url, flush=True)
         time.sleep(60)
-guarded(lambda: with_client(hello, stand_in.settings(), CallContext(Path(sys.argv[1]), 0, None)))
+guarded(lambda: with_client(hello, stand_in.settings(), CallContext(Path(sys.argv[1]), 0, None), name="teacher"))
 """
 
 

@@ -31,6 +31,11 @@ def steps_wanted(length: int, settings: AgentWriteSettings) -> int:
     return max(fewest, 1, min(most, round(length / settings.step_words)))
 
 
+def plan_tokens(steps: int, settings: AgentWriteSettings) -> int:
+    """Most tokens of a plan of so many steps."""
+    return 60 + (30 + settings.max_point_characters // 2) * steps
+
+
 def plan_schema(steps: int | None, settings: AgentWriteSettings) -> dict[str, Any]:
     """JSON schema of a plan of exactly `steps` steps; None: of 1 to max_steps."""
     step = {
@@ -103,8 +108,7 @@ async def make_plan(
         return await client.complete(
             messages,
             max_tokens=min(
-                60 + (30 + settings.max_point_characters // 2) * (steps or settings.max_steps),
-                client.settings.max_tokens,
+                plan_tokens(steps or settings.max_steps, settings), client.settings.max_tokens
             ),
             schema=None if lines else plan_schema(steps, settings),
             sample=sample,

@@ -19,7 +19,7 @@ from longwriter.agentwrite.context import (
     round_to_ten,
 )
 from longwriter.agentwrite.failures import check_failures, failures_by_side
-from longwriter.agentwrite.plan import make_plan, split_step, steps_wanted
+from longwriter.agentwrite.plan import make_plan, plan_tokens, split_step, steps_wanted
 from longwriter.agentwrite.prompts import Prompts, StepRequest, Wording, step_messages
 from longwriter.agentwrite.settings import AgentWriteSettings
 from longwriter.core.errors import BadCompletion, CallError
@@ -221,12 +221,11 @@ class _Writer:
     async def write_in_parallel(self) -> None:
         """Writes all paragraphs at the same time; each step sees the plan and no text."""
         done: dict[int, Paragraph] = {}
-        self.account.rest = self._cost_of_rest()
-        each = self.account.rest / len(self.plan)
+        rest = self.account.rest = self._cost_of_rest()
 
         async def one(number: int) -> None:
             done[number] = await self.write_step(number, self.plan[number].word_count, TextSoFar())
-            self.account.rest -= each
+            self.account.rest = rest * (1 - len(done) / len(self.plan))
             while (following := len(self.text.paragraphs)) in done:
                 self.text.add(done[following])
 
@@ -312,6 +311,9 @@ def step_tokens(words: int, client: ChatClient, settings: AgentWriteSettings) ->
 _BYTES_PER_WORD = 6
 """Of English with its spaces; a Chinese character counts as a word and has three."""
 
+_USUAL_STEPS = 10
+"""Of a text whose length nobody knows."""
+
 
 def step_cost(
     client: ChatClient, bare: int, so_far: int, words: int, settings: AgentWriteSettings
@@ -323,9 +325,7 @@ def step_cost(
         so_far: words of the text that the teacher sees.
         words: its budget.
     """
-    server = client.settings
-    prompt = min((bare + _BYTES_PER_WORD * so_far) // 2, server.context)
-    return server.cost(prompt, 0, step_tokens(words, client, settings) + server.reasoning_tokens)
+    return client.most(bare + _BYTES_PER_WORD * so_far, step_tokens(words, client, settings))
 
 
 def text_cost(client: ChatClient, instruction: Instruction, settings: AgentWriteSettings) -> float:
@@ -334,18 +334,13 @@ def text_cost(client: ChatClient, instruction: Instruction, settings: AgentWrite
         return 0.0
     length = instruction.length or _USUAL_STEPS * settings.step_words
     steps = min(steps_wanted(length, settings), settings.max_steps)
-    words, bare = round(length / steps), 2 * prompt_bytes([{"content": instruction.prompt}])
-    points = steps * settings.max_point_characters // 2
-    return step_cost(client, bare + points, 0, points // 4, settings) + sum(
-        step_cost(
-            client, bare + points, 0 if settings.parallel else number * words, words, settings
-        )
-        for number in range(steps)
-    )
-
-
-_USUAL_STEPS = 10
-"""Of a text whose length nobody knows."""
+    words, points = round(length / steps), steps * settings.max_point_characters // 2
+    bare = len(instruction.prompt.encode()) + points + 200
+    cost = client.most(bare, plan_tokens(steps, settings))
+    for number in range(steps):
+        so_far = 0 if settings.parallel else number * words
+        cost += step_cost(client, bare, so_far, words, settings)
+    return cost
 
 
 def describe(outcome: Outcome) -> dict[str, Any]:

@@ -177,13 +177,12 @@ class BenchmarkPrompt(Record):
 
 
 class Prediction(BenchmarkPrompt):
-    """As in the paper's pred.jsonl. An empty response is allowed; its S_l and S_q are 0."""
+    """As in the paper's pred.jsonl. An empty response is allowed; its S_l and S_q are 0. Where the model
+    gave no answer, a field `unanswered` says why."""
 
     response: str
     response_length: int = -1
     finish_reason: str = ""
-    unanswered: str = ""
-    """Why the model gave no answer, in whose place stands an empty response."""
 
 
 class Judgement(Prediction):

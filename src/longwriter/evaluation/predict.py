@@ -78,11 +78,14 @@ def describe(predictions: list[Prediction]) -> dict[str, Any]:
     return {
         "n": len(predictions),
         "cut_off": sum(row.finish_reason == "length" for row in predictions),
-        "unanswered": dict(
-            Counter(row.unanswered.partition(":")[0] for row in predictions if row.unanswered)
-        ),
+        "unanswered": dict(Counter(filter(None, map(_why, predictions)))),
         "mean_words": round(fmean(row.response_length for row in predictions), 4),
     }
+
+
+def _why(row: Prediction) -> str:
+    """The class of the reason why the model gave no answer; empty where it gave one."""
+    return str((row.model_extra or {}).get("unanswered", "")).partition(":")[0]
 
 
 def predictions_name(predict: PredictSettings, server: ServerSettings, last: str) -> str:

@@ -9,11 +9,7 @@ from itertools import count
 from longwriter.core.errors import OverBudget
 from longwriter.core.rows import Usage
 
-_FEWEST = 3
-"""Finished texts, or calls while there are fewer texts, after which their share of the most that they
-could have cost tells what the next ones will."""
-
-_CAUTION = 1.15
+_CAUTION = 1.1
 """What a text may cost more than those before it let expect."""
 
 
@@ -54,15 +50,18 @@ class Account:
     place: int | None = None
     """Among the texts that have begun to cost something and are not finished."""
     paid: float = 0.0
+    """US dollars, what the cache held not counted."""
     at_most: float = 0.0
-    """What it could have cost when it began."""
+    """`rest` when its first call was paid."""
 
 
 class Budget:
     """What all calls together may cost.
 
     A call is let through when the most that it can cost is left, and when its text can be paid for to
-    its end, together with all texts that began before it. The first of them goes on in any case.
+    its end, together with all texts that began before it. What finished texts have cost, over the most
+    that they could have cost, tells what the others will. The first of those under way goes on in any
+    case, as does a lone text while none is finished.
     """
 
     def __init__(self, most: float | None, spent: float) -> None:
@@ -74,12 +73,12 @@ class Budget:
         self.most = most
         self.spent = spent
         self._set_aside = 0.0
-        self._in_flight = 0
-        self._share_of_calls, self._share_of_texts = _Share(), _Share()
+        self._in_flight = self._calls = 0
         self._highest = 1.0
         """Of all calls, what one cost over the most that it was thought to cost."""
         self._texts: dict[int, Account] = {}
         self._places = count()
+        self._finished_paid = self._finished_at_most = 0.0
         self._changed = asyncio.Condition()
 
     @asynccontextmanager
@@ -100,8 +99,7 @@ class Budget:
                 why, may_pass = refusal
                 if not may_pass:
                     raise OverBudget(
-                        f"{why}: ${self.spent:.4f} of max_cost=${self.most:g} are spent; raise "
-                        "max_cost: finished calls are kept"
+                        f"{why}; ${self.spent:.4f} are spent; raise max_cost: finished calls are kept"
                     )
                 await self._changed.wait()
             if account.rest and account.place is None:
@@ -123,51 +121,46 @@ class Budget:
         """Why the call may not be made now, and whether that may pass; None where it may be made."""
         assert self.most is not None
         left = self.most - self.spent
-        if not self._share_of_calls.number and self._in_flight:
+        if not self._calls and self._in_flight:
             return "what a call really costs is not known yet", True
         if self._set_aside + most > left:
-            return f"this call may cost ${most:.4f}", bool(self._in_flight)
+            why = f"this call could exceed max_cost=${self.most:g}: it may cost ${most:.4f}"
+            return why, bool(self._in_flight)
         earlier = [
-            text.rest
+            text
             for place, text in self._texts.items()
             if account.place is None or place < account.place
         ]
-        share = self._share_of_texts.mean or self._share_of_calls.mean or self._highest
-        cost = account.rest * share * _CAUTION
-        if (earlier or account.place is None) and cost + sum(earlier) * share * _CAUTION > left:
-            return f"this text may cost ${cost:.4f}", bool(earlier or self._in_flight)
+        if not earlier and (account.place is not None or not self._finished_at_most):
+            return None
+        cost = self._expected(account)
+        if cost + sum(map(self._expected, earlier)) > left:
+            why = f"this text could exceed max_cost=${self.most:g}: it may cost ${cost:.4f} more"
+            return why, bool(earlier or self._in_flight)
         return None
+
+    def _expected(self, text: Account) -> float:
+        """US dollars that the rest of a text will cost, cautiously."""
+        if not self._finished_at_most:
+            return text.rest * self._highest
+        share = _CAUTION * self._finished_paid / self._finished_at_most
+        return max(share * text.rest, share * text.at_most - text.paid)
 
     def pay(self, account: Account, cost: float, most: float) -> None:
         """Counts what a call did cost, which was to cost `most` at most."""
         self.spent += cost
+        self._calls += 1
         account.paid += cost
-        self._share_of_calls.add(cost, most)
         if most:
             self._highest = max(self._highest, cost / most)
 
     async def close(self, account: Account, finished: bool) -> None:
         """Gives back what a text no longer needs."""
-        if account.place is not None:
-            del self._texts[account.place]
-            if finished:
-                self._share_of_texts.add(account.paid, account.at_most)
-            async with self._changed:
-                self._changed.notify_all()
-
-
-class _Share:
-    """What calls or texts have cost, over the most that they could have cost."""
-
-    def __init__(self) -> None:
-        self.number = 0
-        self._paid = self._most = 0.0
-
-    def add(self, paid: float, most: float) -> None:
-        self.number += 1
-        self._paid += paid
-        self._most += most
-
-    @property
-    def mean(self) -> float | None:
-        return self._paid / self._most if self.number >= _FEWEST and self._most else None
+        if account.place is None:
+            return
+        del self._texts[account.place]
+        if finished:
+            self._finished_paid += account.paid
+            self._finished_at_most += account.at_most
+        async with self._changed:
+            self._changed.notify_all()

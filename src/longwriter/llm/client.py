@@ -92,6 +92,8 @@ class ChatClient:
         self._least_tokens: float | None = None
         self.check_account = Account()
         """Of the small question: no result depends on it, so no count of the stage holds it."""
+        self.stopped: ServerError | None = None
+        """Why no call is made any more."""
         self._check = check
         self._checking: asyncio.Task[None] | None = None
         self.transport = Transport(settings, address, extras_of(settings, name), name)
@@ -139,10 +141,10 @@ class ChatClient:
             "cost_usd": round(self.usage.cost_usd, 6),
         }
 
-    def most(self, messages: Messages, max_tokens: int) -> float:
+    def most(self, prompt_bytes: int, max_tokens: int) -> float:
         """US dollars that a call costs at most."""
         tokens = max_tokens + self.settings.reasoning_tokens
-        return self.settings.cost(prompt_bytes(messages) // 2, 0, tokens)
+        return self.settings.cost(min(prompt_bytes // 2, self.settings.context), 0, tokens)
 
     async def complete(
         self,
@@ -247,10 +249,8 @@ class ChatClient:
         """Waits for the calls in flight."""
         left = {task for task in self._paid_for if not task.done()}
         if left:
-            calls = "call" if len(left) == 1 else "calls"
             print(
-                f"\nstopping: {len(left)} {calls} in flight may end, for what is paid for is kept; "
-                "Ctrl-C ends at once",
+                f"\nstopping: calls in flight may end, {len(left)} are awaited; Ctrl-C ends at once …",
                 file=sys.stderr,
                 flush=True,
             )
@@ -309,7 +309,7 @@ class _Call:
         cut_at = () if settings.stop else asked.stop
         if kept is None:
             await client.checked()
-            most = client.most(asked.messages, asked.max_tokens)
+            most = client.most(prompt_bytes(shaped["messages"]), asked.max_tokens)
             async with client.budget.call(self.account, most):
                 self.reply = await self._ask(shaped, key, most)
         else:
@@ -329,12 +329,17 @@ class _Call:
             before, pause = time.monotonic(), 0.0
             async with client.rate_limiter.call(number, tokens) as sent_at:
                 self.waited += sent_at - before
+                if client.stopped:
+                    raise client.stopped
                 self.tries += 1
                 try:
                     return await client.paid_for(self._request(shaped, key, most))
                 except RateLimited as error:
                     refused_at = refused_at or sent_at
                     client.rate_limiter.refused(sent_at, error.pause, str(error), refused_at)
+                except ServerError as error:
+                    client.stopped = error
+                    raise
                 except (TimedOut, ServerFault):
                     if faults == client.settings.max_retries:
                         raise

@@ -107,21 +107,21 @@ def fault(
     if status in BUSY or (status != 400 and _OVERLOAD.search(signs)):
         return RateLimited(what)
     if status == 401:
-        return ServerError(f"refuses the key ({name}.api_key_env={settings.api_key_env}): {what}")
+        return ServerError(f"refuses the key (api_key_env={settings.api_key_env}): {what}")
     if 400 <= status < 500 and status not in (404, 408, 409) and _MODERATION.search(signs):
         return PromptRefused(f"the provider refuses this prompt for its content: {what}")
     if status == 403 or (status == 400 and re.search(r"api.?key", signs, re.IGNORECASE)):
-        return ServerError(f"refuses the key ({name}.api_key_env={settings.api_key_env}): {what}")
+        return ServerError(f"refuses the key (api_key_env={settings.api_key_env}): {what}")
     if status == 404:
-        return ServerError(
-            f"does not know the address ({name}.base_url={settings.base_url}) or the model "
-            f"({name}.model={model}): {what}"
-        )
+        return ServerError(f"does not know model {model!r}, or {name}.base_url is mistyped: {what}")
     if 400 <= status < 500 and status not in (408, 409):
         if _CONTEXT.search(signs) and status in (400, 413, 422):
             return ContextExceeded(what)
         return BadRequest(what + _advice(value, signs, name))
-    return ServerFault(what)
+    silent = status in (408, 504, 524) and not settings.stream
+    return ServerFault(
+        what + f"; a gateway ends silent connections: set {name}.stream=true" * silent
+    )
 
 
 def error_in(answer: bytes) -> tuple[int, Any] | None:

@@ -138,7 +138,7 @@ class RateLimiter:
         until = max(self._opens_at, now + (pause or 0.0))
         if until - self._refused_since > self._patience:
             raise ServerError(
-                f"takes no calls since {now - self._refused_since:.0f} s and for {until - now:.0f} s "
+                f"the server takes no calls since {now - self._refused_since:.0f} s and for {until - now:.0f} s "
                 f"more ({why}), and patience_s is {self._patience:g}. Finished calls are kept: the "
                 "same command goes on when it takes calls again"
             )

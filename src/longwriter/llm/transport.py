@@ -90,14 +90,12 @@ class Transport:
         where = self._address.base_url
         match error:
             case openai.APITimeoutError() | httpx2.TimeoutException():
-                silence = "a word" if self._settings.stream else "an answer"
-                return TimedOut(
-                    f"{where}: not {silence} in {self._name}.timeout_s={self._settings.timeout_s:g} s"
-                )
+                what = "word" if self._settings.stream else "answer"
+                return TimedOut(f"{where}: no {what} in {self._settings.timeout_s:g} s")
             case openai.APIConnectionError() if isinstance(error.__cause__, httpx2.ConnectError):
                 return ServerError(
                     f"{where}: cannot be reached ({error.__cause__}). Start the server or fix "
-                    f"{self._name}.base_url, then run the same command: finished calls are kept."
+                    "base_url, then run the same command: finished calls are kept."
                 )
             case openai.APIStatusError():
                 return self._told(
@@ -111,10 +109,10 @@ class Transport:
                     error.response,
                 )
             case openai.APIConnectionError():
-                what: object = error.__cause__ or error
+                cause: object = error.__cause__ or error
             case _:
-                what = error
-        return ServerFault(f"{where}: the connection broke ({blotted(str(what), self._secrets)})")
+                cause = error
+        return ServerFault(f"{where}: the connection broke ({blotted(str(cause), self._secrets)})")
 
     def _told(self, error: LongwriterError, response: httpx2.Response | None) -> LongwriterError:
         """The error with the address before it, without keys, and with the pause that it asks for."""
