@@ -6,7 +6,15 @@ from helpers.checkpoints import default_settings
 
 from longwriter.core.errors import DataError, SettingsError
 from longwriter.dataset.row import Row
-from longwriter.dataset.rules import RULES, chosen, copied, length_missed, refusal, repetition
+from longwriter.dataset.rules import (
+    RULES,
+    chosen,
+    copied,
+    length_missed,
+    refusal,
+    repetition,
+    thinking,
+)
 from longwriter.dataset.settings import FilterSettings
 from longwriter.evaluation.contamination import PromptIndex
 from longwriter.evaluation.settings import ContaminationSettings
@@ -85,6 +93,37 @@ def test_refusal(settings: FilterSettings, response: str) -> None:
 )
 def test_a_text_that_only_looks_like_a_refusal(settings: FilterSettings, response: str) -> None:
     assert refusal(row(response), settings) is None
+
+
+def chat(*contents: str, system: str = "") -> Row:
+    """A chat of user and assistant in turn."""
+    messages = [{"role": "system", "content": system}] if system else []
+    for number, content in enumerate(contents):
+        messages.append({"role": "assistant" if number % 2 else "user", "content": content})
+    return Row.read(json.dumps({"messages": messages}).encode(), "f:1", "s")
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        (row("<think>a</think>Bees fly."), "holds '<think>a</think>Bees fly.'"),
+        (row("a\n</think>\n蜜蜂会飞。"), "holds '</think>\\n蜜蜂会飞。'"),
+        (row("Bees `<think>` little."), None),
+        (row("Bees <think> little.", prompt="Use <think> in a sentence."), None),
+        (row("[THINK]a[/THINK]", prompt="What is <thought>?"), "holds '[THINK]a[/THINK]'"),
+        # any of the assistant's messages, and a tag that any of the user's holds
+        (chat("a", "<think>b</think>", "c", "d"), "holds '<think>b</think>'"),
+        (chat("What is <think>?", "It opens.", "And then?", "<think> closes."), None),
+        # the user may quote it; a system message that asks to think in tags does not excuse it
+        (chat("What is <think>?", "A tag."), None),
+        (
+            chat("a", "<think>b</think>c", system="Think in <think> tags."),
+            "holds '<think>b</think>c'",
+        ),
+    ],
+)
+def test_thinking(settings: FilterSettings, given: Row, reason: str | None) -> None:
+    assert thinking(given, settings) == reason
 
 
 @pytest.mark.parametrize(

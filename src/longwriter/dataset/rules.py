@@ -19,6 +19,7 @@ from longwriter.text.refusals import refusal_in
 from longwriter.text.repetition import copied_sentences, repeated_ngrams
 from longwriter.text.scaffolding import residue_in
 from longwriter.text.similarity import compression, hashes, longest_repeat
+from longwriter.text.thinking import thinking_in
 from longwriter.text.words import tokens
 
 Rule = Callable[[Row, FilterSettings], str | None]
@@ -65,6 +66,17 @@ def length_missed(row: Row, settings: FilterSettings) -> str | None:
     if score >= settings.min_length_score:
         return None
     return f"{row.words} words for {row.length}: S_l {score:.0f}"
+
+
+def thinking(row: Row, settings: FilterSettings) -> str | None:
+    """Thinking of the model that wrote the row is left in the assistant's messages, unless the user asks
+    about tags like those that mark it.
+
+    Source: our own; a student would learn to think aloud in the text.
+    """
+    answers = (message["content"] for message in row.messages if message["role"] == "assistant")
+    found = next(filter(None, (thinking_in(answer, row.prompt) for answer in answers)), None)
+    return f"holds {found!r}" if found else None
 
 
 def refusal(row: Row, settings: FilterSettings) -> str | None:
@@ -178,6 +190,7 @@ RULES: dict[str, Rule] = {
     "too_long": too_long,
     "too_many_tokens": too_many_tokens,
     "length_missed": length_missed,
+    "thinking": thinking,
     "refusal": refusal,
     "unfinished": unfinished,
     "residue": residue,
