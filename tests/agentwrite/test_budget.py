@@ -5,6 +5,7 @@ import hashlib
 import json
 import re
 import sqlite3
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,7 @@ def test_the_limit_holds_over_repeated_runs_and_the_money_is_in_whole_texts(
     assert sum(paid) >= 0.7 * limit
     assert {failure.error for failure in outcomes[-1].failures} <= {"OverBudget", "BadCompletion"}
     # What was written stays written.
-    for earlier, later in zip(outcomes, outcomes[1:], strict=False):
+    for earlier, later in pairwise(outcomes):
         assert {draft.id for draft in earlier.drafts} <= {draft.id for draft in later.drafts}
 
 

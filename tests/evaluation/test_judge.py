@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from helpers.loopback import Answer, completion
 
-from longwriter.core.errors import BadCompletion, RateLimited, ServerError, ServerFault
+from longwriter.core.errors import BadCompletion, ServerError, ServerFault
 from longwriter.core.rows import Judgement, Prediction
 from longwriter.evaluation.judge import (
     DIMENSIONS,
@@ -190,10 +190,10 @@ def test_a_failed_judgement_has_a_reason_and_no_grades(
     assert judgement.length_score == 50.0
 
 
-@pytest.mark.parametrize(("status", "error"), [(429, RateLimited), (500, ServerFault)])
+@pytest.mark.parametrize(("status", "error"), [(429, ServerError), (500, ServerFault)])
 def test_the_server_s_trouble_is_no_judgement(judged: Any, status: int, error: type) -> None:
     with pytest.raises(error):
-        judged((status, b'{"error": {"message": "later"}}'))
+        judged((status, b'{"error": {"message": "later"}}'), patience_s=0.1)
 
 
 def test_a_refused_key_stops_the_run(judged: Any) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from longwriter.core.errors import RateLimited
+from longwriter.core.errors import ServerFault
 from longwriter.core.rows import Prediction
 from longwriter.core.settings import StatisticsSettings
 from longwriter.evaluation.judge import DIMENSIONS, JudgePrompt
@@ -97,8 +97,8 @@ def test_short_and_steering_texts_are_no_probes(chat_server: Any, open_client: A
 
 
 def test_the_server_s_trouble_ends_it(chat_server: Any, open_client: Any) -> None:
-    with pytest.raises(RateLimited):
-        probed(chat_server, open_client, lambda request: (429, b"{}"))
+    with pytest.raises(ServerFault):
+        probed(chat_server, open_client, lambda request: (500, b"{}"))
 
 
 @pytest.mark.parametrize(

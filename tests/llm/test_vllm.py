@@ -116,7 +116,7 @@ def test_a_student_s_checkpoint_is_served_under_the_name_that_the_dag_gives_it(
     async def ask(client: ChatClient) -> tuple[str, str]:
         return client.address.identity, await hello(client)
 
-    answer, _ = with_student(ask, folder, student, CallContext(tmp_path, 0, None), name="teacher")
+    answer, _ = with_student(ask, folder, student, CallContext(tmp_path, 0, None))
     sums = [hashlib.sha256(content).hexdigest() for content in (b"one", b"two")]
     assert answer == (f"vllm {''.join(sums)}", "I am models/sft.")
     options = stand_in.started["options"]
