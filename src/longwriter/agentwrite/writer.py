@@ -325,7 +325,8 @@ def step_cost(
     """
     server = client.settings
     prompt = min((bare + _BYTES_PER_WORD * so_far) // 2, server.context)
-    return server.cost(prompt, 0, step_tokens(words, client, settings) + server.reasoning_tokens)
+    tokens = step_tokens(words, client, settings) + server.reasoning_tokens
+    return server.cost(prompt, 0, tokens) * server.price(chained=not settings.parallel)
 
 
 def text_cost(client: ChatClient, instruction: Instruction, settings: AgentWriteSettings) -> float:

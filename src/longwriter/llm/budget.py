@@ -142,6 +142,10 @@ class Budget:
         """Counts what a call did cost, which was to cost `most` at most."""
         self.spent += cost
         account.paid += cost
+        self.learn(cost, most)
+
+    def learn(self, cost: float, most: float) -> None:
+        """Notes what a call did cost, in an earlier run say, which was to cost `most` at most."""
         self._share_of_calls.add(cost, most)
         if most:
             self._highest = max(self._highest, cost / most)
