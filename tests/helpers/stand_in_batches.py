@@ -35,8 +35,8 @@ class BatchServer:
         ending: called with a batch that ends; returns its status and how many of its requests are done.
         refusals: answers to the next requests of a path (its beginning), `(status, headers)`, used up in
             turn.
-        batches, direct, seen: the batches so far, the bodies of direct calls, and `METHOD PATH` of all
-            requests.
+        batches, direct, seen, headers: the batches so far, the bodies of direct calls, and of all requests
+            `METHOD PATH` and the headers, their names in lower case.
     """
 
     def __init__(self, answer: Callable[[dict[str, Any]], Answer]) -> None:
@@ -58,6 +58,7 @@ class BatchServer:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
 
             def do_GET(self) -> None:
                 self.reply(b"")
@@ -66,9 +67,10 @@ class BatchServer:
                 self.reply(self.rfile.read(int(self.headers["Content-Length"])))
 
             def reply(self, body: bytes) -> None:
+                own = {name.lower(): value for name, value in self.headers.items()}
                 with owner._lock:
                     status, headers, content = owner._route(
-                        f"{self.command} {self.path.partition('?')[0]}", dict(self.headers), body
+                        f"{self.command} {self.path.partition('?')[0]}", own, body
                     )
                 self.send_response(status)
                 for name, value in headers.items():
@@ -112,7 +114,7 @@ class BatchServer:
                 status, found = _status_and_body(self.answer(request))
                 return status, {}, json.dumps(found).encode()
             case ["POST", "files"]:
-                return _json({"id": self._upload(headers["Content-Type"], body), "object": "file"})
+                return _json({"id": self._upload(headers["content-type"], body), "object": "file"})
             case ["POST", "batches"]:
                 return _json(self._create(json.loads(body)))
             case ["GET", "batches"]:

@@ -264,7 +264,7 @@ class Batches:
         self._at_work.setdefault(batch, {}).update(calls)
         sent = "sent" if file in self._own else "sent before"
         say(
-            f"batch {batch}: {len(calls)} calls {sent}; waiting for the answers, which may take a day. "
+            f"batch {batch}: {_count(len(calls))} {sent}; waiting for the answers, which may take a day. "
             "Ctrl-C stops the waiting only"
         )
         self._begin(self._finish(batch, file, calls), calls)
@@ -287,7 +287,7 @@ class Batches:
         good = sum(not isinstance(result, LongwriterError) for result in results.values())
         say(
             f"batch {name}: {status} after {time.monotonic() - began:.0f} s; "
-            f"{good} of {len(calls)} calls answered"
+            f"{good} of {_count(len(calls))} answered"
         )
         self._at_work.pop(name, None)
         self._cache.drop_sent(calls, file)
@@ -466,3 +466,7 @@ def _errors(batch: Batch) -> list[tuple[str, str]]:
     """Why a batch failed: codes and words."""
     errors = (batch.errors.data if batch.errors else None) or []
     return [(error.code or "", error.message or error.code or "") for error in errors]
+
+
+def _count(calls: int) -> str:
+    return f"{calls:,} call{'s' * (calls != 1)}"
