@@ -15,10 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers.loopback import Answer, completion, endpoint_settings
+from helpers.loopback import (
+    PROMPTS,
+    Answer,
+    agentwrite_settings,
+    completion,
+    endpoint_settings,
+)
 from helpers.stand_in_batches import BatchServer, StandInBatch
 from omegaconf import DictConfig, OmegaConf
 
+from longwriter.agentwrite.writer import Outcome, write_drafts
 from longwriter.config.load import compose_params, validate
 from longwriter.core.errors import (
     Aborted,
@@ -30,6 +37,7 @@ from longwriter.core.errors import (
     StillThinking,
     TimedOut,
 )
+from longwriter.core.rows import Instruction
 from longwriter.core.workspace import Workspace
 from longwriter.llm import batches
 from longwriter.llm.cache import Cache
@@ -39,7 +47,7 @@ from longwriter.llm.settings import Address, ServerKind
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
-Outcome = Completion | LongwriterError
+Found = Completion | LongwriterError
 Start = Callable[..., BatchServer]
 
 
@@ -94,10 +102,10 @@ def outcomes(
     prompts: Sequence[str],
     usage: dict[str, float] | None = None,
     **changes: Any,
-) -> list[Outcome]:
+) -> list[Found]:
     """What comes of calls that are made at once; `usage` takes what they have cost."""
 
-    async def run() -> list[Outcome]:
+    async def run() -> list[Found]:
         async with opened(server, folder, **changes) as client:
             jobs = [client.complete(said(prompt)) for prompt in prompts]
             found = await asyncio.gather(*jobs, return_exceptions=True)
@@ -108,7 +116,7 @@ def outcomes(
     return asyncio.run(run())
 
 
-def texts(found: Sequence[Outcome]) -> list[str]:
+def texts(found: Sequence[Found]) -> list[str]:
     assert all(isinstance(one, Completion) for one in found), found
     return [one.text for one in found if isinstance(one, Completion)]
 
@@ -196,6 +204,53 @@ def test_chained_calls_and_the_question_before_all_others_go_directly(
         "chained",
     ]
     assert server.submitted == [["alone"]]
+
+
+def test_the_question_before_all_others_is_enough_to_know_what_calls_cost(
+    batch_server: Start, tmp_path: Path
+) -> None:
+    """Else the first call would go alone, and the others would wait for it for a day."""
+    server = batch_server()
+    limit: dict[str, Any] = {"check": partial(ask_first, parameters=Parameters()), "max_cost": 1.0}
+    limit |= {"price_prompt": 1.0, "price_completion": 1.0}
+    outcomes(server, tmp_path, ["a", "b"], **limit)
+    outcomes(server, tmp_path, ["c", "d"], **limit)  # the question's answer comes from the cache
+    assert server.submitted == [["a", "b"], ["c", "d"]]
+    assert len(server.direct) == 1
+
+
+def test_drafts_in_parallel_take_a_batch_of_plans_and_one_of_paragraphs(
+    batch_server: Start, tmp_path: Path
+) -> None:
+    points = ["The hive wakes.", "The night falls."]
+    words = {
+        point: " ".join(f"{letter}{chr(97 + i // 26)}{chr(97 + i % 26)}" for i in range(50))
+        for point, letter in zip(points, "xz", strict=True)
+    }
+    plan = {"plan": [{"main_point": point, "word_count": 50} for point in points]}
+
+    def teacher(body: dict[str, Any]) -> str:
+        if "response_format" in body:
+            return json.dumps(plan)
+        return words[body["messages"][-1]["content"].split("Its point: ")[-1]]
+
+    server = batch_server(teacher)
+    settings = agentwrite_settings(parallel=True, step_words=50, min_step_words=20)
+    instructions = [
+        Instruction(prompt=f"Write 100 words about {what}.", id=what, length=100)
+        for what in ("bees", "ants")
+    ]
+
+    async def run() -> Outcome:
+        async with opened(server, tmp_path, max_tokens=1024, concurrency=1) as client:
+            return await write_drafts(client, instructions, settings, PROMPTS)
+
+    outcome = asyncio.run(run())
+    assert [(draft.id, draft.response_length) for draft in outcome.drafts] == [
+        ("bees", 100),
+        ("ants", 100),
+    ]
+    assert [len(batch.requests) for batch in server.batches] == [2, 4]
 
 
 def test_the_same_call_twice_is_sent_and_paid_once(batch_server: Start, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import httpx2
 import openai
@@ -36,7 +36,9 @@ from longwriter.llm.cache import Cache
 from longwriter.llm.faults import error_in, fault
 from longwriter.llm.limits import say
 from longwriter.llm.settings import Address, ServerSettings
-from longwriter.llm.transport import Transport
+
+if TYPE_CHECKING:
+    from longwriter.llm.transport import Transport
 
 T = TypeVar("T")
 
@@ -108,7 +110,7 @@ class Batches:
         settings: ServerSettings,
         address: Address,
         cache: Cache,
-        transport: Transport,
+        transport: "Transport",
         name: str,
     ) -> None:
         """
@@ -366,7 +368,7 @@ class Batches:
     async def _ended(self, name: str, calls: int) -> Batch:
         """The batch when the provider has done with it."""
         pause = FIRST_POLL_S
-        with tqdm(total=calls, desc=f"batch {name}", unit="", disable=None) as bar:
+        with tqdm(total=calls, desc=f"batch {name}", unit="", disable=None, leave=False) as bar:
             while True:
                 batch = await self._patiently(partial(self._api.batches.retrieve, name))
                 if batch.status in _ENDED:
