@@ -188,7 +188,7 @@ class Batches:
         async def guarded() -> None:
             try:
                 await work
-            except Exception as error:
+            except Exception as error:  # else its calls would wait for ever
                 for call in calls.values():
                     if not call.future.done():
                         call.future.set_exception(error)
