@@ -68,6 +68,14 @@ def test_prices() -> None:
     assert found.cost - found.cached_cost == pytest.approx(1.5 * cached / 1e6)
 
 
+def test_only_calls_that_no_other_waits_for_have_the_price_of_a_batch() -> None:
+    prices = {"price_prompt": 2.0, "price_completion": 8.0, "batch_price": 0.25}
+    for parallel, share in ((True, 0.25), (False, 1.0)):
+        usual = estimated(TEA, parallel=parallel, **prices)
+        found = estimated(TEA, parallel=parallel, batch=True, **prices)
+        assert (found.cost, found.cached_cost) == (usual.cost * share, usual.cached_cost * share)
+
+
 def test_what_bounds_the_time() -> None:
     one = estimated(TEA).seconds
     texts = [TEA.model_copy(update={"id": str(n)}) for n in range(8)]

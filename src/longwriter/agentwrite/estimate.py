@@ -98,13 +98,14 @@ def estimate(
         bounds.append(60 * len(calls) / teacher.requests_per_minute)
     if teacher.tokens_per_minute:
         bounds.append(60 * (prompt + written) / teacher.tokens_per_minute)
+    price = teacher.price(chained=not agentwrite.parallel)
     return Estimate(
         calls=len(calls),
         prompt_tokens=prompt,
         cached_prompt_tokens=cached,
         completion_tokens=written,
-        cost=teacher.cost(prompt, 0, written),
-        cached_cost=teacher.cost(prompt, cached, written),
+        cost=teacher.cost(prompt, 0, written) * price,
+        cached_cost=teacher.cost(prompt, cached, written) * price,
         seconds=max(bounds),
         without_length=len(instructions) - len(stated),
     )

@@ -325,7 +325,8 @@ def step_cost(
         so_far: words of the text that the teacher sees.
         words: its budget.
     """
-    return client.most(bare + _BYTES_PER_WORD * so_far, step_tokens(words, client, settings))
+    most = client.most(bare + _BYTES_PER_WORD * so_far, step_tokens(words, client, settings))
+    return most * client.settings.price(chained=not settings.parallel)
 
 
 def text_cost(client: ChatClient, instruction: Instruction, settings: AgentWriteSettings) -> float:
@@ -336,7 +337,8 @@ def text_cost(client: ChatClient, instruction: Instruction, settings: AgentWrite
     steps = min(steps_wanted(length, settings), settings.max_steps)
     words, points = round(length / steps), steps * settings.max_point_characters // 2
     bare = len(instruction.prompt.encode()) + points + 200
-    cost = client.most(bare, plan_tokens(steps, settings))
+    plan = client.most(bare, plan_tokens(steps, settings))
+    cost = plan * client.settings.price(chained=not settings.parallel)
     for number in range(steps):
         so_far = 0 if settings.parallel else number * words
         cost += step_cost(client, bare, so_far, words, settings)

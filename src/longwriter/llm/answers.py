@@ -55,6 +55,8 @@ class Reply:
     """Which model answered, by the server's own name."""
     fingerprint: str = ""
     """Of the server's configuration, as it says."""
+    price: float = 1.0
+    """As a share of the usual one."""
 
 
 @dataclass(frozen=True)

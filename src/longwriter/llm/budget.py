@@ -149,8 +149,12 @@ class Budget:
     def pay(self, account: Account, cost: float, most: float) -> None:
         """Counts what a call did cost, which was to cost `most` at most."""
         self.spent += cost
-        self._calls += 1
         account.paid += cost
+        self.learn(cost, most)
+
+    def learn(self, cost: float, most: float) -> None:
+        """Notes what a call did cost, in an earlier run say, which was to cost `most` at most."""
+        self._calls += 1
         if most:
             self._highest = max(self._highest, cost / most)
 

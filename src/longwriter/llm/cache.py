@@ -3,8 +3,9 @@
 import hashlib
 import json
 import sqlite3
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from filelock import FileLock
 
@@ -15,6 +16,15 @@ def call_key(**shape: Any) -> str:
     """SHA-256 of everything that determines a call's answer, as canonical JSON."""
     text = json.dumps(shape, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+class Sent(NamedTuple):
+    """Where a call is that was sent to a batch API."""
+
+    file: str
+    """Of requests, by the provider's id."""
+    batch: str | None
+    """None: none was made of the file yet."""
 
 
 class Cache:
@@ -41,6 +51,10 @@ class Cache:
                 )
                 self._database.execute(
                     "CREATE TABLE IF NOT EXISTS payments (scope TEXT NOT NULL, cost_usd REAL NOT NULL)"
+                )
+                self._database.execute(
+                    "CREATE TABLE IF NOT EXISTS sent (key TEXT PRIMARY KEY, "
+                    "server TEXT NOT NULL, file TEXT NOT NULL, batch TEXT)"
                 )
         except (sqlite3.Error, OSError) as error:
             raise DataError(
@@ -86,6 +100,45 @@ class Cache:
             "SELECT TOTAL(cost_usd) FROM payments WHERE scope = ?", (scope,)
         ).fetchone()
         return float(row[0])
+
+    def sent(self, keys: Iterable[str], server: str) -> dict[str, Sent]:
+        """Where those calls are that were sent to a server's batch API and have no answer yet."""
+        rows = {
+            key: self._database.execute(
+                "SELECT file, batch FROM sent WHERE key = ? AND server = ?", (key, server)
+            ).fetchone()
+            for key in keys
+        }
+        return {key: Sent(*row) for key, row in rows.items() if row}
+
+    def put_sent(self, keys: Iterable[str], server: str, file: str) -> None:
+        """Notes which calls are in a file that a server was sent; see `put` for errors."""
+        rows = [(key, server, file) for key in keys]
+        self._write_sent("INSERT OR REPLACE INTO sent VALUES (?, ?, ?, NULL)", rows)
+
+    def name_batch(self, file: str, batch: str) -> None:
+        """Notes which batch was made of a file; see `put` for errors."""
+        self._write_sent("UPDATE sent SET batch = ? WHERE file = ?", [(batch, file)])
+
+    def drop_sent(self, keys: Iterable[str], file: str) -> None:
+        """Forgets that calls are in a file; see `put` for errors."""
+        rows = [(key, file) for key in keys]
+        self._write_sent("DELETE FROM sent WHERE key = ? AND file = ?", rows)
+
+    def _write_sent(self, statement: str, rows: Sequence[tuple[str, ...]]) -> None:
+        try:
+            self._database.execute("BEGIN IMMEDIATE")
+            try:
+                self._database.executemany(statement, rows)
+            except sqlite3.Error:
+                self._database.execute("ROLLBACK")
+                raise
+            self._database.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise DataError(
+                f"{self.path}: which calls are in which batch cannot be kept ({error}); free the disk "
+                "or name another folder in LONGWRITER_CACHE"
+            ) from None
 
     def close(self) -> None:
         """Closes the file."""

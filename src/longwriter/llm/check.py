@@ -35,6 +35,7 @@ async def ask_first(client: ChatClient, parameters: Parameters) -> None:
             schema=dict(parameters.schema) if parameters.schema else None,
             stop=parameters.stop,
             account=client.check_account,
+            chained=True,
         )
     except BadRequest as error:
         raise ServerError(

@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -73,7 +73,8 @@ class ChatClient:
         name: str,
         check: Check | None,
     ) -> None:
-        from longwriter.llm.transport import Transport  # openai takes half a second to import
+        from longwriter.llm.batches import Batches  # openai takes half a second to import
+        from longwriter.llm.transport import Transport
 
         self.settings = settings
         self.address = address
@@ -97,6 +98,7 @@ class ChatClient:
         self._check = check
         self._checking: asyncio.Task[None] | None = None
         self.transport = Transport(settings, address, extras_of(settings, name), name)
+        self.batches = Batches(settings, address, cache, self.transport, name)
 
     @classmethod
     @asynccontextmanager
@@ -113,7 +115,7 @@ class ChatClient:
         """Yields a client whose finished calls are kept in `cache_folder`/calls.sqlite.
 
         When the block ends, by an error or Ctrl-C too, no call is begun any more, and those in flight,
-        which are paid for, end and are kept; another Ctrl-C ends at once.
+        which are paid for, end and are kept; another Ctrl-C ends at once. Batches go on at the provider.
 
         Args:
             seed: shifts the seed that is sent with every call, so another one gives other samples.
@@ -125,6 +127,7 @@ class ChatClient:
             try:
                 yield client
             finally:
+                await client.batches.close()
                 await client._finish()
                 await client.transport.close()
         finally:
@@ -203,7 +206,7 @@ class ChatClient:
     def count(self, reply: Reply, account: Account) -> float:
         """Adds a call to the client's usage and to the account's; returns what it cost."""
         tokens = reply.prompt_tokens, reply.cached_prompt_tokens, reply.completion_tokens
-        cost = self.settings.cost(*tokens)
+        cost = self.settings.cost(*tokens) * reply.price
         counters = [account.usage] if account is self.check_account else [self.usage, account.usage]
         for counter in counters:
             counter.calls += 1
@@ -307,16 +310,31 @@ class _Call:
         key = call_key(**cache_shape(shaped, settings) | identity)
         kept = client.cache.get(key)
         cut_at = () if settings.stop else asked.stop
+        most = client.most(prompt_bytes(shaped["messages"]), asked.max_tokens)
+        most *= settings.price(self.chained)
         if kept is None:
             await client.checked()
-            most = client.most(prompt_bytes(shaped["messages"]), asked.max_tokens)
+            ask = self._batch if settings.batch and not self.chained else self._ask
             async with client.budget.call(self.account, most):
-                self.reply = await self._ask(shaped, key, most)
-        else:
+                self.reply = await ask(shaped, key, most)
+                kept = client.cache.get(key) if self.reply is None else None
+        if kept is not None:
             client.from_cache += 1
             self.reply = Reply(**{name: kept[name] for name in _REPLY if name in kept})
-            client.count(self.reply, self.account)
+            client.budget.learn(client.count(self.reply, self.account), most)
+        assert self.reply is not None
         return read_reply(self.reply, cut_at)
+
+    async def _batch(self, shaped: dict[str, Any], key: str, most: float) -> Reply | None:
+        """Sends the request in a batch. Returns None where the answer got into the cache by another call."""
+        client = self.client
+        body = wire(shaped, client.settings, client.transport.extras)
+        self.tries = 1
+
+        def take(answer: bytes) -> Reply:
+            return self._take(answer, shaped, key, most, client.settings.batch_price)
+
+        return await client.batches.ask(key, body, take)
 
     async def _ask(self, shaped: dict[str, Any], key: str, most: float) -> Reply:
         """Sends the request until it is answered: while the server takes no calls, for `patience_s`;
@@ -354,9 +372,16 @@ class _Call:
         body = wire(shaped, client.settings, client.transport.extras)
         answer = await client.transport.post(body, self.on_text)
         client.rate_limiter.answered()
-        reply = reply_in(answer)
+        return self._take(answer, shaped, key, most)
+
+    def _take(
+        self, answer: bytes, shaped: dict[str, Any], key: str, most: float, price: float = 1.0
+    ) -> Reply:
+        """The reply in a response's body, kept. `price`: as a share of the usual one."""
+        client, reply = self.client, reply_in(answer)
         if reply is None:
             raise ServerFault(f"{client.address.base_url}: the response is not a chat completion")
+        reply = replace(reply, price=price)
         try:
             read_reply(reply)
         except Aborted:  # is paid for, and no answer: the next run asks again

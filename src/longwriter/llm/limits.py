@@ -147,13 +147,14 @@ class RateLimiter:
         if until > self._opens_at:
             self._opens_at = until
             if first:
-                _say(
+                say(
                     f"waiting {until - now:.0f} s: the server takes no calls ({why}); for at most "
                     f"{self._patience - (now - self._refused_since):.0f} s in all"
                 )
 
 
-def _say(line: str) -> None:
+def say(line: str) -> None:
+    """Writes a line to stderr, above any progress bar."""
     with suppress(OSError, ValueError):
         tqdm.write(line, file=sys.stderr)
 

@@ -122,6 +122,10 @@ class ServerSettings:
             + completion_tokens * (self.price_completion or 0.0)
         ) / 1e6
 
+    def price(self, chained: bool) -> float:
+        """Price of a call as a share of the usual one. `chained`: whether other calls wait for it."""
+        return self.batch_price if self.batch and not chained else 1.0
+
 
 @dataclass(frozen=True)
 class Address:

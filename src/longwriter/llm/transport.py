@@ -77,7 +77,7 @@ class Transport:
             raise ServerFault(f"{self._address.base_url}: the stream broke off")
         found = error_in(answer)
         if found:
-            raise self._told(fault(*found, self._settings, self._address.model, self._name), None)
+            raise self.told(fault(*found, self._settings, self._address.model, self._name))
         return answer
 
     async def close(self) -> None:
@@ -98,7 +98,7 @@ class Transport:
                     "base_url, then run the same command: finished calls are kept."
                 )
             case openai.APIStatusError():
-                return self._told(
+                return self.told(
                     fault(
                         error.status_code,
                         error.response.content,
@@ -114,7 +114,9 @@ class Transport:
                 cause = error
         return ServerFault(f"{where}: the connection broke ({blotted(str(cause), self._secrets)})")
 
-    def _told(self, error: LongwriterError, response: httpx2.Response | None) -> LongwriterError:
+    def told(
+        self, error: LongwriterError, response: httpx2.Response | None = None
+    ) -> LongwriterError:
         """The error with the address before it, without keys, and with the pause that it asks for."""
         message = blotted(f"{self._address.base_url}: {error}", self._secrets)
         pause = pause_in(response.headers, datetime.now(UTC)) if response is not None else None
