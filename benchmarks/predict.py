@@ -22,7 +22,7 @@ from longwriter.config.schema import Settings
 from longwriter.core.rows import BenchmarkPrompt
 from longwriter.evaluation.benchmark import chosen_benchmark
 from longwriter.evaluation.predict import predict
-from longwriter.llm.fanout import CallContext
+from longwriter.llm.session import CallContext
 from longwriter.models.serving import with_student
 
 CHECKOUT = Path(__file__).resolve().parent.parent

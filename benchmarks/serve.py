@@ -15,7 +15,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from longwriter.config.load import compose_params, validate
 from longwriter.llm.client import ChatClient
-from longwriter.llm.fanout import CallContext, all_at_once, with_client
+from longwriter.llm.fanout import all_at_once
+from longwriter.llm.session import CallContext, with_client
 
 REQUESTS = 16
 

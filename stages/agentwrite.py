@@ -15,7 +15,7 @@ from longwriter.core.errors import DataError, SettingsError
 from longwriter.core.files import replacing, write_json, write_jsonl
 from longwriter.core.workspace import Workspace
 from longwriter.llm.client import ChatClient
-from longwriter.llm.fanout import CallContext, spending, with_client
+from longwriter.llm.session import CallContext, spending, with_client
 from longwriter.tracking.runs import stage_run
 
 

@@ -6,11 +6,12 @@ from longwriter.core.files import replacing, write_json, write_jsonl
 from longwriter.core.rows import Judgement, Prediction
 from longwriter.core.sources import read_jsonl
 from longwriter.core.workspace import Workspace
-from longwriter.evaluation.judge import judge_calls, read_prompt
+from longwriter.evaluation.judge import read_prompt
+from longwriter.evaluation.judge_calls import judge_calls
 from longwriter.evaluation.scoring import check_unscored, evaluate, with_second
 from longwriter.evaluation.settings import JudgeSettings
 from longwriter.evaluation.summary import headline, summarise
-from longwriter.llm.fanout import with_client
+from longwriter.llm.session import with_client
 from longwriter.models.lineup import MODELS
 from longwriter.tracking.runs import stage_run
 

@@ -6,9 +6,10 @@ from longwriter.core.files import write_json
 from longwriter.core.rows import Prediction
 from longwriter.core.sources import read_jsonl
 from longwriter.core.workspace import Workspace
-from longwriter.evaluation.judge import judge_calls, read_prompt
+from longwriter.evaluation.judge import read_prompt
 from longwriter.evaluation.judge_audit import audit_judge, audit_labels, audit_line
-from longwriter.llm.fanout import with_client
+from longwriter.evaluation.judge_calls import judge_calls
+from longwriter.llm.session import with_client
 from longwriter.tracking.runs import stage_run
 
 

@@ -4,7 +4,7 @@ from longwriter.config.run import run_stage
 from longwriter.config.schema import Settings
 from longwriter.core.files import replacing, write_json, write_jsonl
 from longwriter.core.workspace import Workspace
-from longwriter.llm.fanout import CallContext, spending
+from longwriter.llm.session import CallContext, spending
 from longwriter.preference.stage import make_pairs
 from longwriter.tracking.runs import stage_run
 

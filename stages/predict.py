@@ -7,7 +7,7 @@ from longwriter.core.files import replacing, write_json, write_jsonl
 from longwriter.core.workspace import Workspace
 from longwriter.evaluation.benchmark import chosen_benchmark
 from longwriter.evaluation.predict import describe, predict, predictions_name
-from longwriter.llm.fanout import CallContext, spending
+from longwriter.llm.session import CallContext, spending
 from longwriter.llm.settings import ServerKind
 from longwriter.models.lineup import MODELS
 from longwriter.models.serving import with_student

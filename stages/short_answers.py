@@ -7,7 +7,7 @@ from longwriter.core.files import replacing, write_json, write_jsonl
 from longwriter.core.rows import Instruction, check_ids
 from longwriter.core.sources import read_jsonl
 from longwriter.core.workspace import Workspace
-from longwriter.llm.fanout import CallContext, spending, with_client
+from longwriter.llm.session import CallContext, spending, with_client
 from longwriter.tracking.runs import stage_run
 
 

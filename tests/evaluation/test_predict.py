@@ -15,7 +15,7 @@ from longwriter.core.rows import BenchmarkPrompt, Prediction
 from longwriter.evaluation.benchmark import chosen_benchmark, load_benchmark
 from longwriter.evaluation.predict import describe, predict, predictions_name
 from longwriter.evaluation.settings import BenchSettings, PredictSettings
-from longwriter.llm.fanout import CallContext
+from longwriter.llm.session import CallContext
 from longwriter.llm.settings import ServerKind
 from longwriter.models.serving import with_student
 from longwriter.models.settings import Dtype, StudentSettings

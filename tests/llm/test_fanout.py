@@ -20,7 +20,8 @@ import sys
 from pathlib import Path
 
 from helpers.loopback import endpoint_settings
-from longwriter.llm.fanout import CallContext, all_at_once, with_client
+from longwriter.llm.fanout import all_at_once
+from longwriter.llm.session import CallContext, with_client
 from longwriter.config.run import guarded
 
 

@@ -18,8 +18,8 @@ from longwriter.config.load import validate
 from longwriter.core import process as vllm
 from longwriter.core.errors import DataError, ServerError, ServerFault, SettingsError
 from longwriter.llm.client import ChatClient
-from longwriter.llm.fanout import CallContext, with_client
 from longwriter.llm.servers import serve
+from longwriter.llm.session import CallContext, with_client
 from longwriter.llm.settings import ServerKind, VllmSettings
 from longwriter.models.serving import with_student
 
@@ -224,7 +224,7 @@ import time
 from pathlib import Path
 
 from helpers.vllm import StandIn, hello
-from longwriter.llm.fanout import CallContext, with_client
+from longwriter.llm.session import CallContext, with_client
 from longwriter.llm.servers import serve
 from longwriter.config.run import guarded
 

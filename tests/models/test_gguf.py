@@ -17,8 +17,8 @@ from safetensors.numpy import load_file, save_file
 from longwriter.core.errors import DataError, SettingsError
 from longwriter.core.files import locate
 from longwriter.llm.client import ChatClient, Completion
-from longwriter.llm.fanout import CallContext, with_client
 from longwriter.llm.gguf import gguf_of, write_gguf
+from longwriter.llm.session import CallContext, with_client
 from longwriter.models.checkpoint import materialise
 from longwriter.models.settings import StudentSettings
 

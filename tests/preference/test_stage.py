@@ -15,7 +15,7 @@ from longwriter.config.schema import Settings
 from longwriter.core.errors import DataError, SettingsError
 from longwriter.core.workspace import Workspace
 from longwriter.evaluation.judge import DIMENSIONS
-from longwriter.llm.fanout import CallContext
+from longwriter.llm.session import CallContext
 from longwriter.preference.settings import ChatMixPairsSettings, ScoreWeights, Selection
 from longwriter.preference.stage import PairsResult, make_pairs
 

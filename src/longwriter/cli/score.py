@@ -26,11 +26,12 @@ from longwriter.core.tables import (
     signed_percent,
 )
 from longwriter.core.workspace import Workspace
-from longwriter.evaluation.judge import judge_calls, read_prompt, ungraded
+from longwriter.evaluation.judge import read_prompt, ungraded
+from longwriter.evaluation.judge_calls import judge_calls
 from longwriter.evaluation.scoring import NOT_ASKED, check_unscored, comparison, evaluate
 from longwriter.evaluation.settings import BenchSettings, JudgeSettings
 from longwriter.evaluation.summary import summarise
-from longwriter.llm.fanout import with_client
+from longwriter.llm.session import with_client
 from longwriter.report.tables import COMPARED, SCORES, bin_title, constraints_met, score_cells
 
 EMBEDDED = "embedded"

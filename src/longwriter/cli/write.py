@@ -21,7 +21,7 @@ from longwriter.core.sources import checked
 from longwriter.core.workspace import Workspace
 from longwriter.llm.budget import Account
 from longwriter.llm.client import ChatClient
-from longwriter.llm.fanout import CallContext, spending, with_client
+from longwriter.llm.session import CallContext, spending, with_client
 from longwriter.llm.settings import ServerSettings
 from longwriter.text.lengths import length_in, length_score
 from longwriter.text.words import language

@@ -19,9 +19,10 @@ from longwriter.dataset.rule_runner import RuleJob, run_rules
 from longwriter.dataset.settings import BASE, CHAT_ROWS, DRAFTS, FilterSettings
 from longwriter.dataset.tokenizer import has_tokenizer
 from longwriter.evaluation.contamination import locate_benchmarks
-from longwriter.evaluation.judge import judge_calls, read_prompt
+from longwriter.evaluation.judge import read_prompt
+from longwriter.evaluation.judge_calls import judge_calls
 from longwriter.evaluation.settings import ContaminationSettings
-from longwriter.llm.fanout import with_client
+from longwriter.llm.session import with_client
 
 FILES = ("train.jsonl", "validation.jsonl", "rejected.jsonl", "card.md", "hf")
 OUTPUTS = (*(f"data/sft/{name}" for name in FILES), "metrics/filter.json")

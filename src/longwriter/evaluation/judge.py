@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from longwriter.core.errors import (
     Aborted,
@@ -23,12 +23,12 @@ from longwriter.core.files import digest
 from longwriter.core.rows import Judgement, Prediction
 from longwriter.evaluation.settings import JudgeSettings
 from longwriter.llm.answers import json_object
-from longwriter.llm.check import Parameters
-from longwriter.llm.client import ChatClient
-from longwriter.llm.fanout import CallContext, spending
 from longwriter.llm.sampling import first_ended
 from longwriter.text.lengths import length_score
 from longwriter.text.words import count_words
+
+if TYPE_CHECKING:
+    from longwriter.llm.client import ChatClient
 
 _CRITERIA = {
     "Relevance": "it does what the request asks and stays with the subject.",
@@ -135,24 +135,6 @@ class JudgePrompt:
         }
 
 
-def judge_calls(
-    cache: Path,
-    seed: int,
-    threads: int | None,
-    judge: JudgeSettings,
-    prompt: JudgePrompt,
-    what: str,
-) -> CallContext:
-    """What all calls of a stage to its judge have in common.
-
-    Args:
-        what: is graded, such as `eval sft`: its limit of cost is its own.
-    """
-    asked = judge.model, judge.prompt_path, judge.repeats
-    money = spending(judge.max_cost, what, *asked)
-    return CallContext(cache, seed, threads, money, Parameters(prompt.schema))
-
-
 def read_prompt(judge: JudgeSettings, root: Path) -> JudgePrompt:
     """Reads the prompt that the settings name.
 
@@ -181,7 +163,7 @@ def read_prompt(judge: JudgeSettings, root: Path) -> JudgePrompt:
 
 
 async def judge(
-    client: ChatClient, prediction: Prediction, prompt: JudgePrompt, repeats: int
+    client: "ChatClient", prediction: Prediction, prompt: JudgePrompt, repeats: int
 ) -> Judgement:
     """Has the judge grade a prediction.
 
@@ -216,7 +198,7 @@ async def judge(
 
 
 async def _tried(
-    client: ChatClient, prediction: Prediction, prompt: JudgePrompt, number: int
+    client: "ChatClient", prediction: Prediction, prompt: JudgePrompt, number: int
 ) -> dict[str, int] | str:
     try:
         return await grade(client, prompt, prediction.prompt, prediction.response, number)
@@ -227,7 +209,7 @@ async def _tried(
 
 
 async def grade(
-    client: ChatClient, prompt: JudgePrompt, request: str, text: str, sample: int = 0
+    client: "ChatClient", prompt: JudgePrompt, request: str, text: str, sample: int = 0
 ) -> dict[str, int]:
     """Asks the judge once for the six grades of a text.
 

@@ -7,8 +7,8 @@ from typing import TypeVar
 
 from longwriter.core.files import weights_digest
 from longwriter.llm.client import ChatClient
-from longwriter.llm.fanout import CallContext, with_client
 from longwriter.llm.gguf import gguf_of
+from longwriter.llm.session import CallContext, with_client
 from longwriter.llm.settings import ServerKind
 from longwriter.models.settings import StudentSettings
 

@@ -16,9 +16,10 @@ from longwriter.core.rows import Candidate, Instruction, Pair, TrainingRow
 from longwriter.core.sources import read_jsonl
 from longwriter.core.workspace import Workspace
 from longwriter.evaluation.contamination import PromptIndex, locate_benchmarks, read_benchmarks
-from longwriter.evaluation.judge import judge_calls, read_prompt
+from longwriter.evaluation.judge import read_prompt
+from longwriter.evaluation.judge_calls import judge_calls
 from longwriter.evaluation.settings import ContaminationSettings
-from longwriter.llm.fanout import CallContext, with_client
+from longwriter.llm.session import CallContext, with_client
 from longwriter.models.serving import with_student
 from longwriter.models.settings import StudentSettings
 from longwriter.preference.candidates import judged, sample_candidates, scored
