@@ -415,6 +415,11 @@ PACE = {
     "tokens_per_minute",
     "api_key_env",
     "vllm",
+    "identity",
+    "stream",
+    "patience_s",
+    "batch",
+    "batch_price",
 }
 """Settings of a server that shape neither an answer nor its cost."""
 

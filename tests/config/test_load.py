@@ -138,13 +138,12 @@ def test_a_second_judge_is_any_option_of_judge(tmp_path: Path) -> None:
     text = composed_by_dvc(tmp_path / "params.yaml", "judge@second_judge=openai")
     by_dvc = OmegaConf.create(text)
     assert isinstance(by_dvc, DictConfig)
-    assert value(validate(by_dvc), "second_judge.model") == "gpt-4o-2024-05-13"
+    assert value(validate(by_dvc), "second_judge.model") == "gpt-6.1-sol"
 
 
 PAPER = {
     # section 3: AgentWrite
-    "teacher.model": "gpt-4o-2024-05-13",
-    "teacher.temperature": 1.0,
+    # but for GPT-4o and its temperatures, for it was shut down
     "teacher.max_tokens": 4096,
     "agentwrite.limit": None,
     "agentwrite.min_step_words": 200,
@@ -172,14 +171,12 @@ PAPER = {
     "pairs.max_pairs": 1,
     "dpo.loss_type": [Loss.sigmoid],
     # section 2: LongBench-Write
-    "judge.model": "gpt-4o-2024-05-13",
     "student.server.temperature": 0.5,
     "student.server.max_tokens": 32768,
     "bench.limit": None,
     "bench.languages": ["en", "zh"],
     "bench.samples": 1,
     "judge.repeats": 1,
-    "judge.temperature": 0.5,
     "bench.length_bins": [0, 500, 2000, 4000],
     "bench.sha256": "1f6e99497cc24d65894d65e014062f398ba946ebdd254b7f8b339e48d3ab5779",
 }

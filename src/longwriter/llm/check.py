@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from longwriter.core.errors import BadRequest, CallError, ServerError
-from longwriter.llm.client import ChatClient
 
 QUESTION = [{"role": "user", "content": "Name a colour of the rainbow and describe it."}]
 
@@ -21,7 +20,7 @@ class Parameters:
     stop: Sequence[str] = ()
 
 
-async def ask_first(client: ChatClient, parameters: Parameters) -> None:
+async def ask_first(client: "ChatClient", parameters: Parameters) -> None:
     """Asks the small question. Only a refusal matters: trouble that may pass is met by the calls
     themselves.
 
