@@ -21,6 +21,9 @@ from longwriter.core.workspace import Workspace
 INTERRUPTED = 130
 """Exit status after Ctrl-C."""
 
+GRACE_S = 5
+"""Seconds that calls in flight have after SIGTERM."""
+
 
 REMOVED = (
     "\nDVC removed this stage's earlier outputs before it began. `dvc checkout --force` brings back data "
@@ -95,7 +98,11 @@ def guarded(work: Callable[[], Any], outputs: str = " Earlier outputs are as the
 
 
 def _as_interrupt(number: int, frame: FrameType | None) -> None:
-    """Does what Ctrl-C would do now: under asyncio that lets calls in flight end."""
+    """Does what Ctrl-C would do now: under asyncio that lets calls in flight end. After SIGTERM they have
+    GRACE_S seconds, for who sends it kills next."""
+    if number == signal.SIGTERM:
+        signal.signal(signal.SIGALRM, _as_interrupt)
+        signal.alarm(GRACE_S)
     handler = signal.getsignal(signal.SIGINT)
     (handler if callable(handler) else signal.default_int_handler)(number, frame)
 

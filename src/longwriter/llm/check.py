@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from longwriter.core.errors import BadRequest, CallError, ServerError
+
+if TYPE_CHECKING:
+    from longwriter.llm.client import ChatClient
 
 QUESTION = [{"role": "user", "content": "Name a colour of the rainbow and describe it."}]
 
