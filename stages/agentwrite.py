@@ -15,6 +15,7 @@ from longwriter.core.errors import DataError, SettingsError
 from longwriter.core.files import replacing, write_json, write_jsonl
 from longwriter.core.workspace import Workspace
 from longwriter.llm.client import ChatClient
+from longwriter.llm.prices import priced
 from longwriter.llm.session import CallContext, spending, with_client
 from longwriter.tracking.runs import stage_run
 
@@ -35,7 +36,8 @@ def agentwrite(settings: Settings, work: Workspace) -> None:
             print(
                 "agentwrite.select.screen_with_teacher: a dry run asks no question and counts none"
             )
-        print(estimate(unasked.instructions, settings.agentwrite, settings.teacher, prompts))
+        teacher = priced(settings.teacher)
+        print(estimate(unasked.instructions, settings.agentwrite, teacher, prompts))
         return
 
     drafts = work.output("data/agentwrite/drafts.jsonl")

@@ -369,6 +369,23 @@ def test_no_usable_plan(chat_server: Any, open_client: Any) -> None:
     assert len(server.requests) == 3
 
 
+def test_a_main_point_that_is_too_long_goes_back(chat_server: Any, open_client: Any) -> None:
+    long = json.dumps({"plan": [{"main_point": "x" * 401, "word_count": 900}]})
+    good = json.dumps({"plan": [{"main_point": "y" * 400, "word_count": 900}]})
+    answers = iter([long, good])
+    server = chat_server(lambda request: next(answers))
+
+    async def run() -> list[Step]:
+        async with open_client(server) as client:
+            instruction = Instruction(prompt="p", length=900)
+            return await make_plan(client, instruction, PAPER, EN, Account())
+
+    plan = asyncio.run(run())
+    assert "".join(step.main_point[0] for step in plan) == "y" * len(plan)
+    fault = "the main point of step 1 has 401 characters, 400 at most"
+    assert fault in server.requests[1]["messages"][-1]["content"]
+
+
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_a_server_without_schemas_is_asked_for_lines(
     chat_server: Any, open_client: Any, language: str

@@ -120,7 +120,10 @@ async def make_plan(
     def read(completion: Completion) -> list[Step]:
         nonlocal messages
         try:
-            return fit_budgets(read_plan(completion), instruction.length, wording, settings)
+            plan = read_plan(completion)
+            if not lines:
+                check_points(plan, settings.max_point_characters)
+            return fit_budgets(plan, instruction.length, wording, settings)
         except BadCompletion as error:
             again = wording.plan_again.format(fault=error)
             messages = [
@@ -158,6 +161,23 @@ def read_plan(completion: Completion) -> list[Step]:
         words = step.word_count + (once[point].word_count if point in once else 0)
         once[point] = once.get(point, step).model_copy(update={"word_count": words})
     return list(once.values())
+
+
+def check_points(plan: list[Step], most: int) -> None:
+    """Checks the length of main points, for not every server holds an answer to it.
+
+    Args:
+        most: characters.
+
+    Raises:
+        BadCompletion: one is longer.
+    """
+    for number, step in enumerate(plan, start=1):
+        if len(step.main_point) > most:
+            raise BadCompletion(
+                f"the main point of step {number} has {len(step.main_point)} characters, "
+                f"{most} at most"
+            )
 
 
 _ABOUT = r"(?:about|around|approximately|approx\.?|roughly|circa|ca\.?|[~≈约大概左右]*)"

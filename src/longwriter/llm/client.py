@@ -1,6 +1,7 @@
 """The one way to generate text: an async chat client with a cache, limits and counts."""
 
 import asyncio
+import math
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
@@ -41,9 +42,6 @@ _REPLY = [field.name for field in fields(Reply)]
 
 _SURELY_WHOLE = 8_000
 """Bytes of a prompt that every server's context takes."""
-
-_LEAST_CONTEXT = 256
-"""Tokens. A server that counts fewer does not count."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +88,8 @@ class ChatClient:
         self._scope = spending.scope
         self._numbers = count()
         self._paid_for: set[asyncio.Task[Reply]] = set()
-        self._least_tokens: float | None = None
+        self._least = math.inf, math.inf
+        """Of the short prompts so far: tokens a byte, and tokens."""
         self.check_account = Account()
         """Of the small question: no result depends on it, so no count of the stage holds it."""
         self.stopped: ServerError | None = None
@@ -246,6 +245,7 @@ class ChatClient:
         task = asyncio.ensure_future(request)
         self._paid_for.add(task)
         task.add_done_callback(self._paid_for.discard)
+        task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
         return await asyncio.shield(task)
 
     async def _finish(self) -> None:
@@ -258,29 +258,32 @@ class ChatClient:
                 flush=True,
             )
             await asyncio.wait(left)
-            for task in left:
-                task.exception()
 
     def check_whole(self, messages: Messages, reply: Reply) -> None:
         """Checks that the server has read all of a prompt.
 
-        The fewest tokens a byte of the short prompts so far tell how many a long one should have.
+        The fewest tokens a byte of the short prompts so far tell how many a long one should have. A
+        server that counts no more in a long prompt than in a short one doesn't count.
 
         Raises:
             ServerError: it has not.
         """
         sent, counted = prompt_bytes(messages), reply.prompt_tokens
-        if self.settings.kind is not ServerKind.endpoint or counted < _LEAST_CONTEXT:
+        if reply.cached_prompt_tokens > counted:  # counted apart
+            counted += reply.cached_prompt_tokens
+        if self.settings.kind is not ServerKind.endpoint or not counted:
             return
+        density, fewest = self._least
         if sent <= _SURELY_WHOLE:
-            self._least_tokens = min(self._least_tokens or 1.0, counted / sent)
-        elif counted < sent * (0.6 * self._least_tokens if self._least_tokens else 0.125):
+            self._least = min(density, counted / sent), min(fewest, counted)
+        elif fewest < counted < 0.6 * density * sent:
+            context = 1024 * max(1, round(counted / 1024))
             raise ServerError(
                 f"{self.address.base_url}: cuts prompts silently: it counts {counted:,} tokens in a "
                 f"prompt of {sent:,} bytes, so its context is smaller than {self.name}.context="
                 f"{self.settings.context}. Serve the model with that context (Ollama: environment "
                 f"variable OLLAMA_CONTEXT_LENGTH={self.settings.context} of `ollama serve`), or set "
-                f"{self.name}.context={1024 * max(1, round(counted / 1024))}"
+                f"{self.name}.context={context}"
             )
 
 

@@ -33,6 +33,8 @@ def priced(settings: ServerSettings) -> ServerSettings:
     prompt, cached, completion = (
         _base(price) if given is None else given for given, price in zip(own, listed, strict=True)
     )
+    if prompt is None or completion is None:
+        return settings
     return replace(
         settings, price_prompt=prompt, price_cached_prompt=cached, price_completion=completion
     )

@@ -1,6 +1,7 @@
 """Work with a model: the server that it needs, a client, and what they cost."""
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, field, is_dataclass
 from functools import partial
@@ -12,7 +13,7 @@ from longwriter.core.files import locate
 from longwriter.llm.cache import call_key
 from longwriter.llm.check import Parameters, ask_first
 from longwriter.llm.client import ChatClient, Spending
-from longwriter.llm.prices import priced
+from longwriter.llm.prices import priced, table_name
 from longwriter.llm.servers import serve
 from longwriter.llm.settings import Address, ServerKind, ServerSettings
 
@@ -70,7 +71,13 @@ def with_client(
     Raises:
         SettingsError: there is a limit of cost, and no price.
     """
-    settings = priced(settings)
+    given, settings = settings, priced(settings)
+    if settings != given:
+        print(
+            f"{settings.model}: ${settings.price_prompt:g} a million prompt tokens, "
+            f"${settings.price_completion:g} a million completion tokens ({table_name()})",
+            file=sys.stderr,
+        )
     if calls.spending.max_cost is not None and not settings.cost(1, 0, 1):
         raise SettingsError(
             f"max_cost={calls.spending.max_cost:g}: {name}.model={settings.model} has no price here, so "
