@@ -72,7 +72,7 @@ class ChatServer:
                 request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 owner.requests.append(request)
                 status, body = 404, b"{}"
-                if self.path == "/v1/chat/completions":
+                if self.path.partition("?")[0] == "/v1/chat/completions":
                     status, body = _encoded(owner.answer(request))
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
