@@ -82,6 +82,24 @@ def paragraph(asked: str, number: int) -> str:
     return " ".join(WORDS[start : start + words * stride : stride])
 
 
+def streamed(answer: dict[str, Any]) -> bytes:
+    """The response in chunks of one word each, as servers stream."""
+    text = answer["choices"][0]["message"]["content"]
+    words = [f"{word} " for word in text[:-1].split(" ")]
+    words[-1] = words[-1][:-1] + text[-1:]
+    head = {key: answer[key] for key in ("id", "object", "created", "model")}
+    deltas = [{"index": 0, "delta": {"content": word}, "finish_reason": None} for word in words]
+    deltas.append({"index": 0, "delta": {}, "finish_reason": "stop"})
+    chunks = [{**head, "choices": [delta]} for delta in deltas]
+    chunks.append({**head, "choices": [], "usage": answer["usage"]})
+    events = b"".join(b"data: %s\n\n" % json.dumps(chunk).encode() for chunk in chunks)
+    events += b"data: [DONE]\n\n"
+    return (
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: %d\r\n\r\n%s"
+        % (len(events), events)
+    )
+
+
 class Connection(asyncio.Protocol):
     """HTTP/1.1 with keep-alive, one request at a time."""
 
@@ -110,7 +128,11 @@ class Connection(asyncio.Protocol):
     async def respond(self, body: bytes) -> None:
         answer: dict[str, Any]
         if body:
-            answer = await self.endpoint.answer(json.loads(body))
+            request = json.loads(body)
+            answer = await self.endpoint.answer(request)
+            if request.get("stream"):
+                self.transport.write(streamed(answer))
+                return
         else:
             answer, self.endpoint.slept = self.endpoint.slept, {}
         sent = json.dumps(answer).encode()

@@ -51,6 +51,7 @@ def main() -> None:
                 lambda client: generate(client, options.tokens),
                 replace(teacher, concurrency=slots),
                 CallContext(Path(cache), seed=0, threads=None),
+                name="teacher",
                 checkpoint=options.gguf,
             )
         rate = tokens / seconds
