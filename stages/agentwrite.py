@@ -18,6 +18,7 @@ from longwriter.llm.client import ChatClient
 from longwriter.llm.prices import priced
 from longwriter.llm.session import CallContext, spending, with_client
 from longwriter.tracking.runs import stage_run
+from longwriter.tracking.traces import DraftTraces
 
 
 def agentwrite(settings: Settings, work: Workspace) -> None:
@@ -46,7 +47,9 @@ def agentwrite(settings: Settings, work: Workspace) -> None:
 
     async def select_and_write(client: ChatClient) -> tuple[Selection, Outcome]:
         selection = await select(client, passed, settings.agentwrite, prompts)
-        outcome = await write_drafts(client, selection.instructions, settings.agentwrite, prompts)
+        outcome = await write_drafts(
+            client, selection.instructions, settings.agentwrite, prompts, traces
+        )
         return selection, Outcome(outcome.drafts, selection.failures + outcome.failures)
 
     options = settings.agentwrite
@@ -58,7 +61,10 @@ def agentwrite(settings: Settings, work: Workspace) -> None:
         call_parameters(options, settings.teacher),
     )
     groups = settings.groups("teacher", "agentwrite")
-    with stage_run("agentwrite", groups, work, settings.runtime) as run:
+    with (
+        stage_run("agentwrite", groups, work, settings.runtime) as run,
+        DraftTraces(settings.runtime.traces, run) as traces,
+    ):
         (selection, outcome), spent = with_client(
             select_and_write, settings.teacher, calls, name="teacher"
         )

@@ -125,6 +125,7 @@ async def make_plan(
                 check_points(plan, settings.max_point_characters)
             return fit_budgets(plan, instruction.length, wording, settings)
         except BadCompletion as error:
+            account.reject("plan", str(error))
             again = wording.plan_again.format(fault=error)
             messages = [
                 *request,

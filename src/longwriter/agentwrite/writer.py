@@ -272,6 +272,7 @@ class _Writer:
             reason = rejection_reason(paragraph, prompt, cut_off, budget, self.plan, text, settings)
             if reason:
                 repeats += paragraph.repeated(text) > settings.max_step_repetition
+                self.account.reject(step, reason)
                 raise BadCompletion(reason)
             return paragraph
 

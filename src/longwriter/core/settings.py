@@ -107,6 +107,8 @@ class RuntimeSettings:
     TRL knows of the GPU, and no utilisation on a CPU."""
     system_metrics: bool
     """Log CPU, memory and GPU use to MLflow while a stage runs."""
+    traces: int = bounded(ge=0)
+    """Drafts, the first of them, of which the stage `agentwrite` writes a trace to MLflow."""
 
 
 @dataclass(kw_only=True)

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 
 from longwriter.core.errors import OverBudget
@@ -28,7 +28,7 @@ class CallRecord:
     messages: list[dict[str, str]]
     text: str
     fault: str
-    """Why the answer was no completion; empty where it was one."""
+    """Why the answer was not used; empty where it was."""
     prompt_tokens: int
     completion_tokens: int
     thinking_tokens: int
@@ -53,6 +53,13 @@ class Account:
     """US dollars, what the cache held not counted."""
     at_most: float = 0.0
     """`rest` when its first call was paid."""
+
+    def reject(self, step: str, fault: str) -> None:
+        """Notes why the newest answer of a step is not used."""
+        records = self.records or []
+        newest = max((n for n, call in enumerate(records) if call.step == step), default=None)
+        if newest is not None:
+            records[newest] = replace(records[newest], fault=fault)
 
 
 class Budget:

@@ -20,7 +20,7 @@ from longwriter.tracking.store import connect, experiment_id, local_uri, lock, s
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Run
+    from mlflow.entities import Run, Trace
 
 SENT, COPY_OF = "longwriter.sent", "longwriter.copy_of"
 """Tags: on a run that was sent completely, the server; on the server's copy, the id of our run."""
@@ -93,6 +93,7 @@ def _send(ours: "MlflowClient", theirs: "MlflowClient", run_id: str) -> None:
         for file in ours.list_artifacts(run_id):
             theirs.log_artifact(name, ours.download_artifacts(run_id, file.path, folder))
     _send_models(ours, theirs, run, copy)
+    _send_traces(ours, theirs, run, copy)
     theirs.set_terminated(name, run.info.status, run.info.end_time)
 
 
@@ -139,6 +140,41 @@ def _send_models(ours: "MlflowClient", theirs: "MlflowClient", run: "Run", copy:
             info = copy.info
             model = theirs.create_logged_model(info.experiment_id, name, info.run_id, tags)
             theirs.finalize_logged_model(model.model_id, "READY")
+
+
+def _send_traces(ours: "MlflowClient", theirs: "MlflowClient", run: "Run", copy: "Run") -> None:
+    from mlflow.entities import TraceLocation
+    from mlflow.tracing.client import TracingClient
+    from mlflow.tracing.constant import TraceMetadataKey, TraceTagKey
+
+    there = {trace.info.trace_id for trace in _traces(theirs, copy, include_spans=False)}
+    target = TracingClient(theirs.tracking_uri)
+    for trace in _traces(ours, run):
+        info = trace.info
+        if info.trace_id in there:
+            continue
+        info.trace_location = TraceLocation.from_experiment_id(copy.info.experiment_id)
+        info.trace_metadata = {TraceMetadataKey.SOURCE_RUN: copy.info.run_id}
+        info.tags = {
+            key: value
+            for key, value in info.tags.items()
+            if key == TraceTagKey.TRACE_NAME or not key.startswith("mlflow.")
+        }
+        target.log_spans(copy.info.experiment_id, trace.data.spans)
+        target.start_trace(info)  # last: what breaks off before it is sent again
+
+
+def _traces(client: "MlflowClient", run: "Run", include_spans: bool = True) -> "Iterator[Trace]":
+    token, experiment = None, run.info.experiment_id
+    while token != "":
+        page = client.search_traces(
+            locations=[experiment],
+            run_id=run.info.run_id,
+            include_spans=include_spans,
+            page_token=token,
+        )
+        yield from page
+        token = page.token or ""
 
 
 def _client(uri: str) -> "MlflowClient":
