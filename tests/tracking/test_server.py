@@ -16,10 +16,14 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from longwriter.config.schema import Settings
+from longwriter.core.rows import Failure
 from longwriter.core.workspace import Workspace
+from longwriter.llm.budget import CallRecord
 from longwriter.tracking.pipeline import log_pipeline_run
 from longwriter.tracking.runs import stage_run
-from longwriter.tracking.server import mirrored, send_finished
+from longwriter.tracking.server import SENT, mirrored, send_finished
+from longwriter.tracking.store import connect, local_uri
+from longwriter.tracking.traces import DraftTraces
 
 
 @pytest.fixture(scope="module")
@@ -177,6 +181,45 @@ def test_the_server_shows_a_run_while_it_goes_on(
             time.sleep(0.1)
         assert run.info.status == "RUNNING"
     assert runs_on(server)["dpo"].info.status == "FINISHED"
+
+
+def test_the_server_gets_the_traces_of_a_run_once(
+    settings: Settings, root: Path, start_server: Callable[[], MlflowClient]
+) -> None:
+    server = start_server()
+    asked = [{"role": "user", "content": "Schreib über Bienen 🐝."}]
+    call = CallRecord("plan", 1000.0, 2.5, 0.5, 2, asked, "No.", "no plan", 10, 3, 0, "m")
+    failure = Failure(id="bees", prompt="p", step="plan", error="E", detail="d", attempts=1)
+    work = Workspace(root, root)
+    with (
+        stage_run("agentwrite", {}, work, settings.runtime) as log,
+        DraftTraces(2, log) as traces,
+    ):
+        for _ in range(2):
+            traces.keep(failure, [call])
+    MlflowClient(local_uri(root)).delete_tag(log.id, SENT)  # as if the sending had broken off
+    assert send_finished(root) == 0
+
+    run = runs_on(server)["agentwrite"]
+    sent = server.search_traces(locations=[run.info.experiment_id], run_id=run.info.run_id)
+    ours = MlflowClient(local_uri(root)).search_traces(locations=[connect(root)], run_id=log.id)
+    assert len(sent) == 2
+    assert {t.info.trace_id for t in sent} == {t.info.trace_id for t in ours}
+    for trace in sent:
+        draft, plan, sample = trace.data.spans
+        assert (draft.name, plan.name, sample.name) == ("draft", "plan", "sample 1")
+        assert (plan.parent_id, sample.parent_id) == (draft.span_id, plan.span_id)
+        assert (sample.start_time_ns, sample.end_time_ns) == (1000 * 10**9, 1002_500_000_000)
+        assert sample.inputs == {"messages": asked}
+        assert sample.get_attribute("fault") == "no plan"
+        assert sample.status.status_code.value == "ERROR"
+        assert trace.info.token_usage == {
+            "input_tokens": 10,
+            "output_tokens": 3,
+            "total_tokens": 13,
+        }
+        assert (trace.info.state.value, trace.info.execution_duration) == ("ERROR", 2500)
+        assert trace.info.tags["longwriter.draft"] == "bees"
 
 
 @pytest.mark.skipif(

@@ -147,9 +147,10 @@ def _send_traces(ours: "MlflowClient", theirs: "MlflowClient", run: "Run", copy:
     from mlflow.tracing.client import TracingClient
     from mlflow.tracing.constant import TraceMetadataKey, TraceTagKey
 
-    there = {trace.info.trace_id for trace in _traces(theirs, copy, include_spans=False)}
+    ours_of_it = list(_traces(ours, run))
+    there = {trace.info.trace_id for trace in _traces(theirs, copy)} if ours_of_it else set()
     target = TracingClient(theirs.tracking_uri)
-    for trace in _traces(ours, run):
+    for trace in ours_of_it:
         info = trace.info
         if info.trace_id in there:
             continue
@@ -160,21 +161,20 @@ def _send_traces(ours: "MlflowClient", theirs: "MlflowClient", run: "Run", copy:
             for key, value in info.tags.items()
             if key == TraceTagKey.TRACE_NAME or not key.startswith("mlflow.")
         }
-        target.log_spans(copy.info.experiment_id, trace.data.spans)
+        try:
+            target.log_spans(copy.info.experiment_id, trace.data.spans)
+        except NotImplementedError:  # MLflow before 3.4, which has no place for spans
+            return
         target.start_trace(info)  # last: what breaks off before it is sent again
 
 
-def _traces(client: "MlflowClient", run: "Run", include_spans: bool = True) -> "Iterator[Trace]":
-    token, experiment = None, run.info.experiment_id
-    while token != "":
-        page = client.search_traces(
-            locations=[experiment],
-            run_id=run.info.run_id,
-            include_spans=include_spans,
-            page_token=token,
-        )
+def _traces(client: "MlflowClient", run: "Run") -> "Iterator[Trace]":
+    token, more = None, True
+    while more:
+        where, of_it = [run.info.experiment_id], run.info.run_id
+        page = client.search_traces(locations=where, run_id=of_it, page_token=token)
         yield from page
-        token = page.token or ""
+        token, more = page.token, bool(page.token)
 
 
 def _client(uri: str) -> "MlflowClient":
