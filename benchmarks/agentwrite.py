@@ -7,7 +7,9 @@ The first writes texts of 2,000 to 12,000 words with the paper's settings and pr
 over its lower bound: the longest chain of calls, or all work over all slots, whichever is more, by
 what the endpoint really slept. Then it does the same as LongWriter's scripts do: one static shard
 of the instructions a process, one text after the other in each. The second prints the peak memory
-with all drafts in flight. --profile prints where the client's processor time goes.
+with all drafts in flight. --profile prints where the client's processor time goes. --traces N writes
+traces of N drafts to an MLflow database in a temporary folder, whose cost is in the client CPU of the
+line AgentWrite.
 """
 
 import argparse
@@ -22,7 +24,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -35,9 +37,13 @@ from longwriter.agentwrite.settings import AgentWriteSettings
 from longwriter.agentwrite.writer import write_drafts
 from longwriter.config.load import validate
 from longwriter.core.rows import Instruction
+from longwriter.core.settings import RuntimeSettings
+from longwriter.core.workspace import Workspace
 from longwriter.llm.client import ChatClient
 from longwriter.llm.servers import serve
 from longwriter.llm.settings import ServerKind, ServerSettings, Structured
+from longwriter.tracking.runs import StageLog, stage_run
+from longwriter.tracking.traces import DraftTraces
 
 ROOT = Path(__file__).resolve().parent.parent
 SHORTEST, LONGEST = 2_000, 12_000
@@ -94,14 +100,36 @@ async def run(write: Write, teacher: ServerSettings) -> Run:
 
 
 def all_together(
-    instructions: list[Instruction], settings: AgentWriteSettings, prompts: Prompts
+    instructions: list[Instruction],
+    settings: AgentWriteSettings,
+    prompts: Prompts,
+    traced: int = 0,
+    log: StageLog | None = None,
 ) -> Write:
-    """As the stage does."""
+    """As the stage does.
+
+    Args:
+        traced: number of drafts whose traces are written to the run `log`.
+    """
 
     async def write(client: ChatClient) -> int:
-        return len((await write_drafts(client, instructions, settings, prompts)).drafts)
+        with DraftTraces(traced, log) if log else nullcontext() as traces:
+            return len((await write_drafts(client, instructions, settings, prompts, traces)).drafts)
 
     return write
+
+
+@contextmanager
+def open_run(runtime: RuntimeSettings) -> Iterator[StageLog]:
+    """Yields an MLflow run, already open, in a database of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        work, runtime = (
+            Workspace(Path(folder), Path(folder)),
+            replace(runtime, system_metrics=False),
+        )
+        with stage_run("agentwrite", {}, work, runtime) as log:
+            print(f"run {log.id} is open")
+            yield log
 
 
 async def bare(teacher: ServerSettings, calls: int) -> float:
@@ -175,6 +203,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--slots", type=int, default=64)
     parser.add_argument("--rate", type=float, help="tokens a second a slot")
     parser.add_argument("--shards", type=int, default=8, help="0: leave LongWriter's scheme out")
+    parser.add_argument("--traces", type=int, default=0, help="drafts that are traced")
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("--profile", action="store_true")
     return parser.parse_args()
@@ -188,7 +217,10 @@ def main() -> None:
     agentwrite = settings.agentwrite
     prompts = read_prompts(agentwrite.prompts, ROOT)
     start = time.perf_counter()
-    with endpoint(options.slots, options.rate or (20_000 if options.memory else 1500)) as base_url:
+    with (
+        open_run(settings.runtime) if options.traces else nullcontext() as log,
+        endpoint(options.slots, options.rate or (20_000 if options.memory else 1500)) as base_url,
+    ):
         print(f"process start: {time.perf_counter() - start:.2f} s, in no figure below")
         teacher = replace(
             settings.teacher,
@@ -205,7 +237,8 @@ def main() -> None:
         profile = cProfile.Profile()
         if options.profile:
             profile.enable()
-        together = asyncio.run(run(all_together(instructions, agentwrite, prompts), teacher))
+        write = all_together(instructions, agentwrite, prompts, options.traces, log)
+        together = asyncio.run(run(write, teacher))
         if options.profile:
             profile.disable()
             pstats.Stats(profile).sort_stats("tottime").print_stats(45)
