@@ -9,7 +9,7 @@ from itertools import count
 from longwriter.core.errors import OverBudget
 from longwriter.core.rows import Usage
 
-_CAUTION = 1.1
+_CAUTION = 1.25
 """What a text may cost more than those before it let expect."""
 
 
@@ -66,7 +66,9 @@ class Budget:
     """What all calls together may cost.
 
     A call is let through when the most that it can cost is left, and when its text can be paid for to
-    its end, together with all texts that began before it. What finished texts have cost, over the most
+    its end, together with all texts that began before it. While nothing else is in flight, the call of a
+    text that is under way needs no more than something left, so that a text is not given up for the
+    caution of an estimate: the limit can be exceeded by a part of one call. What finished texts have cost, over the most
     that they could have cost, tells what the others will. The first of those under way goes on in any
     case, as does a lone text while none is finished.
     """
@@ -130,7 +132,8 @@ class Budget:
         left = self.most - self.spent
         if not self._calls and self._in_flight:
             return "what a call really costs is not known yet", True
-        if self._set_aside + most > left:
+        last = account.place is not None and not self._in_flight and left > 0
+        if self._set_aside + most > left and not last:
             why = f"this call could exceed max_cost=${self.most:g}: it may cost ${most:.4f}"
             return why, bool(self._in_flight)
         earlier = [
