@@ -234,6 +234,7 @@ def logged() -> str:
         ("judge/smollm2", "concurrency", "2", set()),
         ("statistics/default", "resamples", "500", JUDGED),
         ("runtime/default", "threads", "1", set()),
+        ("runtime/default", "traces", "3", set()),
         ("runtime/default", "seed", "1", ALL - {"base"}),
         ("agentwrite/default", "seed", "1", {"agentwrite"}),
         ("short_answers/default", "seed", "1", {"short_answers"}),

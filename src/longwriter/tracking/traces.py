@@ -73,8 +73,8 @@ class DraftTraces:
             from mlflow.tracing.client import TracingClient
 
             info, spans = draft_trace(result, calls, experiment, self._run.id)
-            # MLflow's own exporter writes span by span, from threads that it starts. So a trace costs
-            # a tenth.
+            # MLflow's own exporter writes every span by itself, from threads of its own; these are two
+            # writes a trace.
             client = TracingClient()
             client.start_trace(info)
             client.log_spans(experiment, spans)
