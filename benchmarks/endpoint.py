@@ -94,9 +94,9 @@ def streamed(answer: dict[str, Any]) -> bytes:
     chunks.append({**head, "choices": [], "usage": answer["usage"]})
     events = b"".join(b"data: %s\n\n" % json.dumps(chunk).encode() for chunk in chunks)
     events += b"data: [DONE]\n\n"
-    return (
-        b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: %d\r\n\r\n%s"
-        % (len(events), events)
+    return b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: %d\r\n\r\n%s" % (
+        len(events),
+        events,
     )
 
 

@@ -165,7 +165,11 @@ def test_served_student_writes_what_transformers_write(
         return await client.complete(messages, temperature=0, max_tokens=12)
 
     answer, spent = with_client(
-        ask, student.server, CallContext(tmp_path, seed=0, threads=2), checkpoint=served
+        ask,
+        student.server,
+        CallContext(tmp_path, seed=0, threads=2),
+        name="teacher",
+        checkpoint=served,
     )
     assert answer.text == tokenizer.decode(new, skip_special_tokens=True)
     assert answer.prompt_tokens == prompt["input_ids"].shape[1]
