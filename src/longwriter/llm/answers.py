@@ -35,6 +35,8 @@ MODERATED = {
 }
 """Of one that the provider broke off for its content."""
 
+_KNOWN = ENDED | CUT_OFF | MODERATED
+
 
 @dataclass(frozen=True)
 class Reply:
@@ -57,6 +59,16 @@ class Reply:
     """Of the server's configuration, as it says."""
     price: float = 1.0
     """As a share of the usual one."""
+
+    @property
+    def reason(self) -> str:
+        """`finish_reason` in lower case."""
+        return self.finish_reason.lower()
+
+    @property
+    def aborted(self) -> bool:
+        """Whether the server broke it off, for a reason that is neither max_tokens nor its content."""
+        return self.reason not in _KNOWN
 
 
 @dataclass(frozen=True)
@@ -86,13 +98,13 @@ def read_reply(reply: Reply, cut_at: Sequence[str] = ()) -> Completion:
             the server has for that.
         Aborted: the server broke it off.
     """
-    reason = reply.finish_reason.lower()
+    reason = reply.reason
     thinking, text, unclosed = split_thinking(reply.text)
     thought = reply.thinking_tokens or _share(thinking, reply.text, reply.completion_tokens)
     if reason in MODERATED or reply.refusal:
         said = f": {reply.refusal!r:.200}" if reply.refusal else ""
         raise Moderated(f"finish_reason {reply.finish_reason!r} after {len(text)} characters{said}")
-    if reason not in ENDED | CUT_OFF:
+    if reply.aborted:
         raise Aborted(
             f"the server broke the answer off: finish_reason {reply.finish_reason!r:.40} after "
             f"{len(text)} characters"

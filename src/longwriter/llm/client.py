@@ -6,13 +6,12 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from longwriter.core.errors import (
-    Aborted,
     CallError,
     RateLimited,
     ServerError,
@@ -219,7 +218,7 @@ class ChatClient:
     def keep(self, key: str, reply: Reply, account: Account, most: float) -> None:
         """Keeps a finished call and what it cost."""
         cost = self.count(reply, account)
-        told = asdict(reply)
+        told = dict(vars(reply))
         told["model"] = reply.model or self.address.model
         told |= {"asked": self.address.identity, "at": round(time.time(), 3)}
         self.cache.put(key, told, self._scope, cost)
@@ -384,14 +383,11 @@ class _Call:
         client, reply = self.client, reply_in(answer)
         if reply is None:
             raise ServerFault(f"{client.address.base_url}: the response is not a chat completion")
-        reply = replace(reply, price=price)
-        try:
-            read_reply(reply)
-        except Aborted:  # is paid for, and no answer: the next run asks again
+        if price != reply.price:
+            reply = replace(reply, price=price)
+        if reply.aborted:  # is paid for, and no answer: the next run asks again
             client.keep("", reply, self.account, most)
             return reply
-        except CallError:
-            pass
         client.check_whole(shaped["messages"], reply)
         client.keep(key, reply, self.account, most)
         return reply
