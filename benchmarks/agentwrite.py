@@ -204,6 +204,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--rate", type=float, help="tokens a second a slot")
     parser.add_argument("--shards", type=int, default=8, help="0: leave LongWriter's scheme out")
     parser.add_argument("--traces", type=int, default=0, help="drafts that are traced")
+    parser.add_argument("--stream", action="store_true", help="answers come a word at a time")
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("--profile", action="store_true")
     return parser.parse_args()
@@ -233,6 +234,7 @@ def main() -> None:
             max_tokens=8192,
             timeout_s=600.0,
             structured=Structured.json_schema,
+            stream=options.stream,
         )
         profile = cProfile.Profile()
         if options.profile:

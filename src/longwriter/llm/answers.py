@@ -4,11 +4,12 @@ Only an answer that ended by itself, or at max_tokens, is one. Thinking is no pa
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json
 
 from longwriter.core.errors import Aborted, Moderated, StillThinking
 from longwriter.text.thinking import split_thinking
@@ -217,7 +218,25 @@ def _share(part: str, whole: str, tokens: int) -> int:
     return round(tokens * len(part) / len(whole)) if part else 0
 
 
-def body_of(chunks: Iterable[dict[str, Any]], ended: bool) -> bytes | None:
+def chunks_in(lines: list[bytes]) -> list[dict[str, Any]]:
+    """The JSON objects in the events of a stream."""
+    events = [line[5:] for line in lines if line.startswith(b"data:")]
+    events = [event for event in events if event.strip() != b"[DONE]"]
+    try:
+        values = from_json(b"[" + b",".join(events) + b"]", cache_strings="keys")
+    except ValueError:  # one of them is none
+        values = list(map(_value, events))
+    return [value for value in values if isinstance(value, dict)]
+
+
+def _value(event: bytes) -> Any:
+    try:
+        return from_json(event)
+    except ValueError:
+        return None
+
+
+def body_of(chunks: list[dict[str, Any]], ended: bool) -> bytes | None:
     """The body that the server would have sent without streaming: a chat completion, or the error that
     came in its place or in its midst.
 
@@ -227,28 +246,37 @@ def body_of(chunks: Iterable[dict[str, Any]], ended: bool) -> bytes | None:
     Returns:
         None where the stream broke off: neither does it say so, nor does a chunk how the answer ended.
     """
-    last: dict[str, Any] = {}
-    parts: dict[str, list[str]] = {"content": [], "reasoning_content": [], "refusal": []}
+    told: dict[str, Any] = {}
+    texts: list[str] = []
+    thoughts: list[str] = []
+    refusals: list[str] = []
     reason = ""
     for chunk in chunks:
+        choice = _choice_in(chunk)
+        delta = choice.get("delta") or choice.get("message") or {}
+        content = delta.get("content")
+        if type(content) is str and len(delta) == 1 and not choice.get("finish_reason"):
+            texts.append(content)  # as nearly all are
+            continue
         if chunk.get("error"):
             return json.dumps({"error": chunk["error"]}).encode()
-        last |= {
-            name: chunk[name]
-            for name in ("usage", "model", "system_fingerprint")
-            if chunk.get(name)
-        }
-        choice = _choice_in(chunk)
+        told.update({name: chunk[name] for name in _TOLD if chunk.get(name)})
         reason = choice.get("finish_reason") or reason
-        delta = choice.get("delta") or choice.get("message") or {}
-        text, thinking = _parts(delta.get("content"))
-        thinking += delta.get("reasoning_content") or str(delta.get("reasoning") or "")
-        for name, piece in zip(parts, (text, thinking, delta.get("refusal") or ""), strict=True):
-            parts[name].append(piece)
+        text, thought = _parts(content)
+        texts.append(text)
+        thoughts += thought, delta.get("reasoning_content") or str(delta.get("reasoning") or "")
+        refusals.append(delta.get("refusal") or "")
     if not reason and not ended:
         return None
-    message = {name: "".join(pieces) for name, pieces in parts.items()}
-    return json.dumps({**last, "choices": [{"message": message, "finish_reason": reason}]}).encode()
+    message = {
+        "content": "".join(texts),
+        "reasoning_content": "".join(thoughts),
+        "refusal": "".join(refusals),
+    }
+    return json.dumps({**told, "choices": [{"message": message, "finish_reason": reason}]}).encode()
+
+
+_TOLD = ("usage", "model", "system_fingerprint")
 
 
 def piece_in(chunk: dict[str, Any]) -> str:
@@ -257,8 +285,8 @@ def piece_in(chunk: dict[str, Any]) -> str:
 
 
 def _choice_in(chunk: dict[str, Any]) -> dict[str, Any]:
-    choices = chunk.get("choices") or [{}]
-    return choices[0] if isinstance(choices[0], dict) else {}
+    choices = chunk.get("choices")
+    return choices[0] if choices and isinstance(choices[0], dict) else {}
 
 
 def json_object(text: str) -> dict[str, Any] | None:

@@ -4,8 +4,7 @@ Importing `openai` takes half a second, so `llm.client` imports this module when
 """
 
 import ipaddress
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import cycle
 from typing import Any
@@ -13,10 +12,9 @@ from typing import Any
 import httpx2
 import openai
 from openai._constants import RAW_RESPONSE_HEADER
-from pydantic_core import from_json
 
 from longwriter.core.errors import LongwriterError, RateLimited, ServerError, ServerFault, TimedOut
-from longwriter.llm.answers import body_of, piece_in
+from longwriter.llm.answers import body_of, chunks_in, piece_in
 from longwriter.llm.faults import blotted, error_in, fault, pause_in
 from longwriter.llm.request import Extras
 from longwriter.llm.settings import Address, ServerSettings
@@ -131,7 +129,7 @@ async def _streamed(
     client: openai.AsyncOpenAI, request: dict[str, Any], on_text: OnText | None
 ) -> bytes | None:
     """The body that the pieces of a stream make; None where it broke off."""
-    lines: list[bytes] = []
+    reads: list[bytes] = []
     rest = b""
     response = await client.post(
         "/chat/completions",
@@ -141,28 +139,18 @@ async def _streamed(
     )
     try:
         async for read in response.aiter_bytes():
-            *new, rest = (rest + read).split(b"\n")
-            lines += new
+            reads.append(read)
             if on_text:
-                for chunk in _chunks(new):
+                *lines, rest = (rest + read).split(b"\n")
+                for chunk in chunks_in(lines):
                     on_text(piece_in(chunk))
     finally:
         await response.aclose()
-    lines.append(rest)
-    events = [line for line in lines if line.startswith(b"data:")]
+    body = b"".join(reads)
+    events = [line for line in body.split(b"\n") if line.startswith(b"data:")]
     if not events:  # an error, or a server that doesn't stream
-        return b"\n".join(lines)
-    return body_of(_chunks(events), ended=events[-1][5:].strip() == b"[DONE]")
-
-
-def _chunks(lines: list[bytes]) -> Iterator[dict[str, Any]]:
-    """The JSON objects in the events of a stream."""
-    for line in lines:
-        if line.startswith(b"data:"):
-            with suppress(ValueError):
-                value = from_json(line[5:])
-                if isinstance(value, dict):
-                    yield value
+        return body
+    return body_of(chunks_in(events), ended=events[-1][5:].strip() == b"[DONE]")
 
 
 def _pools(settings: ServerSettings, address: Address, extras: Extras) -> list[openai.AsyncOpenAI]:
