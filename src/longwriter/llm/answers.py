@@ -4,7 +4,9 @@ Only an answer that ended by itself, or at max_tokens, is one. Thinking is no pa
 """
 
 import json
+import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -218,65 +220,64 @@ def _share(part: str, whole: str, tokens: int) -> int:
     return round(tokens * len(part) / len(whole)) if part else 0
 
 
-def chunks_in(lines: list[bytes]) -> list[dict[str, Any]]:
+_PIECE = re.compile(
+    rb'"delta": ?\{"content": ?("(?:[^"\\]|\\.)*")\}[^{]*"finish_reason": ?null[^{]*$', re.DOTALL
+)
+"""An event that holds a piece of text and nothing else, as nearly all of a stream do. To parse them all
+would take longer than the rest of a call."""
+
+_TOLD = ("usage", "model", "system_fingerprint")
+
+
+def chunks_in(lines: list[bytes]) -> Iterator[dict[str, Any]]:
     """The JSON objects in the events of a stream."""
-    events = [line[5:] for line in lines if line.startswith(b"data:")]
-    events = [event for event in events if event.strip() != b"[DONE]"]
-    try:
-        values = from_json(b"[" + b",".join(events) + b"]", cache_strings="keys")
-    except ValueError:  # one of them is none
-        values = list(map(_value, events))
-    return [value for value in values if isinstance(value, dict)]
+    for line in lines:
+        with suppress(ValueError):
+            value = from_json(line[5:]) if line.startswith(b"data:") else None
+            if isinstance(value, dict):
+                yield value
 
 
-def _value(event: bytes) -> Any:
-    try:
-        return from_json(event)
-    except ValueError:
-        return None
-
-
-def body_of(chunks: list[dict[str, Any]], ended: bool) -> bytes | None:
+def body_of(events: list[bytes]) -> bytes | None:
     """The body that the server would have sent without streaming: a chat completion, or the error that
     came in its place or in its midst.
 
     Args:
-        ended: whether the stream has said that nothing follows.
+        events: the lines of the stream that begin with `data:`.
 
     Returns:
-        None where the stream broke off: neither does it say so, nor does a chunk how the answer ended.
+        None where the stream broke off: neither does it say that nothing follows, nor does an event how
+        the answer ended.
     """
     told: dict[str, Any] = {}
-    texts: list[str] = []
+    pieces: list[bytes] = []
     thoughts: list[str] = []
     refusals: list[str] = []
     reason = ""
-    for chunk in chunks:
-        choice = _choice_in(chunk)
-        delta = choice.get("delta") or choice.get("message") or {}
-        content = delta.get("content")
-        if type(content) is str and len(delta) == 1 and not choice.get("finish_reason"):
-            texts.append(content)  # as nearly all are
+    for event in events:
+        plain = _PIECE.search(event)
+        if plain:
+            pieces.append(plain[1])
             continue
-        if chunk.get("error"):
-            return json.dumps({"error": chunk["error"]}).encode()
-        told.update({name: chunk[name] for name in _TOLD if chunk.get(name)})
-        reason = choice.get("finish_reason") or reason
-        text, thought = _parts(content)
-        texts.append(text)
-        thoughts += thought, delta.get("reasoning_content") or str(delta.get("reasoning") or "")
-        refusals.append(delta.get("refusal") or "")
-    if not reason and not ended:
+        for chunk in chunks_in([event]):
+            if chunk.get("error"):
+                return json.dumps({"error": chunk["error"]}).encode()
+            told |= {name: chunk[name] for name in _TOLD if chunk.get(name)}
+            choice = _choice_in(chunk)
+            reason = choice.get("finish_reason") or reason
+            delta = choice.get("delta") or choice.get("message") or {}
+            text, thought = _parts(delta.get("content"))
+            pieces.append(json.dumps(text).encode())
+            thoughts += thought, delta.get("reasoning_content") or str(delta.get("reasoning") or "")
+            refusals.append(delta.get("refusal") or "")
+    if not reason and events[-1][5:].strip() != b"[DONE]":
         return None
     message = {
-        "content": "".join(texts),
+        "content": "".join(json.loads(b"[" + b",".join(pieces) + b"]")),
         "reasoning_content": "".join(thoughts),
         "refusal": "".join(refusals),
     }
     return json.dumps({**told, "choices": [{"message": message, "finish_reason": reason}]}).encode()
-
-
-_TOLD = ("usage", "model", "system_fingerprint")
 
 
 def piece_in(chunk: dict[str, Any]) -> str:

@@ -150,7 +150,7 @@ async def _streamed(
     events = [line for line in body.split(b"\n") if line.startswith(b"data:")]
     if not events:  # an error, or a server that doesn't stream
         return body
-    return body_of(chunks_in(events), ended=events[-1][5:].strip() == b"[DONE]")
+    return body_of(events)
 
 
 def _pools(settings: ServerSettings, address: Address, extras: Extras) -> list[openai.AsyncOpenAI]:
