@@ -105,7 +105,7 @@ def test_a_judge_grades_every_text_of_every_file(files: Path, chat_server: Any) 
     assert found["files"]["a"]["S_bar"] == 62.5
     assert found["comparisons"]["b - a"]["S_q"] == {"mean": 0.0, "low": 0.0, "high": 0.0}
     # Two texts of a, one more of b (the other is the same call), twice each.
-    asked = {request["messages"][0]["content"] for request in server.requests}
+    asked = {request["messages"][0]["content"] for request in server.asked}
     assert len(asked) == 3
     assert f"Grade {'字' * 300} for 写三个字." in asked
 
@@ -157,6 +157,18 @@ def test_installed_without_a_checkout(files: Path, chat_server: Any) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["files"]["a"]["S_q"] == 50.0
-    assert len(server.requests) == 2
+    assert len(server.asked) == 2
     assert [path for path in (files / "home").rglob("*") if path.is_file()]  # the calls
     assert not [path for path in files.rglob(".cache") if path.parent != files / "home"]
+
+
+def test_a_server_of_conf_grades(files: Path, chat_server: Any) -> None:
+    server = chat_server(lambda request: json.dumps(dict.fromkeys(DIMENSIONS, 5)))
+    done = run(
+        files, "a.jsonl", "--json", "--server", "anthropic", "--base-url", server.base_url,
+        "judge.api_key_env=null", "judge.stream=false", "judge.repeats=1",
+    )  # fmt: skip
+    assert json.loads(done.stdout)["files"]["a"]["S_q"] == 100.0
+    for request in server.requests:
+        assert request["model"] == "claude-sonnet-5-5"
+        assert not {"temperature", "top_p", "seed", "response_format"} & set(request)

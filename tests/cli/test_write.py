@@ -91,21 +91,21 @@ def test_writes_a_text_and_asks_nothing_again(chat_server: Any, here: Path) -> N
         "",
         "900 words of 1,000: S_l 94.4",  # 100 · (1 - (1000/900 - 1) / 2)
     ]
-    used = f"30 prompt tokens, {tokens} completion tokens, $0.0000 by conf/teacher/"
+    used = f"30 prompt tokens, {tokens} completion tokens, $0.0000"
     first = write(here, PROMPT, *at(server))
     assert first == (0, text, [*shown, f"3 calls (0 kept from before), {used}", f"{NAME}.md"])
     assert files(here) == {f"{NAME}.md": text}
-    assert len(server.requests) == 3
+    assert len(server.asked) == 3
 
     again = write(here, PROMPT, *at(server))
     assert again == (0, text, [*shown, f"3 calls (3 kept from before), {used}", f"{NAME}-2.md"])
     assert files(here) == {f"{NAME}.md": text, f"{NAME}-2.md": text}
-    assert len(server.requests) == 3
+    assert len(server.asked) == 3
 
     status, out, err = write(here, PROMPT, *at(server), "--seed", "1", "--output", "bees.md")
     assert (status, out, err[-1]) == (0, text, "bees.md")
     assert files(here)["bees.md"] == text
-    assert [request["seed"] for request in server.requests] == [0] * 3 + [10_000] * 3
+    assert [request["seed"] for request in server.asked] == [0] * 3 + [10_000] * 3
 
 
 def test_words_count_before_those_of_the_prompt(chat_server: Any, here: Path) -> None:
@@ -130,7 +130,7 @@ def test_a_chinese_text(chat_server: Any, here: Path) -> None:
     assert status == 0
     assert err[0] == "m plans 1,000 words …"
     assert list(files(here)) == ["写一篇1千字的文章-介绍蜜蜂.md"]
-    assert server.requests[0]["messages"][-1]["content"].endswith(
+    assert server.asked[0]["messages"][-1]["content"].endswith(
         "请规划2个段落，给出每段的要点和字数。"
     )
 
@@ -149,7 +149,7 @@ def test_parallel_paragraphs_come_in_order(chat_server: Any, here: Path) -> None
     server = chat_server(answer)
     status, out, _ = write(here, PROMPT, "--parallel", *at(server))
     assert (status, out) == (0, f"{FIRST}\n\n{SECOND}\n")
-    asked = [str(request["messages"][-1]["content"]) for request in server.requests]
+    asked = [str(request["messages"][-1]["content"]) for request in server.asked]
     assert not any("The text so far" in text for text in asked)
 
 
@@ -159,17 +159,17 @@ def test_a_failure_keeps_what_is_written(chat_server: Any, here: Path) -> None:
     assert (status, out) == (1, f"{FIRST}\n")
     assert err[-4:-1] == ["", f"written so far: {NAME}.partial.md", ""]
     assert err[-1] == (
-        f"error: write 2: BadRequest: {server.base_url}: Error code: 400. "
+        f"error: write 2: BadRequest: {server.base_url}: 400. "
         "The same command goes on: finished calls are kept."
     )
     assert files(here) == {f"{NAME}.partial.md": f"{FIRST}\n"}
-    assert len(server.requests) == 3
+    assert len(server.asked) == 3
 
     server.answer = teacher("never", SECOND)
     status, out, _ = write(here, PROMPT, *at(server))
     assert (status, out) == (0, f"{FIRST}\n\n{SECOND}\n")
     assert files(here) == {f"{NAME}.md": out}
-    assert len(server.requests) == 4
+    assert len(server.asked) == 4
 
 
 def test_a_teacher_that_fails_to_write(chat_server: Any, here: Path) -> None:
@@ -217,7 +217,7 @@ def test_ctrl_c_keeps_what_is_written(chat_server: Any, here: Path) -> None:
     ]
     status, out, _ = write(here, PROMPT, *at(server))
     assert (status, out) == (0, f"{FIRST}\n\n{SECOND}\n")
-    assert len(server.requests) == 3  # the call in flight was kept
+    assert len(server.asked) == 3  # the call in flight was kept
 
 
 ENDPOINT = ["--model", "m", "--base-url", "http://127.0.0.1:9/v1"]
@@ -232,7 +232,7 @@ ENDPOINT = ["--model", "m", "--base-url", "http://127.0.0.1:9/v1"]
         (["x", "--words", "1e3"], "argument --words: '1e3' is not a whole number above 0"),
         (["x", "--model", "m"], "--base-url and --model go together"),
         (["x", "--base-url", "http://a/v1"], "--base-url and --model go together"),
-        (["x", "--api-key-env", "KEY"], "--api-key-env needs --base-url and --model"),
+        (["x", "--api-key-env", "KEY"], "--api-key-env needs --base-url and --model, or --server"),
         (
             ["x", "--model", "m", "--base-url", "localhost:8000"],
             "argument --base-url: 'localhost:8000' does not begin with http:// or https://",
@@ -303,3 +303,24 @@ def test_help_loads_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "one long text" in done.stdout
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_server_of_conf_and_settings_that_follow(chat_server: Any, here: Path) -> None:
+    server = chat_server(teacher(FIRST, SECOND))
+    status, out, _ = write(
+        here, PROMPT, "--server", "kimi", "--base-url", server.base_url, "teacher.api_key_env=null",
+        "agentwrite.seed=3", "teacher.structured=json_schema", "teacher.stream=false",
+        "teacher.price_prompt=0", "teacher.price_completion=0",
+    )  # fmt: skip
+    assert (status, out) == (0, f"{FIRST}\n\n{SECOND}\n")
+    assert all(request["model"] == "kimi-k3" for request in server.requests)
+    assert not any({"temperature", "top_p", "seed"} & set(request) for request in server.requests)
+
+
+def test_settings_that_do_not_compose_are_one_line(here: Path) -> None:
+    status, out, err = write(here, PROMPT, "--server", "nonesuch")
+    assert (status, out) == (1, "")
+    assert "error: conf/ cannot be composed: In 'config': Could not find 'teacher/nonesuch'" in err
+    status, out, err = write(here, PROMPT, "teacher.no_such=1")
+    assert (status, out) == (1, "")
+    assert any(line.startswith("error: conf/ cannot be composed") for line in err)

@@ -72,11 +72,11 @@ def test_another_threshold_asks_nothing_again(
     tmp_path: Path, settings: Settings, server: ChatServer
 ) -> None:
     first = filtered(settings, tmp_path)
-    asked = len(server.requests)
+    asked = len(server.asked)
     settings.filter.min_quality = 80
     again = filtered(settings, tmp_path)
     assert (first["kept"], again["kept"]) == (3, 2)  # a grade of 4 is 75
-    assert (asked, len(server.requests)) == (3, 3)
+    assert (asked, len(server.asked)) == (3, 3)
 
 
 def test_a_judge_without_a_threshold_is_refused(tmp_path: Path, settings: Settings) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from longwriter.agentwrite.prompts import read_prompts
 from longwriter.agentwrite.settings import AgentWriteSettings, Language, SelectSettings
+from longwriter.llm.check import QUESTION
 from longwriter.llm.settings import ServerKind, ServerSettings, Structured
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -87,6 +88,11 @@ class ChatServer:
         self.base_url = f"http://127.0.0.1:{self._http.server_port}/v1"
         # With the default poll of 0.5 s every test that uses a server would end that much later.
         threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True).start()
+
+    @property
+    def asked(self) -> list[dict[str, Any]]:
+        """The requests but for the small question that goes before them (`llm.check`)."""
+        return [request for request in self.requests if request["messages"] != QUESTION]
 
     def close(self) -> None:
         """Stops listening; later calls are refused."""

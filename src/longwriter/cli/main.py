@@ -2,8 +2,10 @@
 
 import argparse
 import gc
+import re
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,11 @@ def main() -> None:
     """Runs the subcommand that the command line names."""
     parser = argparse.ArgumentParser(prog="longwriter")
     commands = parser.add_subparsers(dest="command", required=True)
-    for add in (_add_write, _add_score, _add_fetch, _add_explain):
+    for add in (_add_write, _add_score, _add_check, _add_cache, _add_fetch, _add_explain):
         add(commands)
-    arguments = parser.parse_args()
+    words, overrides = _without_overrides(sys.argv[1:])
+    arguments = parser.parse_args(words)
+    arguments.overrides = overrides
     arguments.check(arguments)
 
     _import_fast()
@@ -29,17 +33,42 @@ def main() -> None:
     guarded(lambda: work(arguments))
 
 
+_GROUPS = {
+    "write": "teacher|agentwrite|runtime",
+    "score": "judge|bench|statistics|runtime",
+    "check": "teacher|judge|student|runtime",
+}
+"""Subcommand → groups of settings that its arguments `key=value` may set."""
+
+
+def _without_overrides(words: list[str]) -> tuple[list[str], list[str]]:
+    """The command line without its overrides of settings, and these, as on Hydra's."""
+    groups = _GROUPS.get(words[0] if words else "")
+    override = re.compile(rf"(?:server@)?(?:{groups})(?:[./@][\w./@-]*)?=.*", re.DOTALL)
+    rest: list[str] = []
+    overrides: list[str] = []
+    for word in words:
+        (overrides if groups and override.fullmatch(word) else rest).append(word)
+    return rest, overrides
+
+
 def _add_write(commands: Any) -> None:
     write = commands.add_parser(
         "write",
         help="write one long text: a plan, then paragraph after paragraph",
         description="Plans and writes one long text. The text goes to standard output and, as "
-        "Markdown, to a file; the plan and the progress to standard error. Without --base-url and "
-        "--model the small embedded teacher writes. Other settings: conf/agentwrite/.",
+        "Markdown, to a file; the plan and the progress to standard error. Without --server, or "
+        "--base-url and --model, the small embedded teacher writes. Any setting of the groups teacher "
+        "and agentwrite can follow, such as teacher.temperature=null agentwrite.max_cost=1.",
     )
     write.add_argument("prompt", type=_prompt, help='such as "Write a 10000-word history of tea"')
     write.add_argument(
         "--words", type=_positive, help="required length; default: the number in the prompt"
+    )
+    write.add_argument(
+        "--server",
+        metavar="NAME",
+        help="an option of conf/server/, such as openai, ollama or gemini",
     )
     write.add_argument(
         "--base-url", type=_url, help="OpenAI-compatible address, up to and with /v1"
@@ -57,10 +86,10 @@ def _add_write(commands: Any) -> None:
     )
 
     def check(given: argparse.Namespace) -> None:
-        if bool(given.base_url) != bool(given.model):
+        if not given.server and bool(given.base_url) != bool(given.model):
             write.error("--base-url and --model go together")
-        if given.api_key_env and not given.model:
-            write.error("--api-key-env needs --base-url and --model")
+        if given.api_key_env and not (given.server or given.model):
+            write.error("--api-key-env needs --base-url and --model, or --server")
 
     def load() -> Work:
         from longwriter.cli.write import write_one
@@ -75,7 +104,9 @@ def _add_score(commands: Any) -> None:
         "score",
         help="score predictions: S_l, S_q, length constraints, text health, with intervals",
         description="Scores predictions in the paper's format (JSON Lines of prompt, type, length, "
-        "response) as LongBench-Write does, and compares several files pairwise. S_q needs --judge.",
+        "response) as LongBench-Write does, and compares several files pairwise. S_q needs --judge or "
+        "--server. Any setting of the groups judge, bench and statistics can follow, such as "
+        "judge.structured=text.",
     )
     score.add_argument(
         "files", nargs="+", type=Path, metavar="FILE", help="predictions, JSON Lines"
@@ -85,6 +116,11 @@ def _add_score(commands: Any) -> None:
         "--judge",
         metavar="MODEL",
         help="a model at --base-url that grades the texts, or `embedded`, whose grades mean nothing",
+    )
+    score.add_argument(
+        "--server",
+        metavar="NAME",
+        help="an option of conf/server/, such as openai, whose model (or --judge's) grades the texts",
     )
     score.add_argument("--base-url", type=_url, help="the judge's address, up to and with /v1")
     score.add_argument(
@@ -96,10 +132,15 @@ def _add_score(commands: Any) -> None:
     score.add_argument("--repeats", type=_positive, help="how often each text is graded")
 
     def check(given: argparse.Namespace) -> None:
-        if bool(given.base_url) != bool(given.judge and given.judge != "embedded"):
+        if given.server and given.judge == "embedded":
+            score.error("--judge embedded needs no --server")
+        named = given.judge and given.judge != "embedded"
+        if not given.server and bool(given.base_url) != bool(named):
             score.error("--judge MODEL and --base-url go together; --judge embedded needs none")
-        if not given.judge and (given.api_key_env or given.judge_prompt or given.repeats):
-            score.error("--api-key-env, --judge-prompt and --repeats need --judge")
+        if not (given.judge or given.server) and (
+            given.api_key_env or given.judge_prompt or given.repeats
+        ):
+            score.error("--api-key-env, --judge-prompt and --repeats need --judge or --server")
 
     def load() -> Work:
         from longwriter.cli.score import score_files
@@ -107,6 +148,51 @@ def _add_score(commands: Any) -> None:
         return score_files
 
     score.set_defaults(check=check, load=load)
+
+
+def _add_check(commands: Any) -> None:
+    check = commands.add_parser(
+        "check",
+        help="ask a server one small question, and say what it takes",
+        description="Asks what stages ask before they spend money, and asks again without what the "
+        "server refuses. Says what it takes and which settings to change. It costs one to a few small "
+        "calls.",
+    )
+    check.add_argument("server", choices=("teacher", "judge", "student.server"))
+    check.epilog = "settings follow as on Hydra's command line: teacher=openai teacher.seed=null"
+
+    def load() -> Work:
+        from longwriter.cli.check import check as check_one
+
+        return check_one
+
+    check.set_defaults(check=lambda given: None, load=load)
+
+
+def _add_cache(commands: Any) -> None:
+    cache = commands.add_parser(
+        "cache",
+        help="what the cache of calls holds; prune it, export it",
+        description="Without an action: calls, tokens and dates by the model that answered.",
+    )
+    actions = cache.add_subparsers(dest="action")
+    prune = actions.add_parser("prune", help="remove calls, so that they would be asked again")
+    prune.add_argument("--before", type=_date, metavar="YYYY-MM-DD", help="kept before that day")
+    prune.add_argument("--model", help="answered by this model, as the list names it")
+    prune.add_argument("--dry-run", action="store_true", help="only say how many")
+    export = actions.add_parser("export", help="write all calls as JSON Lines")
+    export.add_argument("file", type=Path, metavar="FILE.jsonl")
+
+    def check(given: argparse.Namespace) -> None:
+        if given.action == "prune" and given.before is None and given.model is None:
+            prune.error("name --before, --model or both")
+
+    def load() -> Work:
+        from longwriter.cli.cache import cache as show_cache
+
+        return show_cache
+
+    cache.set_defaults(check=check, load=load)
 
 
 def _add_fetch(commands: Any) -> None:
@@ -169,6 +255,13 @@ def _prompt(text: str) -> str:
     if not text.strip():
         raise argparse.ArgumentTypeError("must say what is to be written")
     return text
+
+
+def _date(text: str) -> datetime:
+    try:
+        return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no date like 2026-11-26") from None
 
 
 def _url(text: str) -> str:

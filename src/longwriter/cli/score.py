@@ -69,7 +69,8 @@ def score_files(arguments: Namespace) -> None:
     predictions = {
         name: read_jsonl(path, Prediction) for name, path in _named(arguments.files).items()
     }
-    judgements = _judged(predictions, settings, bool(arguments.judge))
+    asked = bool(arguments.judge or arguments.server)
+    judgements = _judged(predictions, settings, asked)
     bench, statistics = settings.bench, settings.statistics
     summaries = {
         name: summarise(rows, bench.length_bins, statistics) for name, rows in judgements.items()
@@ -91,14 +92,15 @@ def score_files(arguments: Namespace) -> None:
 def _settings(arguments: Namespace) -> ScoreSettings:
     """The settings of the paper's benchmark and of the judge in conf/, changed by the command line."""
     embedded = arguments.judge == EMBEDDED
-    overrides = ["bench=longbench_write", f"judge={'smollm2' if embedded else 'endpoint'}"]
-    if arguments.judge and not embedded:
+    judge = arguments.server or ("smollm2" if embedded else "endpoint")
+    overrides = ["bench=longbench_write", f"judge={judge}"]
+    if not embedded:
         overrides += assignment("judge.model", arguments.judge)
-        overrides += assignment("judge.base_url", arguments.base_url)
+    overrides += assignment("judge.base_url", arguments.base_url)
     overrides += assignment("judge.api_key_env", arguments.api_key_env)
     if arguments.judge_prompt:
         overrides += assignment("judge.prompt_path", str(arguments.judge_prompt.absolute()))
-    overrides += assignment("judge.repeats", arguments.repeats)
+    overrides += assignment("judge.repeats", arguments.repeats) + arguments.overrides
     return compose(ScoreSettings, overrides)
 
 

@@ -127,26 +127,27 @@ def write_one(arguments: Namespace) -> None:
             raise _explained(error, usage) from None
         raise
     text.file.rename(file)
+    thought = f" ({usage.thinking_tokens:,} of them thinking)" if usage.thinking_tokens else ""
     score = length_score(text.wanted, sum(text.words))
     _say(f"\n{sum(text.words):,} words of {text.wanted:,}: S_l {score:.1f}")
     _say(
         f"{usage.calls} calls ({kept} kept from before), {usage.prompt_tokens:,} prompt tokens, "
-        f"{usage.completion_tokens:,} completion tokens, ${usage.cost_usd:.4f} by conf/teacher/"
+        f"{usage.completion_tokens:,} completion tokens{thought}, ${usage.cost_usd:.4f}"
     )
     _say(str(file))
 
 
 def _settings(arguments: Namespace) -> WriteSettings:
-    """The settings of an endpoint or of the embedded teacher in conf/, changed by the command line."""
-    overrides = ["teacher=smollm2"]
+    """The settings of a server or of the embedded teacher in conf/, changed by the command line."""
+    overrides = [f"teacher={arguments.server or 'smollm2'}"]
     streams = ["teacher.stream=true"] if sys.stderr.isatty() else []
-    if arguments.model:
-        overrides = ["teacher=endpoint", "agentwrite=paper"]
-        for name in ("model", "base_url", "api_key_env"):
-            overrides += assignment(f"teacher.{name}", getattr(arguments, name))
+    if arguments.server or arguments.model:
+        overrides = [f"teacher={arguments.server or 'endpoint'}", "agentwrite=paper"]
+    for name in ("model", "base_url", "api_key_env"):
+        overrides += assignment(f"teacher.{name}", getattr(arguments, name))
     overrides += streams
     overrides += ["agentwrite.parallel=true"] if arguments.parallel else []
-    overrides += assignment("agentwrite.seed", arguments.seed)
+    overrides += assignment("agentwrite.seed", arguments.seed) + arguments.overrides
     settings = compose(WriteSettings, overrides)
     if not settings.agentwrite.parallel:
         settings.teacher.concurrency = 1  # more slots would cost start-up time and memory

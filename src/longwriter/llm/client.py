@@ -77,6 +77,8 @@ class ChatClient:
         self.address = address
         self.usage = Usage()
         self.from_cache = 0
+        self.answered_by = ""
+        """The model of the newest answer and its fingerprint, as the server names them."""
         self.name = name
         self.cache = cache
         self.budget = Budget(
@@ -220,6 +222,7 @@ class ChatClient:
         cost = self.count(reply, account)
         told = dict(vars(reply))
         told["model"] = reply.model or self.address.model
+        self.answered_by = f"{told['model']} {reply.fingerprint}".rstrip()
         told |= {"asked": self.address.identity, "at": round(time.time(), 3)}
         self.cache.put(key, told, self._scope, cost)
         if self.budget.most is not None:
@@ -345,6 +348,8 @@ class _Call:
         number = next(client._numbers)
         tokens = prompt_bytes(shaped["messages"]) // 4 + shaped["max_tokens"]
         faults, refused_at = 0, 0.0
+        # The calls themselves meet trouble that the small question has met.
+        retries = 0 if self.account is client.check_account else client.settings.max_retries
         while True:
             before, pause = time.monotonic(), 0.0
             async with client.rate_limiter.call(number, tokens) as sent_at:
@@ -361,7 +366,7 @@ class _Call:
                     client.stopped = error
                     raise
                 except (TimedOut, ServerFault):
-                    if faults == client.settings.max_retries:
+                    if faults == retries:
                         raise
                     faults += 1
                     pause = min(0.5 * 2**faults, 8)

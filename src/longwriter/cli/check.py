@@ -1,0 +1,170 @@
+"""`longwriter check`: what a server takes, asked as stages ask before they spend money."""
+
+import asyncio
+import tempfile
+import time
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from longwriter.config.load import compose
+from longwriter.config.schema import Settings
+from longwriter.core.errors import BadRequest, CallError, ServerError
+from longwriter.core.tables import Table, markdown
+from longwriter.llm.check import QUESTION, TOKENS
+from longwriter.llm.client import ChatClient
+from longwriter.llm.faults import REFUSABLE, refused_setting
+from longwriter.llm.prices import priced, table_name
+from longwriter.llm.servers import serve
+from longwriter.llm.settings import ServerKind, ServerSettings, Structured
+
+SCHEMA = {
+    "type": "object",
+    "properties": {"colour": {"type": "string"}},
+    "required": ["colour"],
+    "additionalProperties": False,
+}
+
+STOP = ["\n\n"]
+
+MOST_QUESTIONS = 8
+
+_WITHOUT: dict[str, dict[str, Any]] = {
+    "temperature": {"temperature": None},
+    "top_p": {"top_p": None},
+    "seed": {"seed": None},
+    "stop": {"stop": False},
+    "stream": {"stream": True},
+}
+"""Setting → what to ask with instead."""
+
+
+def check(arguments: Namespace) -> None:
+    """Asks the server that the command line names, and prints what it takes.
+
+    Raises:
+        ServerError: it refuses something, or does not answer.
+    """
+    settings = compose(Settings, arguments.overrides)
+    name = arguments.server
+    server = settings.student.server if name == "student.server" else getattr(settings, name)
+    if server.kind is not ServerKind.endpoint:
+        print(f"{name}: a stage serves {server.model} itself ({server.kind.value}); nothing to ask")
+        return
+    check_server(server, name)
+
+
+def check_server(settings: ServerSettings, name: str) -> None:
+    """Asks a server, again without what it refuses, and prints what it takes.
+
+    Raises:
+        ServerError: it refuses something, or does not answer.
+    """
+    used, refused = priced(settings), dict[str, tuple[str, str]]()
+    for _ in range(MOST_QUESTIONS):
+        begun = time.monotonic()
+        try:
+            told, model = asyncio.run(_asked(used, name))
+            break
+        except BadRequest as error:
+            field = refused_setting(None, str(error).partition("; set ")[0])
+            changes = _changes(used, field)
+            if field is None or changes is None:
+                raise ServerError(f"{name}: {error}") from None
+            setting, advice = REFUSABLE[field]
+            refused[setting] = str(error).partition("; set ")[0], f"{name}.{advice}"
+            used = replace(used, **changes)
+        except CallError as error:
+            raise ServerError(f"{name}: {type(error).__name__}: {error}") from None
+    else:
+        raise ServerError(f"{name}: refuses {', '.join(refused)}, and still every question")
+    seconds = time.monotonic() - begun
+    rows = [["address", str(settings.base_url)], ["model", model], *_sent(settings, refused)]
+    rows += [["usage", told], ["seconds", f"{seconds:.1f}"], ["price", _price(settings, used)]]
+    print(markdown(Table(["", name], rows)))
+    if refused:
+        what = " ".join(advice for _, advice in refused.values())
+        first = next(said for said, _ in refused.values())
+        raise ServerError(f"{name}: set {what}. The server said: {first}")
+
+
+async def _asked(settings: ServerSettings, name: str) -> tuple[str, str]:
+    """What usage the server reports, and the name of the model that answered."""
+    with tempfile.TemporaryDirectory() as folder, serve(settings) as address:
+        async with ChatClient.open(settings, address, Path(folder), 0, name=name) as client:
+            try:
+                await client.complete(
+                    QUESTION,
+                    max_tokens=min(TOKENS, settings.max_tokens),
+                    schema=None if settings.structured is Structured.text else SCHEMA,
+                    stop=STOP,
+                    chained=True,
+                )
+                broken = ""
+            except CallError as error:
+                if not client.usage.calls:
+                    raise
+                broken = (
+                    f"; the answer: {error}"  # cut off while thinking, say: it takes the request
+                )
+            usage = client.usage
+            reported = (
+                f"{usage.prompt_tokens} prompt tokens, {usage.completion_tokens} completion tokens, "
+                f"{usage.thinking_tokens} of them thinking"
+                if usage.prompt_tokens
+                else "none: max_cost cannot hold"
+            )
+            return reported + broken, client.answered_by or str(settings.model)
+
+
+def _changes(settings: ServerSettings, field: str | None) -> dict[str, Any] | None:
+    """What to ask with instead where a field of the request is refused; None where nothing else can be
+    tried."""
+    setting = REFUSABLE[field][0] if field else None
+    if setting == "structured":
+        following = {
+            Structured.json_schema: Structured.json_object,
+            Structured.json_object: Structured.text,
+        }
+        form = following.get(settings.structured)
+        return {"structured": form} if form else None
+    if setting == "max_tokens_field":
+        other = {"max_tokens": "max_completion_tokens"}.get(settings.max_tokens_field, "max_tokens")
+        return {"max_tokens_field": other}
+    changes = _WITHOUT.get(setting or "")
+    same = changes and all(getattr(settings, key) == value for key, value in changes.items())
+    return None if same else changes
+
+
+def _sent(settings: ServerSettings, refused: dict[str, tuple[str, str]]) -> Sequence[list[str]]:
+    """Of each setting of the request: what is sent, and whether it is taken."""
+    sent = {
+        "max_tokens_field": settings.max_tokens_field,
+        "temperature": settings.temperature,
+        "top_p": settings.top_p,
+        "seed": settings.seed,
+        "stop": settings.stop,
+        "stream": settings.stream,
+        "structured": settings.structured.value,
+        "extra_body": settings.extra_body or None,
+    }
+    return [
+        [key, f"refused: set {refused[key][1]}" if key in refused else _shown(value)]
+        for key, value in sent.items()
+    ]
+
+
+def _shown(value: object) -> str:
+    return "not sent" if value is None or value is False else f"{value}: taken"
+
+
+def _price(given: ServerSettings, used: ServerSettings) -> str:
+    if used.price_prompt is None or used.price_completion is None:
+        return "unknown: set price_prompt and price_completion"
+    source = f", {table_name()}" if given.price_prompt is None else ", by the settings"
+    return (
+        f"${used.price_prompt:g} a million prompt tokens, ${used.price_completion:g} a million "
+        f"completion tokens{source}"
+    )
