@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Callable
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,17 @@ PROMPT_FILES = {name: f"{CHECKOUT}/conf/prompts/agentwrite_{name}.yaml" for name
 PROMPTS = read_prompts(PROMPT_FILES, CHECKOUT)
 """The agent's sentences."""
 
-Answer = str | dict[str, Any] | tuple[int, bytes]
-"""A text (a completion that ended by itself), a whole body, or a status with the body's bytes."""
+Answer = str | dict[str, Any] | tuple[int, bytes] | tuple[int, bytes, dict[str, str]]
+"""A text (a completion that ended by itself), a whole body, or a status with the body's bytes and
+headers."""
+
+
+class Request(dict[str, Any]):
+    """The JSON body of a request."""
+
+    path: str
+    """With its query."""
+    headers: Message
 
 
 def completion(text: str, finish_reason: str = "stop") -> dict[str, Any]:
@@ -63,21 +73,24 @@ class ChatServer:
 
     def __init__(self, answer: Callable[[dict[str, Any]], Answer]) -> None:
         self.answer = answer
-        self.requests: list[dict[str, Any]] = []
+        self.requests: list[Request] = []
         owner = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
             def do_POST(self) -> None:
-                request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                request = Request(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+                request.path, request.headers = self.path, self.headers
                 owner.requests.append(request)
-                status, body = 404, b"{}"
+                status, body, headers = 404, b"{}", dict[str, str]()
                 if self.path.partition("?")[0] == "/v1/chat/completions":
-                    status, body = _encoded(owner.answer(request))
+                    status, body, headers = _encoded(owner.answer(request))
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(body)))
+                for name, value in headers.items():
+                    self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(body)
 
@@ -100,11 +113,12 @@ class ChatServer:
         self._http.server_close()
 
 
-def _encoded(answer: Answer) -> tuple[int, bytes]:
+def _encoded(answer: Answer) -> tuple[int, bytes, dict[str, str]]:
     if isinstance(answer, tuple):
-        return answer
-    body = completion(answer) if isinstance(answer, str) else answer
-    return 200, json.dumps(body).encode()
+        status, body, *headers = answer
+        return status, body, headers[0] if headers else {}  # type: ignore[return-value]
+    content = completion(answer) if isinstance(answer, str) else answer
+    return 200, json.dumps(content).encode(), {}
 
 
 def endpoint_settings(base_url: str, **changes: Any) -> ServerSettings:

@@ -98,6 +98,12 @@ def check_names(overrides: Sequence[str]) -> None:
                 raise SettingsError(f"{key}={choice}: {RENAMED_VALUES[key, choice]}")
 
 
+def loosened(overrides: Sequence[str]) -> list[str]:
+    """The overrides, those of `extra_body`, `extra_headers` and `extra_query` with the `++` that Hydra
+    wants where a key is not in conf/ yet."""
+    return [re.sub(r"^(?=[\w.]+\.extra_(?:body|headers|query)[.=])", "++", o) for o in overrides]
+
+
 def compose(kind: type[S], overrides: Sequence[str]) -> S:
     """The groups of conf/ that `kind` has as fields, with `overrides` as on Hydra's command line.
 
@@ -139,7 +145,7 @@ def _compose(root: Path, overrides: Sequence[str]) -> tuple[DictConfig, dict[str
     check_names(overrides)
     try:
         with hydra.initialize_config_dir(str(root / "conf"), version_base=None):
-            config = hydra.compose("config", list(overrides), return_hydra_config=True)
+            config = hydra.compose("config", loosened(overrides), return_hydra_config=True)
         choices = dict(config.hydra.runtime.choices)
         config = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
         OmegaConf.resolve(config)

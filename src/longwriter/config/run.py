@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 from omegaconf import DictConfig
 
-from longwriter.config.load import check_names, load_yaml, validate
+from longwriter.config.load import check_names, load_yaml, loosened, validate
 from longwriter.config.schema import Settings
 from longwriter.core.errors import LongwriterError
 from longwriter.core.process import end_with_parent
@@ -70,6 +70,7 @@ def _hydra_app(stage: Stage, root: Path) -> None:
 
     overrides = [n for n, word in enumerate(sys.argv) if "=" in word and not word.startswith("-")]
     guarded(lambda: check_names([sys.argv[n] for n in overrides]))
+    sys.argv[1:] = loosened(sys.argv[1:])
     place = overrides[0] if overrides else len(sys.argv)  # argparse wants overrides in one piece
     sys.argv.insert(place, f"hydra.job.name={Path(sys.argv[0]).stem}")
     app()

@@ -15,7 +15,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from longwriter.config.load import CHECKOUT, check_names, validate, validate_as
+from longwriter.config.load import CHECKOUT, check_names, loosened, validate, validate_as
 from longwriter.config.run import guarded
 from longwriter.core.errors import LongwriterError, SettingsError
 from longwriter.core.files import write_text
@@ -39,6 +39,7 @@ def _sweep() -> None:
     check_repository(CHECKOUT)
     name = _complete(sys.argv)
     check_names([word for word in sys.argv[1:] if not word.startswith("-")])
+    sys.argv[1:] = loosened(sys.argv[1:])
     app = hydra.main(config_path=str(CHECKOUT / "conf"), config_name="sweep", version_base="1.3")
     app(job)()
     folder = CHECKOUT / FOLDER / name
