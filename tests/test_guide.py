@@ -51,6 +51,8 @@ def test_command_is_understood(command: str) -> None:
         case ["python", "-m", "longwriter.sweep", *arguments]:
             for job in jobs([word for word in arguments if word != "-m"]):
                 compose("sweep", job)
+        case ["longwriter", "check", "teacher", *overrides]:
+            compose("config", overrides)
         case ["python", "-m", "longwriter.tracking.server"]:
             pass
         case ["python", stage, *overrides]:

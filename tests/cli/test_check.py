@@ -63,11 +63,36 @@ def test_what_it_refuses_is_left_out_one_by_one(chat_server: Any) -> None:
     assert found["max_tokens_field"] == "refused: set judge.max_tokens_field=max_completion_tokens"
     assert found["temperature"] == "refused: set judge.temperature=null"
     assert found["stop"] == "refused: set judge.stop=false"
-    assert found["structured"].startswith("refused: set judge.structured=json_object")
+    assert found["structured"] == "refused: set judge.structured=json_object"
     assert found["top_p"] == "1.0: taken"
     assert len(server.requests) == 5
     assert "judge.max_tokens_field=max_completion_tokens judge.temperature=null" in err
-    assert "Unsupported parameter: 'max_tokens'." in err
+    for field in ("max_tokens", "temperature", "stop", "response_format"):
+        assert f"Unsupported parameter: '{field}'." in err
+
+
+def test_the_value_that_works_is_named(chat_server: Any) -> None:
+    def answer(request: dict[str, Any]) -> Answer:
+        if "response_format" in request:
+            return 400, b'{"error": {"message": "This response_format type is unavailable now"}}'
+        return "Red."
+
+    server = chat_server(answer)
+    given = ["teacher=endpoint", f"teacher.base_url={server.base_url}", "teacher.model=m"]
+    status, out, err = check("teacher", *given)
+    assert status == 1
+    assert rows(out)["structured"] == "refused: set teacher.structured=text"
+    assert "teacher: set teacher.structured=text. The server said:" in err
+
+
+def test_too_many_tokens_are_no_field_of_another_name(chat_server: Any) -> None:
+    body = b'{"error": {"message": "max_tokens is too large: 8192. At most 4096."}}'
+    server = chat_server(lambda request: (400, body))
+    given = ["teacher=endpoint", f"teacher.base_url={server.base_url}", "teacher.model=m"]
+    status, out, err = check("teacher", *given)
+    assert (status, out) == (1, "")
+    assert "lower teacher.max_tokens or teacher.reasoning_tokens" in err
+    assert "max_tokens_field" not in err and len(server.requests) == 1
 
 
 def test_a_wrong_key_is_one_line_without_the_key(chat_server: Any) -> None:

@@ -162,6 +162,12 @@ def test_installed_without_a_checkout(files: Path, chat_server: Any) -> None:
     assert not [path for path in files.rglob(".cache") if path.parent != files / "home"]
 
 
+def test_a_file_named_like_a_setting_is_a_file(files: Path) -> None:
+    write(files / "judge.a=1.jsonl", "word " * 100, "字" * 600)
+    done = run(files, "judge.a=1.jsonl", "--json")
+    assert list(json.loads(done.stdout)["files"]) == ["judge.a=1"]
+
+
 def test_a_server_of_conf_grades(files: Path, chat_server: Any) -> None:
     server = chat_server(lambda request: json.dumps(dict.fromkeys(DIMENSIONS, 5)))
     done = run(

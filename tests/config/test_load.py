@@ -373,7 +373,7 @@ def test_an_old_name_in_conf_is_refused_with_the_new_one(root: Path) -> None:
 
 def test_an_old_group_in_a_defaults_list_is_refused_with_the_new_one(root: Path) -> None:
     edit(root, "conf/config.yaml", "- judge_audit: default", "- calibrate: default")
-    with pytest.raises(SettingsError, match=r"composed: calibrate is called judge_audit now\."):
+    with pytest.raises(SettingsError, match=r"composed: .*; calibrate is called judge_audit now"):
         compose_params(root)
 
 

@@ -156,8 +156,8 @@ def test_a_trace_shows_every_call_of_a_draft(
     [trace] = traces_of(root, log)
     assert tree(trace) == {
         "draft": {
-            "plan": {"sample 1": {}},
-            "write 1": {"sample 1": {}},
+            "plan": {},
+            "write 1": {},
             "write 2": {"sample 1": {}, "sample 2": {}, "sample 3": {}},
         }
     }
@@ -165,21 +165,19 @@ def test_a_trace_shows_every_call_of_a_draft(
     assert {name: span.status.status_code.value for name, span in spans.items()} == {
         "draft": "OK",
         "draft/plan": "OK",
-        "plan/sample 1": "OK",
         "draft/write 1": "OK",
-        "write 1/sample 1": "OK",
         "draft/write 2": "OK",
         "write 2/sample 1": "ERROR",
         "write 2/sample 2": "ERROR",
         "write 2/sample 3": "OK",
     }
-    assert [spans[name].span_type for name in ("draft", "draft/plan", "plan/sample 1")] == [
+    assert [spans[name].span_type for name in ("draft", "draft/write 2", "draft/plan")] == [
         "AGENT",
         "TASK",
         "CHAT_MODEL",
     ]
 
-    retried = spans["write 1/sample 1"]
+    retried = spans["draft/write 1"]
     assert retried.get_attribute("tries") == 2
     assert retried.get_attribute("waited_s") == pytest.approx(1.0, abs=0.3)  # 0.5 s · 2
     assert retried.get_attribute("thinking_tokens") == 7
@@ -247,16 +245,15 @@ def test_a_failure_is_a_trace_that_names_no_key(
         outcome = write(chat_server(answer), tmp_path, traces, extra_headers=headers)
     [failure] = outcome.failures
     [trace] = traces_of(root, log)
-    assert tree(trace) == {"draft": {"plan": {"sample 1": {}}, "write 1": {"sample 1": {}}}}
+    assert tree(trace) == {"draft": {"plan": {}, "write 1": {}}}
     spans = spans_of(trace)
     assert {name for name, span in spans.items() if span.status.status_code.value == "ERROR"} == {
         "draft",
         "draft/write 1",
-        "write 1/sample 1",
     }
     assert trace.info.state.value == "ERROR"
     assert spans["draft"].outputs == f"write 1: {failure.error}: {failure.detail}"
-    fault = spans["write 1/sample 1"].get_attribute("fault")
+    fault = spans["draft/write 1"].get_attribute("fault")
     assert "bad request with key <LW_PLANTED>" in fault
     assert KEY not in json.dumps(trace.to_dict())
 
@@ -369,12 +366,10 @@ def test_times_are_those_of_the_calls() -> None:
     assert [(s.name, s.start_time_ns / 1e9, s.end_time_ns / 1e9) for s in spans] == [
         ("draft", 1000.0, 1006.5),
         ("plan", 1000.0, 1002.0),
-        ("sample 1", 1000.0, 1002.0),
         ("write 1", 1002.0, 1006.5),
         ("sample 1", 1002.0, 1006.0),
         ("sample 2", 1006.0, 1006.5),
         ("write 2", 1002.5, 1003.5),
-        ("sample 1", 1002.5, 1003.5),
     ]
     assert (info.request_time, info.execution_duration) == (1_000_000, 6_500)
     assert info.trace_metadata == {"mlflow.sourceRun": "run"}

@@ -88,10 +88,16 @@ def _prune(
     where = " AND ".join(conditions)
     (total,) = database.execute("SELECT COUNT(*) FROM calls").fetchone()
     (found,) = database.execute(f"SELECT COUNT(*) FROM calls WHERE {where}", values).fetchone()  # noqa: S608
+    undated = f"SELECT COUNT(*) FROM calls WHERE {_AT} IS NULL"  # noqa: S608
+    (passed,) = database.execute(undated).fetchone() if before else (0,)
     if not dry_run:
         database.execute(f"DELETE FROM calls WHERE {where}", values)  # noqa: S608
         database.execute("VACUUM")
     print(f"{found:,} of {total:,} calls {'would be' if dry_run else 'are'} removed")
+    if passed:
+        print(
+            f"{passed:,} without a date stay: an earlier version kept them; --model unknown removes them"
+        )
 
 
 def _export(database: sqlite3.Connection, file: Path) -> None:

@@ -6,6 +6,7 @@ import time
 from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import replace
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from longwriter.core.errors import BadRequest, CallError, ServerError
 from longwriter.core.tables import Table, markdown
 from longwriter.llm.check import QUESTION, TOKENS
 from longwriter.llm.client import ChatClient
-from longwriter.llm.faults import REFUSABLE, refused_setting
+from longwriter.llm.faults import REFUSABLE
 from longwriter.llm.prices import priced, table_name
 from longwriter.llm.servers import serve
 from longwriter.llm.settings import ServerKind, ServerSettings, Structured
@@ -62,32 +63,34 @@ def check_server(settings: ServerSettings, name: str) -> None:
     Raises:
         ServerError: it refuses something, or does not answer.
     """
-    used, refused = priced(settings), dict[str, tuple[str, str]]()
+    used, refused = priced(settings), dict[str, str]()
     for _ in range(MOST_QUESTIONS):
         begun = time.monotonic()
         try:
             told, model = asyncio.run(_asked(used, name))
             break
         except BadRequest as error:
-            field = refused_setting(None, str(error).partition("; set ")[0])
-            changes = _changes(used, field)
-            if field is None or changes is None:
+            changes = _changes(used, error.field)
+            if error.field is None or changes is None:
                 raise ServerError(f"{name}: {error}") from None
-            setting, advice = REFUSABLE[field]
-            refused[setting] = str(error).partition("; set ")[0], f"{name}.{advice}"
+            refused[REFUSABLE[error.field][0]] = str(error).partition("; set ")[0]
             used = replace(used, **changes)
         except CallError as error:
             raise ServerError(f"{name}: {type(error).__name__}: {error}") from None
     else:
         raise ServerError(f"{name}: refuses {', '.join(refused)}, and still every question")
     seconds = time.monotonic() - begun
-    rows = [["address", str(settings.base_url)], ["model", model], *_sent(settings, refused)]
+    advice = {
+        setting: f"{name}.{setting}={_value(getattr(used, setting))}"
+        for setting in refused
+        if getattr(used, setting) != getattr(settings, setting)
+    }
+    rows = [["address", str(settings.base_url)], ["model", model], *_sent(settings, advice)]
     rows += [["usage", told], ["seconds", f"{seconds:.1f}"], ["price", _price(settings, used)]]
     print(markdown(Table(["", name], rows)))
-    if refused:
-        what = " ".join(advice for _, advice in refused.values())
-        first = next(said for said, _ in refused.values())
-        raise ServerError(f"{name}: set {what}. The server said: {first}")
+    if advice:
+        said = "\n".join(f"  {setting}: {words}" for setting, words in refused.items())
+        raise ServerError(f"{name}: set {' '.join(advice.values())}. The server said:\n{said}")
 
 
 async def _asked(settings: ServerSettings, name: str) -> tuple[str, str]:
@@ -138,8 +141,12 @@ def _changes(settings: ServerSettings, field: str | None) -> dict[str, Any] | No
     return None if same else changes
 
 
-def _sent(settings: ServerSettings, refused: dict[str, tuple[str, str]]) -> Sequence[list[str]]:
-    """Of each setting of the request: what is sent, and whether it is taken."""
+def _sent(settings: ServerSettings, advice: dict[str, str]) -> Sequence[list[str]]:
+    """Of each setting of the request: what is sent, and whether it is taken.
+
+    Args:
+        advice: setting that is refused → what to set.
+    """
     sent = {
         "max_tokens_field": settings.max_tokens_field,
         "temperature": settings.temperature,
@@ -151,9 +158,16 @@ def _sent(settings: ServerSettings, refused: dict[str, tuple[str, str]]) -> Sequ
         "extra_body": settings.extra_body or None,
     }
     return [
-        [key, f"refused: set {refused[key][1]}" if key in refused else _shown(value)]
+        [key, f"refused: set {advice[key]}" if key in advice else _shown(value)]
         for key, value in sent.items()
     ]
+
+
+def _value(value: object) -> str:
+    """A setting's value as on Hydra's command line."""
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "null"}[value]
+    return str(value.value) if isinstance(value, Enum) else str(value)
 
 
 def _shown(value: object) -> str:

@@ -42,14 +42,29 @@ _GROUPS = {
 
 
 def _without_overrides(words: list[str]) -> tuple[list[str], list[str]]:
-    """The command line without its overrides of settings, and these, as on Hydra's."""
+    """The command line without its overrides of settings, and these, as on Hydra's. What follows `--`,
+    and what names a file, is no override."""
     groups = _GROUPS.get(words[0] if words else "")
-    override = re.compile(rf"(?:server@)?(?:{groups})(?:[./@][\w./@-]*)?=.*", re.DOTALL)
-    rest: list[str] = []
-    overrides: list[str] = []
-    for word in words:
-        (overrides if groups and override.fullmatch(word) else rest).append(word)
-    return rest, overrides
+    if not groups:
+        return words, []
+    override = re.compile(
+        rf"\+{{0,2}}(?:server@)?(?:{groups})(?:[./@][\w./@-]*)?=.*|~(?:{groups})[./@].*", re.DOTALL
+    )
+    end = words.index("--") if "--" in words else len(words)
+    found = [
+        place
+        for place in range(end)
+        if override.fullmatch(words[place]) and not _file(words[place])
+    ]
+    rest = [word for place, word in enumerate(words) if place not in found]
+    return rest, [words[place] for place in found]
+
+
+def _file(word: str) -> bool:
+    try:
+        return Path(word).is_file()
+    except OSError:  # too long for a name
+        return False
 
 
 def _add_write(commands: Any) -> None:
@@ -59,7 +74,8 @@ def _add_write(commands: Any) -> None:
         description="Plans and writes one long text. The text goes to standard output and, as "
         "Markdown, to a file; the plan and the progress to standard error. Without --server, or "
         "--base-url and --model, the small embedded teacher writes. Any setting of the groups teacher "
-        "and agentwrite can follow, such as teacher.temperature=null agentwrite.max_cost=1.",
+        "and agentwrite can follow, such as teacher.temperature=null agentwrite.max_cost=1; a prompt "
+        "that looks like one goes behind `--`.",
     )
     write.add_argument("prompt", type=_prompt, help='such as "Write a 10000-word history of tea"')
     write.add_argument(
@@ -68,7 +84,7 @@ def _add_write(commands: Any) -> None:
     write.add_argument(
         "--server",
         metavar="NAME",
-        help="an option of conf/server/, such as openai, ollama or gemini",
+        help="an option of conf/teacher/, such as openai, ollama or gemini",
     )
     write.add_argument(
         "--base-url", type=_url, help="OpenAI-compatible address, up to and with /v1"
@@ -120,7 +136,7 @@ def _add_score(commands: Any) -> None:
     score.add_argument(
         "--server",
         metavar="NAME",
-        help="an option of conf/server/, such as openai, whose model (or --judge's) grades the texts",
+        help="an option of conf/judge/, such as openai, whose model (or --judge's) grades the texts",
     )
     score.add_argument("--base-url", type=_url, help="the judge's address, up to and with /v1")
     score.add_argument(

@@ -140,7 +140,7 @@ def compose_params(root: Path) -> str:
 def _compose(root: Path, overrides: Sequence[str]) -> tuple[DictConfig, dict[str, str]]:
     """All groups, resolved, and group → chosen option."""
     import hydra
-    from hydra.errors import HydraException
+    from hydra.errors import HydraException, MissingConfigException
 
     check_names(overrides)
     try:
@@ -149,10 +149,15 @@ def _compose(root: Path, overrides: Sequence[str]) -> tuple[DictConfig, dict[str
         choices = dict(config.hydra.runtime.choices)
         config = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
         OmegaConf.resolve(config)
+    except MissingConfigException as error:
+        group, _, option = str(error.missing_cfg_file).rpartition("/")
+        new = f"; {group} is called {RENAMED[group]} now" if group in RENAMED else ""
+        known = f"; there are {', '.join(error.options)}" if error.options else ""
+        raise SettingsError(
+            f"conf/ cannot be composed: conf/{group}/ has no option {option!r}{known}{new}"
+        ) from None
     except (HydraException, OmegaConfBaseException, YAMLError) as error:
-        old = [name for name in RENAMED if f"find '{name}/" in str(error)]  # in a defaults list
-        advice = "".join(f"{name} is called {RENAMED[name]} now. " for name in old)
-        raise SettingsError(f"conf/ cannot be composed: {advice}{error}") from None
+        raise SettingsError(f"conf/ cannot be composed: {error}") from None
     return config, choices
 
 

@@ -88,6 +88,9 @@ class ContextExceeded(CallError):
 class BadRequest(CallError):
     """The server refuses this call, not every call."""
 
+    field: str | None = None
+    """The field of the request that it will not have, where its words name one."""
+
 
 class PromptRefused(CallError):
     """The provider refuses this prompt for its content."""

@@ -221,7 +221,8 @@ def _share(part: str, whole: str, tokens: int) -> int:
 
 
 _PIECE = re.compile(
-    rb'"delta": ?\{"content": ?("(?:[^"\\]|\\.)*")\}[^{]*"finish_reason": ?null[^{]*$', re.DOTALL
+    rb'"delta": ?\{"content": ?("[^"\\]*+(?:\\.[^"\\]*+)*+")\}[^{]*"finish_reason": ?null[^{]*$',
+    re.DOTALL,
 )
 """An event that holds a piece of text and nothing else, as nearly all of a stream do. To parse them all
 would take longer than the rest of a call."""

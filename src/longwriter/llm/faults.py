@@ -117,7 +117,7 @@ def fault(
     if 400 <= status < 500 and status not in (408, 409):
         if _CONTEXT.search(signs) and status in (400, 413, 422):
             return ContextExceeded(what)
-        return BadRequest(what + _advice(value, signs, name))
+        return _bad_request(what, value, signs, name)
     silent = status in (408, 504, 524) and not settings.stream
     return ServerFault(
         what + f"; a gateway ends silent connections: set {name}.stream=true" * silent
@@ -145,7 +145,7 @@ def error_in(answer: bytes) -> tuple[int, Any] | None:
     return (429 if _OVERLOAD.search(said_in(value) + " ".join(_codes(value))) else 500), value
 
 
-def refused_setting(value: Any, signs: str) -> str | None:
+def _refused_field(value: Any, signs: str) -> str | None:
     """The field of the request that an error is about, one of REFUSABLE; None where it names none."""
     named = [text for key, text in _strings(value) if key in ("param", "loc", "parameter")]
     for words in (*named, signs):
@@ -159,16 +159,17 @@ def refused_setting(value: Any, signs: str) -> str | None:
     return None
 
 
-def _advice(value: Any, signs: str, name: str) -> str:
-    """What to set where the server refuses a field of the request."""
-    if re.search(r"stream", signs, re.IGNORECASE) and "only" in signs.lower():
-        return f"; set {name}.stream=true"
-    field = refused_setting(value, signs)
+def _bad_request(what: str, value: Any, signs: str, name: str) -> BadRequest:
+    """The error, with what to set where the server refuses a field of the request."""
+    streams_only = re.search(r"stream", signs, re.IGNORECASE) and "only" in signs.lower()
+    field = "stream" if streams_only else _refused_field(value, signs)
     if field in ("max_tokens", "max_completion_tokens") and re.search(
         r"too large|at most|less than|maximum|\brange\b", signs, re.IGNORECASE
     ):
-        return f"; lower {name}.max_tokens or {name}.reasoning_tokens"
-    return f"; set {name}.{REFUSABLE[field][1]}" if field else ""
+        return BadRequest(f"{what}; lower {name}.max_tokens or {name}.reasoning_tokens")
+    error = BadRequest(f"{what}; set {name}.{REFUSABLE[field][1]}" if field else what)
+    error.field = field
+    return error
 
 
 def said_in(value: Any) -> str:

@@ -120,6 +120,7 @@ class Transport:
         pause = pause_in(response.headers, datetime.now(UTC)) if response is not None else None
         busy = isinstance(error, ServerFault) and pause is not None
         told = RateLimited(message) if busy else type(error)(message)
+        vars(told).update(vars(error))
         if isinstance(told, RateLimited):
             told.pause = pause
         return told

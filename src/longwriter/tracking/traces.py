@@ -1,9 +1,8 @@
 """MLflow traces of drafts: what the teacher was asked, what came back, how long each call took.
 
 draft             the request and the finished text, or what failed
-├─ plan
-│  └─ sample 1    a call: messages, answer, tokens, tries, seconds waited
-└─ write 1
+├─ plan           a call: messages, answer, tokens, tries, seconds waited
+└─ write 1        a step that was sampled again: its calls are below it
    ├─ sample 1    ERROR: the answer was not used; `fault` says why
    └─ sample 2
 """
@@ -115,6 +114,10 @@ def draft_trace(
     draft = trace.add("draft", SpanType.AGENT, None, calls, error, shown)
     for name, samples in steps.items():
         failed = error if failure and failure.step == name else ""
+        if len(samples) == 1:
+            kind, fault, attributes = SpanType.CHAT_MODEL, samples[0].fault, _attributes(samples[0])
+            trace.add(name, kind, draft, samples, fault or failed, attributes)
+            continue
         step = trace.add(name, SpanType.TASK, draft, samples, failed, {})
         for number, call in enumerate(samples, start=1):
             attributes = _attributes(call)
