@@ -74,6 +74,7 @@ def agentwrite(settings: Settings, work: Workspace) -> None:
         check_failures(outcome.failures, tried, options.max_failed, "agentwrite", "instructions")
         if not outcome.drafts:
             first = outcome.failures[0]
+            write_jsonl(outputs[1], outcome.failures)
             raise DataError(
                 f"none of {len(outcome.failures)} drafts is complete; the first, {first.id}: "
                 f"{first.step}: {first.error}: {first.detail}"
@@ -85,6 +86,12 @@ def agentwrite(settings: Settings, work: Workspace) -> None:
         run.log(metrics)
         run.wrote(work, *outputs)
     print(f"{len(selection.instructions)} of {selection.read} instructions")
+    if selection.unread:
+        print(
+            f"{len(selection.unread)} ask for a length that is not in words, such as "
+            f"{selection.unread[0]!r}; the plan set their lengths. agentwrite.words_per_page, "
+            "words_per_minute and words_per_character convert them."
+        )
     print(f"{metrics['drafts']} drafts, {metrics['words']} words: {drafts}")
     print(f"{metrics['failures']} failures: {failures}")
     if outcome.failures:

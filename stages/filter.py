@@ -28,6 +28,11 @@ def filter_stage(settings: Settings, work: Workspace) -> None:
         f"{metrics['validation']} set aside for validation: {train}"
     )
     print(f"rejected by rule {metrics['rejected']}: {train.with_name('rejected.jsonl')}")
+    for rule, number in metrics["rejected"].items():
+        if number > metrics["drafts"] / 2:
+            print(
+                f"warning: {rule} alone took {number} of {metrics['drafts']} drafts; see conf/filter"
+            )
 
 
 if __name__ == "__main__":

@@ -27,12 +27,16 @@ def variation(number: int) -> str:
 CHANGED = STORY.replace("orchards", "gardens")
 """One word of 96: 3 of 98 sequences differ, a similarity of 95 / 101."""
 
+HALF = " ".join(STORY.split()[:58]) + " " + " ".join(variation(98).split()[:38]) + "."
+"""56 of its 94 sequences are those of STORY, which has 94 too: a similarity of 56 / 132 = 42 %."""
+
 DRAFTS = [
     *(draft(f"n{number:02}", f"Tell me about {number * 'x'}th things.", variation(number)) for number in range(1, 13)),
     draft("a", "Write a short story about a village by the sea.", STORY),
     draft("b", "Describe an island, please, and its people.", STORY.upper()),
     draft("c", "What do fishermen do all day? Tell a tale.", CHANGED),
     draft("d", "write a short story about a village by the sea!", variation(99)),
+    draft("g", "write a short story about a village by the sea!!", HALF),
     draft("e", "请写一篇关于海边村庄的短文。", FABLE),
     draft("f", "Say more.", "Too short."),
 ]  # fmt: skip
@@ -57,14 +61,14 @@ def test_duplicates_and_near_duplicates(tmp_path: Path) -> None:
     assert rejected == {
         "b": ("duplicate", "the same response as a"),
         "c": ("near_duplicate", "94% of its response as in a"),
-        "d": ("near_duplicate", "100% of its instruction as in a"),
+        "g": ("near_duplicate", "100% of its instruction as in a"),
         "f": ("too_short", "2 words"),
     }
     assert metrics["rejected"] == {"duplicate": 1, "near_duplicate": 2, "too_short": 1}
-    assert (metrics["drafts"], metrics["kept"], metrics["rows"]) == (18, 14, 14)
+    assert (metrics["drafts"], metrics["kept"], metrics["rows"]) == (19, 15, 15)
     assert metrics["by_language"]["zh"] == {"drafts": 1, "kept": 1, "rejected": {}}
-    assert sum(metrics["histogram"]["before"]) == 18
-    assert sum(metrics["histogram"]["after"]) == 14
+    assert sum(metrics["histogram"]["before"]) == 19
+    assert sum(metrics["histogram"]["after"]) == 15
 
 
 def test_a_chain_of_near_duplicates_keeps_what_no_kept_row_is_like(tmp_path: Path) -> None:
@@ -95,7 +99,7 @@ def test_validation_rows_are_not_trained_on(tmp_path: Path) -> None:
     train = {row["id"] for row in read(folder / "train.jsonl")}
     assert (len(validation), len(train), validation & train) == (
         3,
-        11,
+        12,
         set(),
     )  # a quarter of 14 at most
     assert (metrics["validation"], metrics["kept"], metrics["rows"]) == (3, 14, 11)
@@ -114,7 +118,7 @@ def test_chat_rows_are_checked_and_mixed_in(tmp_path: Path) -> None:
     assert metrics["chat_mix"] == {"read": 9, "mixed_in": 5, "rejected": {"malformed": 1}}
     loaded.filter.chat_mix.ratio = 0.15  # of 14 drafts: 2.1
     metrics = filtered(loaded, tmp_path, tmp_path / "out")
-    assert (metrics["chat_mix"]["mixed_in"], metrics["rows"]) == (2, 16)
+    assert (metrics["chat_mix"]["mixed_in"], metrics["rows"]) == (2, 17)
     sources = [row["source"] for row in read(tmp_path / "out/data/sft/train.jsonl")]
     assert sources.count("chat.jsonl") == 2
 
@@ -135,7 +139,7 @@ def test_parquet_in_and_a_hugging_face_folder_out(
     loaded = settings(tmp_path / "longwriter6k.parquet", licenses={"default": "Apache-2.0"})
     metrics = filtered(loaded, tmp_path, tmp_path / "out")
     # Ids are hashes here, so another of a, b and c stays: not a, and d is like none that is kept.
-    assert metrics["kept"] == 15
+    assert metrics["kept"] == 16
     folder = tmp_path / "out/data/sft"
     found = load_dataset(str(folder / "hf"), cache_dir=str(tmp_path / "cache"))
     assert {split: len(found[split]) for split in found} == {"train": 12, "validation": 3}

@@ -177,7 +177,7 @@ def test_every_rule_is_on_by_default(settings: FilterSettings) -> None:
 @pytest.mark.parametrize(
     ("line", "what"),
     [
-        (b'{"prompt": "p"}', "needs `messages`, or `prompt` and `response`"),
+        (b'{"prompt": "p"}', "needs `messages`, or `prompt` and `response`; it has 'prompt'"),
         (b'{"messages": 3}', "messages: a list is needed"),
         (b'{"messages": [1]}', "message 1: an object with `role` and `content` is needed"),
         (b"a" * 10_000_001, "10.0 MB; a row has 10 MB at most"),
@@ -188,6 +188,70 @@ def test_a_malformed_row_says_where_it_stands(line: bytes, what: str) -> None:
     with pytest.raises(DataError) as error:
         Row.read(line, "f.jsonl:7", "s")
     assert str(error.value) == f"f.jsonl:7: {what}"
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"conversations": [{"from": "human", "value": "Hi."}, {"from": "gpt", "value": "Ho."}]},
+        {"instruction": "Hi.", "input": "", "output": "Ho."},
+        {"prompt": "Hi.", "response": "Ho."},
+    ],
+    ids=["ShareGPT", "Alpaca", "a draft"],
+)
+def test_forms_of_a_row(record: dict[str, Any]) -> None:
+    row = Row.read(json.dumps(record).encode(), "f.jsonl:1", "s")
+    assert [(m["role"], m["content"]) for m in row.messages] == [("user", "Hi."), ("assistant", "Ho.")]
+
+
+@pytest.mark.parametrize(
+    ("fields", "found"),
+    [
+        ({"id": 7}, ("7", "s", "")),
+        ({"id": 0, "source": None, "type": 3}, ("0", "s", "3")),
+        ({"id": 7.5, "type": None, "language": 5}, ("7.5", "s", "")),
+    ],
+)
+def test_an_id_is_an_id(fields: dict[str, Any], found: tuple[str, str, str]) -> None:
+    line = json.dumps({"prompt": "Hi.", "response": "Ho.", **fields}).encode()
+    row = Row.read(line, "f.jsonl:1", "s")
+    assert (row.id, row.source, row.type) == found
+    row.training_row()
+
+
+@pytest.mark.parametrize(
+    ("fields", "what"),
+    [
+        ({"id": [1]}, "id: Input should be a valid string"),
+        ({"length": "many"}, "length: Input should be a valid integer, unable to parse string"),
+        ({"source": {"a": 1}}, "source: Input should be a valid string"),
+    ],
+)
+def test_a_field_that_cannot_be_read_is_named(fields: dict[str, Any], what: str) -> None:
+    line = json.dumps({"prompt": "Hi.", "response": "Ho.", **fields}).encode()
+    with pytest.raises(DataError) as error:
+        Row.read(line, "f.jsonl:7", "s")
+    assert str(error.value).startswith(f"f.jsonl:7: {what}")
+
+
+@pytest.mark.parametrize(
+    ("prompt", "words", "kept"),
+    [
+        ("Write no fewer than 20 words.", 200, True),  # far from 20, and within the bounds
+        ("Write no fewer than 200 words.", 20, False),
+        ("Write at most 200 words.", 30, True),
+        ("Write at most 20 words.", 100, False),
+        ("Write 10 chapters of 20 words each.", 200, True),
+        ("Write 10 chapters of 20 words each.", 20, False),
+        ("Summarise this 5000-word article in 100 words.", 100, True),
+    ],
+)
+def test_a_length_is_the_texts_own(
+    prompt: str, words: int, kept: bool, settings: FilterSettings
+) -> None:
+    record = {"prompt": prompt, "response": "word " * words}
+    row = Row.read(json.dumps(record).encode(), "f.jsonl:1", "s")
+    assert (RULES["length_missed"](row, settings) is None) == kept
 
 
 def test_contamination_ignores_numbers_case_and_what_is_around() -> None:

@@ -58,9 +58,9 @@ COMPARED: list[tuple[str | None, str, str]] = [
     _row("near_duplicate", ZH_TALES[2] + "这需要时间。", "影像诊断系统有什么用处？"),
     _row("near_duplicate", _changed(ZH_TALES[6], "陈船长守在驾驶室里，", ""), "海鸟落在哪里？"),
     _row("near_duplicate", "修伞记\n\n" + ZH_TALES[5], "好茶入口是什么味道？"),
-    # Nearly the same instruction
-    _row("near_duplicate", " ".join(reversed(TALES[5].split())) + ".", "tell the tale of a ferryman whose river moved!"),
-    _row("near_duplicate", ZH_TALES[5][::-1] + "。", "谈谈人工智能对医疗行业的影响！"),
+    # Nearly the same instruction, and another text
+    _row(None, " ".join(reversed(TALES[5].split())) + ".", "tell the tale of a ferryman whose river moved!"),
+    _row(None, ZH_TALES[5][::-1] + "。", "谈谈人工智能对医疗行业的影响！"),
     # Alike, but others: a shared opening, a template of an instruction, an answer to half of a text
     _row(None, TALES[0].split(". ")[0] + ". " + "Nobody came to buy bread that day, for the mill had burned down in the night, and the miller's dog sat in the ashes and would not be called away.", "A fire in the night: what came of it?"),
     _row(None, "The clock on the tower had no hands. Children learned the hour from the smell of the soup, and travellers from the length of the inn's queue, and only the mayor, who owned a watch, was ever late for dinner.", "Tell the tale of a watchmaker whose village slept."),

@@ -10,11 +10,17 @@ from longwriter.agentwrite.settings import AgentWriteSettings
 from longwriter.core.errors import DataError
 from longwriter.core.rows import Instruction, Record
 from longwriter.core.sources import SourceKind, checked, open_source
+from longwriter.text.demands import Demand, demand_in
+from longwriter.text.languages import prompt_language
 
 OTHER = "other"
 """Language of an instruction that AgentWrite cannot write in; the rules remove it."""
 
 _LANGUAGES = {"English": "en", "Chinese": "zh"}
+
+UNREAD = "unread_length"
+"""Field of an instruction that asks for pages, minutes or characters, which no setting converts: its own
+words."""
 
 
 class _Turn(Record):
@@ -40,8 +46,9 @@ def read_instructions(path: Path, settings: AgentWriteSettings) -> Iterator[Inst
     """Streams the instructions that `settings.instructions` names, in their order.
 
     Rows of parquet files and of the hub are in WildChat-1M's schema (the instruction is the user's
-    first turn) or have a column `prompt`. A row in WildChat's schema may have a blank prompt or the
-    language `OTHER`: the rules remove it. Rows of JSON Lines are instructions and keep all fields.
+    first turn) or have a column `prompt`. Rows of JSON Lines are instructions and keep all fields. Of a
+    row without `length` or `language`, the prompt says it. A row may have a blank prompt or a language
+    that AgentWrite cannot write in: the rules remove it.
 
     Args:
         path: where a file or folder of that name would be.
@@ -53,20 +60,52 @@ def read_instructions(path: Path, settings: AgentWriteSettings) -> Iterator[Inst
     given = settings.instructions
     source = open_source(given, settings.revision, path, "agentwrite.instructions")
     if source.kind is SourceKind.jsonl:
-        return (checked(row, Instruction, where) for where, row in source.rows())
+        return (_completed(row, where, settings) for where, row in source.rows())
     name = given if source.kind is SourceKind.hub else path.name.removesuffix(".parquet")
-    return (_instruction(row, name, where) for where, row in source.rows(_COLUMNS))
+    return (_instruction(row, name, where, settings) for where, row in source.rows(_COLUMNS))
 
 
-def _instruction(row: dict[str, Any], source: str, where: str) -> Instruction:
+def _instruction(
+    row: dict[str, Any], source: str, where: str, settings: AgentWriteSettings
+) -> Instruction:
     if "conversation" in row:
-        return _first_turn(checked(row, _Conversation, where), source)
+        found = _first_turn(checked(row, _Conversation, where), source)
+        return found.model_copy(update=_length_said(found.prompt, settings))
     if "prompt" not in row:
         raise DataError(
             f"{where}: has neither a column `conversation`, as WildChat-1M has, nor `prompt`"
         )
     given = {key: value for key, value in row.items() if value is not None}
-    return checked({"source": source} | given, Instruction, where)
+    return _completed({"source": source} | given, where, settings)
+
+
+def _completed(row: dict[str, Any], where: str, settings: AgentWriteSettings) -> Instruction:
+    """The instruction, with what only its prompt says of length and language."""
+    given = {key: value for key, value in row.items() if value is not None}
+    found = checked(given, Instruction, where)
+    said: dict[str, Any] = {}
+    if "language" not in given:
+        said["language"] = prompt_language(found.prompt)
+    if "length" not in given:
+        said |= _length_said(found.prompt, settings)
+    return found.model_copy(update=said)
+
+
+def _length_said(prompt: str, settings: AgentWriteSettings) -> dict[str, Any]:
+    """The length in words that a prompt asks for, or, as UNREAD, the length in another unit."""
+    demand = in_words(demand_in(prompt), settings)
+    return {"length": demand.target} if demand.unit == "words" else {UNREAD: demand.quotes[0]}
+
+
+def in_words(demand: Demand, settings: AgentWriteSettings) -> Demand:
+    """The demand in words, where its unit is another and the settings say how many words it is."""
+    factors = {
+        "pages": settings.words_per_page,
+        "minutes": settings.words_per_minute,
+        "characters": settings.words_per_character,
+    }
+    factor = factors.get(demand.unit)
+    return demand if factor is None else demand.times(factor)
 
 
 def _first_turn(row: _Conversation, source: str) -> Instruction:

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from longwriter.agentwrite.failures import check_failures
 from longwriter.agentwrite.instruction_rules import RULES
+from longwriter.agentwrite.instructions import UNREAD
 from longwriter.agentwrite.prompts import Prompts, Wording, question_messages
 from longwriter.agentwrite.settings import AgentWriteSettings, SelectSettings
 from longwriter.core.errors import BadCompletion, CallError, DataError, OverBudget
@@ -56,6 +57,12 @@ class Selection:
     """Instructions without a usable answer of the teacher; `removed` counts them as failed."""
     read: int
     removed: Removed
+
+    @property
+    def unread(self) -> list[str]:
+        """The lengths that instructions ask for in pages, minutes or characters, in their words, and that
+        no setting converts."""
+        return [getattr(row, UNREAD) for row in self.instructions if hasattr(row, UNREAD)]
 
     def describe(self) -> dict[str, Any]:
         """Counts for metrics/agentwrite.json."""

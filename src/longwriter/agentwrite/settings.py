@@ -46,6 +46,12 @@ class AgentWriteSettings:
     select: SelectSettings
     limit: int | None = bounded(ge=1)
     """Use the first `limit` of the instructions that are selected; null: all."""
+    words_per_page: float | None = bounded(gt=0)
+    """Words that a page stands for where a prompt asks for pages; null: it states no length."""
+    words_per_minute: float | None = bounded(gt=0)
+    """Words that a minute of speech stands for; null: it states no length."""
+    words_per_character: float | None = bounded(gt=0)
+    """Words that a character stands for; null: it states no length."""
     step_words: int = bounded(ge=10)
     """Words of a paragraph to aim for: a plan for x words has about x / step_words steps."""
     min_step_words: int = bounded(ge=1)

@@ -233,7 +233,7 @@ def _add_fetch(commands: Any) -> None:
 def _add_explain(commands: Any) -> None:
     command = commands.add_parser(
         "explain",
-        help="what became of one row, and what one answer came from",
+        help="what became of one row, what one answer came from, what a prompt asks for",
         description="Of a row, by the files of the last `dvc repro`: the instruction, the plan and its "
         "steps, what every rule says, and whether and in which pack it was trained on. Of an answer: "
         "the checkpoint and what it was trained on, back to the instructions. Each with its md5 and "
@@ -241,6 +241,7 @@ def _add_explain(commands: Any) -> None:
     )
     command.add_argument(
         "id",
+        nargs="?",
         help="of an instruction, a draft or a rejected row; or an answer of the benchmark, such as "
         "data/predictions/sft.jsonl:3",
     )
@@ -248,7 +249,20 @@ def _add_explain(commands: Any) -> None:
         "--root", type=Path, default=Path(), help="the checkout; default: the folder you are in"
     )
 
+    command.add_argument(
+        "--prompt", metavar="TEXT", help="instead: the length and the language that TEXT asks for"
+    )
+    command.add_argument("--json", action="store_true", help="with --prompt: as JSON")
+
+    def check(given: argparse.Namespace) -> None:
+        if (given.id is None) == (given.prompt is None) or (given.json and given.id):
+            command.error("name an id, or --prompt TEXT, which --json goes with")
+
     def load() -> Work:
+        if "--prompt" in sys.argv:
+            from longwriter.cli.explain_prompt import explain_prompt
+
+            return lambda given: print(explain_prompt(given.prompt, given.json))
         try:
             from longwriter.cli.explain import explain
         except ModuleNotFoundError as error:
@@ -258,7 +272,7 @@ def _add_explain(commands: Any) -> None:
             )
         return lambda given: print(explain(given.root.absolute(), given.id))
 
-    command.set_defaults(check=lambda given: None, load=load)
+    command.set_defaults(check=check, load=load)
 
 
 def _import_fast() -> None:

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from longwriter.agentwrite.context import Paragraph, TextSoFar
+from longwriter.agentwrite.instructions import in_words
 from longwriter.agentwrite.plan import call_parameters, make_plan
 from longwriter.agentwrite.prompts import read_prompts
-from longwriter.agentwrite.settings import AgentWriteSettings
+from longwriter.agentwrite.settings import AgentWriteSettings, Language
 from longwriter.agentwrite.writer import StepFailed, failing_at, write_paragraphs
 from longwriter.config.load import ROOT, assignment, compose
 from longwriter.core.errors import BadCompletion, CallError, LongwriterError, SettingsError
@@ -23,8 +24,9 @@ from longwriter.llm.budget import Account
 from longwriter.llm.client import ChatClient
 from longwriter.llm.session import CallContext, spending, with_client
 from longwriter.llm.settings import ServerSettings
-from longwriter.text.lengths import length_in, length_score
-from longwriter.text.words import language
+from longwriter.text.demands import demand_in
+from longwriter.text.languages import prompt_language
+from longwriter.text.lengths import length_score
 
 
 @dataclass(kw_only=True)
@@ -81,8 +83,8 @@ def write_one(arguments: Namespace) -> None:
     settings = _settings(arguments)
     row = {
         "prompt": arguments.prompt,
-        "length": arguments.words or length_in(arguments.prompt),
-        "language": language(arguments.prompt),
+        "length": arguments.words or _length(arguments.prompt, settings.agentwrite),
+        "language": _language(arguments.prompt),
     }
     instruction = checked(row, Instruction, "longwriter write")
     wording = read_prompts(settings.agentwrite.prompts, ROOT)[instruction.language]
@@ -152,6 +154,37 @@ def _settings(arguments: Namespace) -> WriteSettings:
     if not settings.agentwrite.parallel:
         settings.teacher.concurrency = 1  # more slots would cost start-up time and memory
     return settings
+
+
+def _length(prompt: str, settings: AgentWriteSettings) -> int | None:
+    """The words that a prompt asks for. A length in another unit is said, and taken where a setting
+    converts it."""
+    stated = demand_in(prompt)
+    demand = in_words(stated, settings)
+    if demand.unit != "words":
+        _say(
+            f"{stated.quotes[0]!r} is no length in words: --words N, or "
+            f"agentwrite.words_per_{stated.unit.removesuffix('s')}=N, sets one; the plan does so now"
+        )
+        return None
+    if stated.unit != "words":
+        _say(f"{stated.quotes[0]!r} is taken as {demand.target:,} words")
+    return demand.target
+
+
+def _language(prompt: str) -> str:
+    """The language to write in.
+
+    Raises:
+        SettingsError: it is neither English nor Chinese.
+    """
+    found = prompt_language(prompt)
+    if found not in tuple(Language):
+        raise SettingsError(
+            f"the prompt asks for a text in {found}, and longwriter writes English and Chinese; "
+            "ask for one of them (`… in English`)"
+        )
+    return found
 
 
 def _free(output: Path | None, prompt: str) -> Path:

@@ -3,13 +3,24 @@
 import hashlib
 from collections import Counter
 from collections.abc import Iterable
+from decimal import Decimal
 from typing import Annotated, Any, Literal, Self, TypeVar
+from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from longwriter.core.errors import DataError
 
 Text = Annotated[str, Field(min_length=1, pattern=r"\S")]
+
+
+def _as_text(value: Any) -> Any:
+    plain = isinstance(value, int | float | Decimal | UUID) and not isinstance(value, bool)
+    return str(value) if plain else "" if value is None else value
+
+
+Label = Annotated[str, BeforeValidator(_as_text)]
+"""An id, a type, a source: a text, which other people's files give as a number or as nothing, too."""
 
 
 class Record(BaseModel):
@@ -30,11 +41,11 @@ class Instruction(Record):
     """A request for a text. `length` is the number of words that it asks for."""
 
     prompt: Text
-    id: str = ""
+    id: Label = ""
     length: Annotated[int, Field(gt=0)] | None = None
     language: Literal["en", "zh"] = "en"
-    type: str = ""
-    source: str = ""
+    type: Label = ""
+    source: Label = ""
 
     @model_validator(mode="after")
     def _derive_id(self) -> Self:
@@ -87,12 +98,12 @@ class Failure(Record):
 
 class TrainingRow(Record):
     messages: Annotated[list[Message], Field(min_length=2)]
-    id: str
-    source: str = ""
+    id: Label
+    source: Label = ""
     length: int | None = None
     response_length: int | None = None
     language: str = ""
-    type: str = ""
+    type: Label = ""
     tokens: int | None = None
     """Tokens of the whole chat by the student's tokenizer, where the filter counted them."""
 
@@ -127,8 +138,8 @@ class Pair(Record):
     prompt: Annotated[list[Message], Field(min_length=1)]
     chosen: Annotated[list[Message], Field(min_length=1)]
     rejected: Annotated[list[Message], Field(min_length=1)]
-    id: str
-    source: str = ""
+    id: Label
+    source: Label = ""
     length: int | None = None
     """Words that the instruction asks for."""
     chosen_score: float | None = None
@@ -172,7 +183,7 @@ class BenchmarkPrompt(Record):
     """A row of LongBench-Write or of a benchmark with the same fields."""
 
     prompt: Text
-    type: str
+    type: Label
     length: Annotated[int, Field(gt=0), BeforeValidator(_as_number)]
 
 

@@ -18,6 +18,8 @@ from longwriter.core.errors import DataError, SettingsError
 from longwriter.core.rows import R
 
 _HUB_ID = re.compile(r"[\w-]+/(?!.*\.(?:jsonl?|parquet)$)[\w.-]+")
+_ARRAY = re.compile(rb"\s*\[\s*(?:\{|$)")
+"""The first line of a JSON array of objects."""
 _BATCH = 100
 """Rows of a parquet file that are in memory at once."""
 
@@ -46,6 +48,11 @@ def stream_lines(path: Path) -> Iterator[tuple[int, bytes]]:
         with path.open("rb") as file:
             for number, line in enumerate(file, start=1):
                 if line.strip():
+                    if number == 1 and _ARRAY.match(line):
+                        raise DataError(
+                            f"{path}: holds a JSON array; one object a line is needed: "
+                            f"jq -c '.[]' {path.name} > {path.stem}.jsonl"
+                        )
                     yield number, line.rstrip(b"\r\n")
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from None

@@ -1,5 +1,8 @@
 """Finds rows that are the same or nearly the same as another one.
 
+Two texts to one request, and one template of many requests, are no duplicates: what decides is the response,
+or the instruction where the responses are half as alike.
+
 Rows are taken in the order of their ids, whatever order they came in, and a row is rejected if it is a
 duplicate of one that was kept. So of a chain in which each row is like the next, but the last is not
 like the first, the first stays, and so does every later one that is like no kept row.
@@ -91,8 +94,10 @@ class Duplicates:
         own: tuple[Hashes, Hashes] | None = None
         for part, what in enumerate(("instruction", "response")):
             for other in self._near[part].candidates(signatures[part], self._threshold):
-                own = own or self._sets(key)
-                alike = jaccard(own[part], self._sets(other)[part])
-                if alike >= self._threshold:
+                own, theirs = own or self._sets(key), self._sets(other)
+                alike = jaccard(own[part], theirs[part])
+                if alike < self._threshold:
+                    continue
+                if what == "response" or jaccard(own[1], theirs[1]) >= self._threshold / 2:
                     return f"{alike:.0%} of its {what} as in {self._names_of[other]}"
         return None

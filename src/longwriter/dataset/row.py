@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from longwriter.core.errors import DataError
 from longwriter.core.rows import Instruction, Message, TrainingRow
 from longwriter.core.sources import parse_line
-from longwriter.text.lengths import length_in
+from longwriter.text.demands import demand_in
 from longwriter.text.minhash import Signature
 from longwriter.text.words import count_words, language
 
@@ -42,7 +42,8 @@ class Row:
 
     @classmethod
     def read(cls, line: bytes, where: str, source: str) -> Self:
-        """Reads a line: a draft (`prompt`, `response`) or a chat (`messages`) as in LongWriter-6k.
+        """Reads a line: a draft (`prompt`, `response`), a chat (`messages`) as in LongWriter-6k, or
+        ShareGPT's `conversations` or Alpaca's `instruction`, `input` and `output`.
 
         Args:
             where: file and line, for the error.
@@ -71,10 +72,10 @@ class Row:
             first = error.errors()[0]
             raise DataError(f"{where}: {first['loc'][0]}: {first['msg']}") from None
         return cls(
-            id=checked.id if given["id"] else _digest(messages),
+            id=checked.id if given["id"] not in (None, "") else _digest(messages),
             messages=messages,
-            length=checked.length or length_in(messages[-2]["content"]),
-            language=record.get("language") or language(prompt),
+            length=checked.length or _target(messages[-2]["content"]),
+            language=str(record.get("language") or language(prompt)),
             source=checked.source or source,
             type=checked.type,
             record=record,
@@ -142,8 +143,19 @@ def _messages(record: Record, where: str) -> list[dict[str, str]]:
             {"role": "user", "content": record["prompt"]},
             {"role": "assistant", "content": record["response"]},
         ]
+    elif isinstance(record.get("conversations"), list):
+        given = [_from_sharegpt(turn) for turn in record["conversations"]]
+    elif "instruction" in record and "output" in record:
+        asked = "\n\n".join(str(record[key]) for key in ("instruction", "input") if record.get(key))
+        given = [
+            {"role": "user", "content": asked},
+            {"role": "assistant", "content": record["output"]},
+        ]
     else:
-        raise DataError(f"{where}: needs `messages`, or `prompt` and `response`")
+        raise DataError(
+            f"{where}: needs `messages`, or `prompt` and `response`; it has "
+            f"{', '.join(map(repr, list(record)[:8])) or 'no field'}"
+        )
     if not isinstance(given, list):
         raise DataError(f"{where}: messages: a list is needed")
     messages = [_message(message, f"{where}: message {n}") for n, message in enumerate(given, 1)]
@@ -157,6 +169,16 @@ def _messages(record: Record, where: str) -> list[dict[str, str]]:
     return messages
 
 
+_SHAREGPT = {"human": "user", "gpt": "assistant", "chatgpt": "assistant", "bing": "assistant"}
+
+
+def _from_sharegpt(turn: Any) -> Any:
+    """A turn of a ShareGPT conversation as a message."""
+    if not isinstance(turn, dict) or "from" not in turn:
+        return turn
+    return {"role": _SHAREGPT.get(turn["from"], turn["from"]), "content": turn.get("value")}
+
+
 def _message(message: Any, where: str) -> dict[str, str]:
     if not isinstance(message, dict):
         raise DataError(f"{where}: an object with `role` and `content` is needed")
@@ -166,6 +188,12 @@ def _message(message: Any, where: str) -> dict[str, str]:
     if not isinstance(content, str) or not content.strip():
         raise DataError(f"{where}: the {role}'s content is empty or no text")
     return {"role": role, "content": content}
+
+
+def _target(prompt: str) -> int | None:
+    """The number of words that a prompt asks for; None where it doesn't say, or says pages."""
+    demand = demand_in(prompt)
+    return demand.target if demand.unit == "words" else None
 
 
 def _digest(messages: list[dict[str, str]]) -> str:

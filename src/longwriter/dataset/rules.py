@@ -13,7 +13,8 @@ from longwriter.core.errors import SettingsError
 from longwriter.dataset.row import Row
 from longwriter.dataset.settings import FilterSettings
 from longwriter.text import endings, languages
-from longwriter.text.lengths import length_score
+from longwriter.text.control_tokens import control_token_in
+from longwriter.text.lengths import constraint_in, length_score
 from longwriter.text.markup import is_verse, lines_of
 from longwriter.text.refusals import refusal_in
 from longwriter.text.repetition import copied_sentences, repeated_ngrams
@@ -56,16 +57,19 @@ def too_many_tokens(row: Row, settings: FilterSettings) -> str | None:
 
 
 def length_missed(row: Row, settings: FilterSettings) -> str | None:
-    """S_l below min_length_score, if the instruction states a length.
+    """S_l below min_length_score, if the instruction states a length; a text within bounds that it states
+    passes, and of another S_l is taken to the bound that it misses.
 
     Source: arXiv 2410.10210: 666 rows kept by S_l of at least 80 beat all 6,000 of LongWriter-6k.
     """
-    if row.length is None:
+    if not row.length or length_score(row.length, row.words) >= settings.min_length_score:
         return None
-    score = length_score(row.length, row.words)
+    bounds = constraint_in(row.messages[-2]["content"])
+    wanted = bounds.nearest(row.words) if bounds else row.length
+    score = length_score(wanted, row.words)
     if score >= settings.min_length_score:
         return None
-    return f"{row.words} words for {row.length}: S_l {score:.0f}"
+    return f"{row.words} words for {wanted}: S_l {score:.0f}"
 
 
 def thinking(row: Row, settings: FilterSettings) -> str | None:
@@ -77,6 +81,25 @@ def thinking(row: Row, settings: FilterSettings) -> str | None:
     answers = (message["content"] for message in row.messages if message["role"] == "assistant")
     found = next(filter(None, (thinking_in(answer, row.prompt) for answer in answers)), None)
     return f"holds {found!r}" if found else None
+
+
+def control_tokens(row: Row, settings: FilterSettings) -> str | None:
+    """A control token of a chat template, such as `<|im_end|>`, or a forged next turn in a message: it ends
+    the turn where a tokenizer reads it as one.
+
+    Source: our own.
+    """
+    found = next(filter(None, (control_token_in(m["content"]) for m in row.messages)), None)
+    return f"holds {found!r}" if found else None
+
+
+def unsupported_language(row: Row, settings: FilterSettings) -> str | None:
+    """The instruction asks for a text in neither English nor Chinese, which the other rules cannot tell
+    good from bad. Source: our own."""
+    found = languages.prompt_language(row.prompt)
+    return (
+        None if found in ("en", "zh") else f"asks for {found}; the rules know English and Chinese"
+    )
 
 
 def refusal(row: Row, settings: FilterSettings) -> str | None:
@@ -191,6 +214,8 @@ RULES: dict[str, Rule] = {
     "too_many_tokens": too_many_tokens,
     "length_missed": length_missed,
     "thinking": thinking,
+    "control_tokens": control_tokens,
+    "unsupported_language": unsupported_language,
     "refusal": refusal,
     "unfinished": unfinished,
     "residue": residue,

@@ -67,9 +67,12 @@ def filter_rows(
         filtering.choose()
         counts = filtering.counts
         if not counts.kept:
+            rejected = work.output("data/sft/rejected.jsonl")
+            with replacing(rejected) as (temporary,), temporary.open("wb") as file:
+                file.writelines(filtering.rejected_lines())
             raise DataError(
                 f"{settings.drafts or work.root / DRAFTS}: no draft passes the rules: "
-                f"{counts.describe()['rejected']}; see conf/filter"
+                f"{counts.describe()['rejected']}; {rejected} holds each with its reason; see conf/filter"
             )
         counted_with = _relative(tokenizer, work) if tokenizer else ""
         made = Provenance(writer, versions, benchmarks, counted_with)

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from longwriter.core.errors import DataError
+from longwriter.text.chat_tokens import chat_tokens
 
 
 class ChatTokenizer:
     """The tokenizer and chat template of a checkpoint folder.
 
-    Equal to `len(AutoTokenizer.from_pretrained(folder).apply_chat_template(messages))`.
+    Equal to `len(AutoTokenizer.from_pretrained(folder).apply_chat_template(messages))`, but where the
+    messages hold control tokens, or a token would span prompt and answer (`text.chat_tokens`).
     """
 
     def __init__(self, folder: Path) -> None:
@@ -37,18 +39,33 @@ class ChatTokenizer:
             for key, value in config.items()
             if key.endswith("_token") and isinstance(value, str | dict)
         }
+        self._control = [
+            token.content
+            for token in self._tokenizer.get_added_tokens_decoder().values()
+            if token.special
+        ]
         self._template = _environment().from_string(source)
 
     def count(self, messages: list[dict[str, str]]) -> int:
         """Returns the tokens of the chat, template included."""
+        prompt, chat = self._rendered(messages[:-1], True), self._rendered(messages, False)
+        contents = [message["content"] for message in messages]
+        found = chat_tokens(prompt, chat, contents, self._control, self._encode)
+        return len(self._encode(chat, False)) if found is None else sum(map(len, found))
+
+    def _rendered(self, messages: list[dict[str, str]], answer_follows: bool) -> str:
         text = self._template.render(
             messages=messages,
             tools=None,
             documents=None,
-            add_generation_prompt=False,
+            add_generation_prompt=answer_follows,
             **self._special,
         )
-        return len(self._tokenizer.encode(text, add_special_tokens=False).ids)
+        return str(text)
+
+    def _encode(self, text: str, plain: bool) -> list[int]:
+        self._tokenizer.encode_special_tokens = plain
+        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
 
 def has_tokenizer(folder: Path) -> bool:

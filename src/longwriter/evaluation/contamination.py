@@ -15,7 +15,7 @@ import numpy as np
 from longwriter.core.rows import Instruction
 from longwriter.core.sources import read_jsonl
 from longwriter.evaluation.settings import ContaminationSettings
-from longwriter.text.lengths import lengths_in
+from longwriter.text.demands import mentions
 from longwriter.text.minhash import NearIndex, signature
 from longwriter.text.similarity import Hashes, hashes, jaccard, sequences, shingles
 from longwriter.text.words import tokens
@@ -88,7 +88,7 @@ def normalised(text: str) -> Hashes:
     """Hashes of the words in lower case, without punctuation and the length that is asked for, and with
     every other number replaced by 0."""
     kept, end = [], 0
-    for length in lengths_in(text):
+    for length in mentions(text):
         kept.append(text[end : length.start])
         end = length.end
     text = " ".join([*kept, text[end:]]).lower()

@@ -9,6 +9,7 @@ from typing import Any
 
 from longwriter.core.errors import ServerError, SettingsError
 from longwriter.llm.settings import ServerKind, ServerSettings, Structured
+from longwriter.text.control_tokens import defused
 
 Messages = list[dict[str, str]]
 
@@ -125,6 +126,10 @@ def cache_shape(shaped: Mapping[str, Any], settings: ServerSettings) -> dict[str
 def wire(shaped: Mapping[str, Any], settings: ServerSettings, extras: Extras) -> dict[str, Any]:
     """The request's body as its server wants it."""
     body = dict(shaped)
+    if settings.kind is ServerKind.llama_cpp:  # it would read control tokens in a message as such
+        body["messages"] = [
+            message | {"content": defused(message["content"])} for message in body["messages"]
+        ]
     body[settings.max_tokens_field] = body.pop("max_tokens")
     seed = body.pop("seed")
     if settings.seed:

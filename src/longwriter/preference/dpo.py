@@ -9,12 +9,12 @@ from longwriter.core.errors import SettingsError, TrainingError
 from longwriter.core.files import checkpoint_digest, weights_digest
 from longwriter.core.rows import Pair
 from longwriter.core.settings import RuntimeSettings
-from longwriter.core.sources import read_jsonl
+from longwriter.core.sources import checked, open_source
 from longwriter.core.statistics import mean_interval
 from longwriter.core.workspace import Workspace
 from longwriter.llm.settings import ServerKind
 from longwriter.models.cards import write_card
-from longwriter.models.checkpoint import load, save
+from longwriter.models.checkpoint import chat_tokens_of, load, save
 from longwriter.models.settings import StudentSettings
 from longwriter.models.training_run import (
     TrainResult,
@@ -23,10 +23,9 @@ from longwriter.models.training_run import (
     trainer_arguments,
     without_prints,
 )
+from longwriter.preference.chat_pairs import as_pair
 from longwriter.preference.settings import DpoSettings
 from longwriter.preference.validation import instruction_margins, summarise_validation
-
-COLUMNS = ("prompt", "chosen", "rejected")
 
 
 def read_pairs(dpo: DpoSettings, work: Workspace) -> tuple[list[Pair], list[Pair]]:
@@ -38,12 +37,22 @@ def read_pairs(dpo: DpoSettings, work: Workspace) -> tuple[list[Pair], list[Pair
     Raises:
         DataError: a file is missing or holds a bad row, or there is no pair to train on.
     """
-    train = read_jsonl(work.input(dpo.pairs, "data/dpo/pairs.jsonl"), Pair)
+    train = _read(work.input(dpo.pairs, "data/dpo/pairs.jsonl"))
     path = work.input(dpo.validation, "data/dpo/validation.jsonl")
     if dpo.pairs and not dpo.validation:
         return train, []
     empty = path.exists() and not path.stat().st_size
-    return train, [] if empty else read_jsonl(path, Pair)
+    return train, [] if empty else _read(path)
+
+
+def _read(path: Path) -> list[Pair]:
+    """The pairs of a file: our own, with all that they say, or any of TRL's preference formats."""
+    return [
+        checked(row, Pair, where)
+        if "id" in row and isinstance(row.get("prompt"), list)
+        else as_pair(row, path.name, where)
+        for where, row in open_source(None, None, path, "dpo.pairs").rows()
+    ]
 
 
 @dataclass(kw_only=True)
@@ -179,7 +188,7 @@ def build_trainer(
     )
 
     def dataset(rows: list[Pair]) -> Any:
-        return Dataset.from_list([pair.model_dump(include=set(COLUMNS)) for pair in rows])
+        return Dataset.from_list([tokenize(pair, tokenizer) for pair in rows])
 
     return PreferenceTrainer(
         reference=job.cache / "reference",
@@ -204,23 +213,34 @@ def save_aligned(model: Any, tokenizer: Any, path: Path, *, merge: bool) -> None
         save(model.merge_and_unload() if adapted else model, tokenizer, path)
 
 
+def tokenize(pair: Pair, tokenizer: Any) -> dict[str, list[int]]:
+    """Returns `prompt_ids`, `chosen_ids` and `rejected_ids`, the columns that TRL would make of a pair.
+
+    Raises:
+        TrainingError: the chat template renders the prompt alone differently.
+    """
+    chosen = chat_tokens_of(tokenizer, pair.prompt, pair.chosen)
+    rejected = chat_tokens_of(tokenizer, pair.prompt, pair.rejected)
+    if chosen is None or rejected is None:
+        raise TrainingError(
+            f"pair {pair.id}: the chat template renders the prompt alone differently; name another "
+            "file in student.chat_template_path"
+        )
+    return {
+        "prompt_ids": chosen.prompt,
+        "chosen_ids": chosen.answer,
+        "rejected_ids": rejected.answer,
+    }
+
+
 def count_tokens(pair: Pair, tokenizer: Any, max_length: int) -> int:
     """Returns the tokens of prompt + chosen and of prompt + rejected, added up.
 
     Raises:
         TrainingError: one of the two is longer than max_length.
     """
-    prompt = [message.model_dump() for message in pair.prompt]
-    lengths = [
-        len(
-            tokenizer.apply_chat_template(
-                prompt + [message.model_dump() for message in answer],
-                tokenize=True,
-                return_dict=False,
-            )
-        )
-        for answer in (pair.chosen, pair.rejected)
-    ]
+    found = tokenize(pair, tokenizer)
+    lengths = [len(found["prompt_ids"]) + len(found[key]) for key in ("chosen_ids", "rejected_ids")]
     if max(lengths) > max_length:
         raise TrainingError(
             f"pair {pair.id}: {max(lengths)} tokens, and dpo.max_length is {max_length}; raise it "

@@ -2,9 +2,10 @@
 
 Imports torch and TRL: import it where training begins.
 
-Three private names of TRL 1.16 appear in `PreferenceTrainer`, each in one place, because TRL offers no
-public hook: `_precompute_ref_logps` (where the reference is computed), `_compute_loss` (where the model
-is called on a padded batch) and `_metrics` (what the loss collects for the log).
+Four private names of TRL 1.16 appear in `PreferenceTrainer`, each in one place, because TRL offers no
+public hook: `_prepare_dataset` (where pairs are tokenised), `_precompute_ref_logps` (where the reference is
+computed), `_compute_loss` (where the model is called on a padded batch) and `_metrics` (what the loss
+collects for the log).
 """
 
 import hashlib
@@ -94,6 +95,10 @@ class PreferenceTrainer(DPOTrainer):  # type: ignore[misc]
     def __init__(self, *, reference: Path, identity: dict[str, str], **arguments: Any) -> None:
         self._reference, self._identity = reference, identity  # TRL's __init__ precomputes
         super().__init__(**arguments)
+
+    def _prepare_dataset(self, dataset: Any, *more: Any) -> Any:
+        """Returns `dataset`, whose pairs are tokens already (`preference.dpo.tokenize`)."""
+        return dataset
 
     def _precompute_ref_logps(self, dataset: Any, name: str, batch_size: int) -> Any:
         """Returns `dataset` with a column for each of REFERENCE, from the file of an earlier run or

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from longwriter.core.errors import TrainingError
 from longwriter.core.rows import PackedRow, TrainingRow
+from longwriter.models.checkpoint import chat_tokens_of
 from longwriter.sft.settings import SftSettings, TooLong
 
 if TYPE_CHECKING:
@@ -49,22 +50,19 @@ def tokenize(row: TrainingRow, tokenizer: Any) -> dict[str, list[int]]:
     """
     import jinja2
 
-    messages = [message.model_dump() for message in row.messages]
-    chat = {"tokenize": True, "return_dict": False}
     try:
-        ids = tokenizer.apply_chat_template(messages, **chat)
-        prompt = tokenizer.apply_chat_template(messages[:-1], add_generation_prompt=True, **chat)
+        found = chat_tokens_of(tokenizer, row.messages[:-1], row.messages[-1:])
     except jinja2.TemplateError as error:
         raise TrainingError(
             f"row {row.id}: the chat template of models/base fails: {error}; fix the file that "
             "student.chat_template_path names, or the row's roles"
         ) from None
-    if ids[: len(prompt)] != prompt:
+    if found is None:
         raise TrainingError(
             f"row {row.id}: the chat template renders the prompt alone differently; name another "
             "file in student.chat_template_path"
         )
-    answer = ids[len(prompt) :]
+    prompt, answer = found
     if not answer:
         raise TrainingError(f"row {row.id}: has no target; the chat template drops its answer")
     if tokenizer.eos_token_id not in answer:
@@ -73,7 +71,7 @@ def tokenize(row: TrainingRow, tokenizer: Any) -> dict[str, list[int]]:
             "the model would not learn to stop; name the token that it does end with in "
             "student.eos_token"
         )
-    return {"input_ids": ids, "labels": [IGNORED] * len(prompt) + answer}
+    return {"input_ids": prompt + answer, "labels": [IGNORED] * len(prompt) + answer}
 
 
 def pack(rows: Sequence[TrainingRow], tokenizer: Any, settings: SftSettings) -> Packs:

@@ -5,6 +5,7 @@ Source: LongWriter, section 3.2: crashed outputs are dropped. The patterns are o
 
 import re
 
+from longwriter.text.chinese import simplified
 from longwriter.text.markup import is_verse, lines_of
 
 _CONTINUED = re.compile(
@@ -97,7 +98,7 @@ def unfinished(text: str) -> str:
     promise or an offer to go on. A signature, a date, verse, a list, a table or code may end without a
     full stop.
     """
-    text = text.rstrip()
+    text = simplified(text).rstrip()
     if not text:
         return "is empty"
     if text.count("```") % 2:

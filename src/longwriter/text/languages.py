@@ -7,6 +7,7 @@ model; languages in Latin letters are told apart by the words that every text of
 import re
 
 from longwriter.core.rows import BenchmarkPrompt
+from longwriter.text.chinese import simplified
 from longwriter.text.markup import without_code, without_foreign_matter
 from longwriter.text.words import Language, language
 
@@ -25,6 +26,14 @@ _ASKS_FOR: dict[Language, re.Pattern[str]] = {
         re.IGNORECASE | re.MULTILINE,
     ),
 }
+_ASKS_FOR_ANOTHER = re.compile(
+    r"\b(?:in|into) (French|Spanish|German|Portuguese|Italian|Dutch|Russian|Japanese|Korean|Arabic|Hindi)"
+    r"(?=\s*(?:[.,;:!?)\n]|$)| (?:about|on|of|with|for)\b)|(?:用|以|译成|翻译成|翻译为)(日|法|德|韩|俄|西班牙)[文语]",
+    re.IGNORECASE,
+)
+_IN_CHINESE = {
+    "日": "Japanese", "法": "French", "德": "German", "韩": "Korean", "俄": "Russian", "西班牙": "Spanish",
+}  # fmt: skip
 _NAMES_A_LANGUAGE = re.compile(
     r"\b(?:translat\w*|bilingual|multilingual|English|Chinese|Mandarin|Japanese|Korean|French|Spanish|German|Italian|"
     r"Russian|Portuguese|Dutch|Latin|Arabic|Hindi|vocabulary)\b|翻译|双语|中英|英[文语]|[日法德俄韩]语|[日法德俄韩]文|"
@@ -34,6 +43,8 @@ _NAMES_A_LANGUAGE = re.compile(
 
 _WORD = re.compile(r"[\u4e00-\u9fff]|[^\W\d_\u4e00-\u9fff]+")
 _BEYOND_LATIN = "\u0250"
+_PROMPT_HEAD = 2000
+"""Characters of a prompt whose words are looked at."""
 _SCRIPTS = {
     "Chinese": r"[\u3400-\u4dbf\u4e00-\u9fff]",
     "Latin": r"[A-Za-z\u00c0-\u024f]+(?:['’-][A-Za-z\u00c0-\u024f]+)*",
@@ -68,6 +79,16 @@ _WORDS = {
 _FUNCTION_WORDS = {name: frozenset(words.split()) for name, words in _WORDS.items()}
 _FEWEST_WORDS = 25
 """Shorter texts have too few function words to tell a language."""
+_PROMPT_WORDS = {
+    "English": "a an write about words in on please story essay make me with i",
+    "French": "de la un une écris écrivez rédige rédigez mots sur texte histoire moi ans au",
+    "Spanish": "de la un una escribe escriba redacta palabras sobre ensayo cuento historia sobre",
+    "German": "schreibe schreib verfasse wörter wörtern über einen aufsatz geschichte zum zur",
+    "Portuguese": "um uma escreva escreve palavras sobre texto redação história de",
+    "Italian": "un scrivi parole su saggio storia racconto sul sulla dei",
+    "Dutch": "schrijf woorden over verhaal een opstel tekst artikel",
+}
+"""What short requests are full of, besides."""
 
 
 def benchmark_language(prompt: str) -> Language:
@@ -90,6 +111,36 @@ def wanted_language(prompt: BenchmarkPrompt) -> Language:
     return next(iter(_asked_for(prompt.prompt)), language(prompt.prompt))
 
 
+def prompt_language(prompt: str) -> str:
+    """Returns the language that a prompt asks to be answered in, or else is written in: `en`, `zh`, or the
+    name of another language or script, such as `Spanish`, `Japanese` or `Cyrillic`."""
+    asked = _asked_for(prompt)
+    if len(asked) == 1:
+        return asked[0]
+    prompt = prompt[:_PROMPT_HEAD]
+    other = _ASKS_FOR_ANOTHER.search(simplified(prompt))
+    if other:
+        return other[1].capitalize() if other[1] else _IN_CHINESE[other[2]]
+    found = _words_by_script(prompt)
+    if found["Japanese"] > 0.3 * found["Chinese"]:
+        found["Japanese"] += found["Chinese"]
+        found["Chinese"] = 0
+    total = sum(found.values())
+    if found["Chinese"] >= 0.3 * total > 0:
+        return "zh"
+    main = max(found, key=lambda name: found[name])
+    if main != "Latin" and total:
+        return main
+    words = [word.lower() for word in _UNITS["Latin"].findall(prompt)]
+    hits = {
+        name: sum(word in known or word in _PROMPT_WORDS[name].split() for word in words)
+        for name, known in _FUNCTION_WORDS.items()
+    }
+    best = max(hits, key=lambda name: hits[name])
+    foreign = hits[best] > max(1, 2 * hits["English"]) and hits[best] > 0.15 * len(words)
+    return best if foreign else "en"
+
+
 def words_elsewhere(text: str, wanted: Language) -> list[bool]:
     """Returns for each word of `text`, in order, whether it is in another language than `wanted`.
 
@@ -110,6 +161,8 @@ def wrong_language(text: str, prompt: str) -> str:
     doesn't tell."""
     expected = _expected_script(prompt)
     if expected is None:
+        return ""
+    if prompt_language(prompt) not in ("en", "zh"):  # an answer in that language is right
         return ""
     text = without_code(text)
     found = _words_by_script(text)
@@ -153,6 +206,7 @@ def mixed_script(text: str, prompt: str, max_foreign: float, max_foreign_run: in
 
 def _asked_for(prompt: str) -> list[Language]:
     """The languages that a prompt asks to be answered in, English first."""
+    prompt = simplified(prompt)
     return [name for name, pattern in _ASKS_FOR.items() if pattern.search(prompt)]
 
 

@@ -11,6 +11,7 @@ The patterns are our own.
 import re
 from collections.abc import Callable
 
+from longwriter.text.chinese import simplified
 from longwriter.text.markup import is_letter
 
 # Shared by both. White space is [ \t] where a pattern must not run on into the next line.
@@ -211,6 +212,7 @@ def residue_in(text: str, prompt: str) -> str:
     of the plan, a remark on the number of words, a word to the asker. Empty if there is nothing, or the
     prompt asks for it.
     """
+    text, prompt = simplified(text), simplified(prompt)
     found = _ADDRESSES_ASKER.search(text)
     found = found or (None if _ASKS_FOR_POINTS.search(prompt) else _PLAN.search(text))
     found = found or _label(text, prompt)

@@ -1,0 +1,41 @@
+"""`longwriter explain --prompt`: the length and the language that a prompt asks for."""
+
+import json
+
+from longwriter.text.demands import demand_in
+from longwriter.text.languages import prompt_language
+
+
+def explain_prompt(prompt: str, as_json: bool) -> str:
+    """Returns what is read from a prompt: `length`, `min` and `max` in `unit` (null where it doesn't say),
+    `language`, and the words that they were read from."""
+    demand = demand_in(prompt)
+    words = demand if demand.unit == "words" else None
+    found = {
+        "length": words and words.length,
+        "min": words and words.least,
+        "max": words and words.most,
+        "language": prompt_language(prompt),
+        "unit": demand.unit if demand.quotes else None,
+        "stated": {"length": demand.length, "min": demand.least, "max": demand.most},
+        "read_from": demand.quotes,
+    }
+    if as_json:
+        return json.dumps(found, ensure_ascii=False, indent=2)
+    bounds = [
+        f"{name} {number:,}"
+        for name, number in (
+            ("length", demand.length),
+            ("at least", demand.least),
+            ("at most", demand.most),
+        )
+        if number is not None
+    ]
+    said = f"{', '.join(bounds)} {demand.unit}" if bounds else "no length"
+    quotes = "; ".join(repr(quote) for quote in demand.quotes)
+    lines = [f"{said}, read from {quotes}" if quotes else said, f"language {found['language']}"]
+    if demand.unit != "words":
+        lines.append(
+            f"not a length in words: agentwrite.words_per_{demand.unit.removesuffix('s')} converts it"
+        )
+    return "\n".join(lines)
