@@ -507,7 +507,7 @@ def test_a_stage_that_fails_says_how_to_get_its_outputs_back(root: Path) -> None
     assert done.returncode != 0
     assert "no draft passes the rules" in done.stderr
     assert "`dvc checkout --force`" in done.stderr and "`git checkout -- metrics/`" in done.stderr
-    assert files_of(root, *outputs) == {}
+    assert list(files_of(root, *outputs)) == ["data/sft/rejected.jsonl"]  # it says why
     succeed(root, "dvc", "checkout", "--force")
     git(root, "checkout", "--", "metrics/")
     assert files_of(root, *outputs) == before
@@ -621,7 +621,7 @@ def test_several_runs_by_hand_have_a_folder_each(root: Path, tmp_path: Path, pla
     done = run(root, "python", "stages/filter.py", *where)
     assert kept(sweep / "0") == ["good", "short"]
     assert kept(sweep / "1") == ["good"]
-    assert not (sweep / "2/data").exists()
+    assert [file.name for file in (sweep / "2/data").rglob("*.*")] == ["rejected.jsonl"]
     assert done.returncode == 1
     assert (
         f"error: {drafts}: no draft passes the rules: {{'refusal': 1, 'too_short': 2}}"

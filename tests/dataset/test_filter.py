@@ -101,8 +101,8 @@ def test_validation_rows_are_not_trained_on(tmp_path: Path) -> None:
         3,
         12,
         set(),
-    )  # a quarter of 14 at most
-    assert (metrics["validation"], metrics["kept"], metrics["rows"]) == (3, 14, 11)
+    )  # a quarter of 15 at most
+    assert (metrics["validation"], metrics["kept"], metrics["rows"]) == (3, 15, 12)
 
 
 def test_chat_rows_are_checked_and_mixed_in(tmp_path: Path) -> None:
@@ -138,11 +138,11 @@ def test_parquet_in_and_a_hugging_face_folder_out(
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "longwriter6k.parquet")
     loaded = settings(tmp_path / "longwriter6k.parquet", licenses={"default": "Apache-2.0"})
     metrics = filtered(loaded, tmp_path, tmp_path / "out")
-    # Ids are hashes here, so another of a, b and c stays: not a, and d is like none that is kept.
+    # Ids are hashes here, so another of a, b and c stays: not a, and g is like none that is kept.
     assert metrics["kept"] == 16
     folder = tmp_path / "out/data/sft"
     found = load_dataset(str(folder / "hf"), cache_dir=str(tmp_path / "cache"))
-    assert {split: len(found[split]) for split in found} == {"train": 12, "validation": 3}
+    assert {split: len(found[split]) for split in found} == {"train": 12, "validation": 4}
     train = read(folder / "train.jsonl")
     assert found["train"]["messages"][0] == train[0]["messages"]
     assert {row["source"] for row in train} == {"longwriter6k.parquet"}

@@ -201,7 +201,10 @@ def test_a_malformed_row_says_where_it_stands(line: bytes, what: str) -> None:
 )
 def test_forms_of_a_row(record: dict[str, Any]) -> None:
     row = Row.read(json.dumps(record).encode(), "f.jsonl:1", "s")
-    assert [(m["role"], m["content"]) for m in row.messages] == [("user", "Hi."), ("assistant", "Ho.")]
+    assert [(m["role"], m["content"]) for m in row.messages] == [
+        ("user", "Hi."),
+        ("assistant", "Ho."),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@
 """
 
 import re
-import time
 from collections import Counter
 from pathlib import Path
 

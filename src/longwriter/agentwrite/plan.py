@@ -17,6 +17,7 @@ from longwriter.llm.check import Parameters
 from longwriter.llm.client import ChatClient
 from longwriter.llm.sampling import first_usable
 from longwriter.llm.settings import ServerSettings, Structured
+from longwriter.text.markup import squeezed
 from longwriter.text.refusals import refusal_in
 
 COARSEST = 2
@@ -181,9 +182,9 @@ def check_points(plan: list[Step], most: int) -> None:
             )
 
 
-_ABOUT = r"(?:about|around|approximately|approx\.?|roughly|circa|ca\.?|[~≈约大概左右]*)"
+_ABOUT = r"(?:about|around|approximately|approx\.?|roughly|circa|ca\.?|[~≈约大概左右]{0,6})"
 
-_NUMBER = r"(\d{1,3}(?:[,，]\d{3})+|\d+)"
+_NUMBER = r"(?<!\d)(\d{1,3}(?:[,，]\d{3}){1,3}|\d{1,9})(?!\d)"
 
 _RANGE = rf"{_NUMBER}(?:\s*(?:-|–|—|~|～|to|至|到)\s*{_NUMBER})?"
 
@@ -218,7 +219,7 @@ def steps_in_lines(text: str) -> Iterator[Step]:
     ranges (the middle counts), thousands separators, Chinese. Text before the first label and a sum
     at the end are not steps.
     """
-    text = re.sub(r"[*#`]+", "", text)
+    text = squeezed(re.sub(r"[*#`]+", "", text))
     stated = list((_KEYED if _KEYED.search(text) else _BARE).finditer(text))
     start = 0
     for found in stated:

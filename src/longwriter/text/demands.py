@@ -26,6 +26,9 @@ _BEFORE, _AFTER = 90, 60
 """Characters before and after a length that are searched for what it is about."""
 _REACH = 200
 """And what says how many parts there are."""
+_MOST_MENTIONS = 100
+"""Lengths at the beginning of a prompt, and as many at its end, that are looked at: one with more holds a
+table or another text."""
 _HEAD = 600
 """Characters at the beginning of a prompt in which it says what is to be written."""
 
@@ -104,11 +107,12 @@ def demand_in(text: str) -> Demand:
     multiplied by the number of parts, or added up."""
     given, text = text, simplified(text)
     quoted = [
-        found.span() for found in say.QUOTED.finditer(text) if not say.ORDERS.search(found[0])
+        quote.span() for quote in say.QUOTED.finditer(text) if not say.ORDERS.search(quote[0])
     ]
+    found = list(mentions(text))
     read = [
         _read(_context(text, mention), given[mention.start : mention.end])
-        for mention in mentions(text)
+        for mention in [*found[:_MOST_MENTIONS], *found[_MOST_MENTIONS:][-_MOST_MENTIONS:]]
         if not any(start < mention.start and mention.end < end for start, end in quoted)
     ]
     demand = _of_words([one for one in read if one.demand.unit == "words"])
@@ -198,7 +202,9 @@ def _role(place: _Context) -> str:
     several = say.SEVERAL.match(after) and not say.ONE.search(clause)
     if several or say.EACH_BEFORE.search(clause) or say.EACH_AFTER.match(after):
         return "each"
-    if say.COUNTED.search(place.sentence) or say.MANY.search(text[: place.mention.start][:_HEAD]):
+    if say.COUNTED.search(place.sentence) or say.MANY.search(
+        text, 0, min(place.mention.start, _HEAD)
+    ):
         return "each"
     part = (
         say.PART_BEFORE.search(clause)
@@ -215,7 +221,8 @@ def _role(place: _Context) -> str:
 
 def _is_elsewhere(place: _Context) -> bool:
     """Whether a length is that of a text that is given, of a change to it, or of no text at all."""
-    mention, before = place.mention, place.text[: place.mention.start][-3:].strip()
+    mention = place.mention
+    before = place.text[max(0, mention.start - 3) : mention.start].strip()
     if mention.unit == "words" and mention.most > _MOST:
         return True
     if mention.unit == "minutes" and not say.SPOKEN.search("".join(place[2:])):

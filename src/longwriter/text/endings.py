@@ -6,7 +6,7 @@ Source: LongWriter, section 3.2: crashed outputs are dropped. The patterns are o
 import re
 
 from longwriter.text.chinese import simplified
-from longwriter.text.markup import is_verse, lines_of
+from longwriter.text.markup import is_verse, lines_of, squeezed
 
 _CONTINUED = re.compile(
     r"(?:to be continued|continued (?:in|on) (?:the )?(?:next|part)[^.\n]{0,30}|(?:the )?(?:text|story|rest) continues|"
@@ -65,6 +65,8 @@ _ZH_SIGNED = re.compile(
     r"(?:[\d〇零一二三四五六七八九十]{1,4}年[\d〇零一二三四五六七八九十]{1,3}月(?:[\d〇零一二三四五六七八九十]{1,3}日?)?|[日部处局校班社组院中心会司厂店馆委办系]|敬上|谨上|谨启|敬启|启|"
     r"呈上|[X×xＸ某○]{2,})$"
 )
+_REACH = 100
+"""Characters at the end of a line that are searched for emoji."""
 _SMALL = frozenset(
     [
         "of",
@@ -98,7 +100,7 @@ def unfinished(text: str) -> str:
     promise or an offer to go on. A signature, a date, verse, a list, a table or code may end without a
     full stop.
     """
-    text = simplified(text).rstrip()
+    text = squeezed(simplified(text)).rstrip()
     if not text:
         return "is empty"
     if text.count("```") % 2:
@@ -111,7 +113,8 @@ def unfinished(text: str) -> str:
 
 
 def _ends_well(last: str, before: list[str]) -> bool:
-    bare = _EMOJI.sub("", last.rstrip(_CLOSERS)).rstrip(_CLOSERS)
+    bare = last.rstrip(_CLOSERS)
+    bare = (bare[:-_REACH] + _EMOJI.sub("", bare[-_REACH:])).rstrip(_CLOSERS)
     if _TRAILS_OFF.search(bare):
         return False
     if bare.endswith(_TERMINAL):

@@ -9,7 +9,7 @@ _QUOTED = re.compile(
     r"|《[^《》]{0,200}》|«[^«»]{0,2000}»"
 )
 _CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]+`", re.DOTALL)
-_ADDRESS = re.compile(r"https?://\S+|\S+@\S+\.\w+")
+_ADDRESS = re.compile(r"https?://\S+|[^\s@]{1,64}@[^\s@]{1,255}\.\w+")
 _BRACKETS = re.compile(
     r"\([^()\n]{0,300}\)|（[^（）\n]{0,300}）|\[[^\[\]\n]{0,300}\]|【[^【】\n]{0,300}】"
 )
@@ -22,6 +22,15 @@ _SALUTATION = re.compile(
 )
 _VERSE_WORDS, _VERSE_CHARACTERS = 12, 16
 """Most tokens of a line of verse: English words, Chinese characters."""
+
+
+_SPACE = re.compile(r"\s{3,}")
+
+
+def squeezed(text: str) -> str:
+    """Returns the text with the first two characters of every longer run of white space: patterns with
+    several optional gaps in a row take more than linear time on such runs."""
+    return _SPACE.sub(lambda run: run[0][:2], text)
 
 
 def lines_of(text: str) -> list[str]:

@@ -9,7 +9,7 @@ Source: LongWriter, section 3.2, which drops crashed outputs; the patterns are o
 import re
 
 from longwriter.text.chinese import simplified
-from longwriter.text.markup import is_letter, without_quotations
+from longwriter.text.markup import is_letter, squeezed, without_quotations
 
 _REACH = 300
 """Characters at the beginning and at the end in which a text refuses; in between, people speak."""
@@ -108,7 +108,7 @@ def refusal_in(text: str, prompt: str = "") -> str:
         prompt: what was asked for. A text that is to be a refusal, an apology or an AI's monologue may
             be one. Empty: not known.
     """
-    text = without_quotations(simplified(text).replace("’", "'")).strip()
+    text = squeezed(without_quotations(simplified(text).replace("’", "'"))).strip()
     prompt = simplified(prompt)
     found = None if _ASKS_FOR_AI.search(prompt) else _SPEAKS_AS_MODEL.search(text)
     if not found and not is_letter(text) and not _ASKS_FOR_APOLOGY.search(prompt):

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable
 
 from longwriter.text.chinese import simplified
-from longwriter.text.markup import is_letter
+from longwriter.text.markup import is_letter, squeezed
 
 # Shared by both. White space is [ \t] where a pattern must not run on into the next line.
 _NUMERAL = (
@@ -59,6 +59,7 @@ _LAST_REMARK = re.compile(
     r"(?:the )?story continues|未完待续|待续|下(?:一)?段(?:继续|待续))\s*[.…。!]*\s*[\])）】]?[\s*_.…。]*$",
     re.IGNORECASE,
 )
+_ROUNDS = 20
 _ENDING = 200
 """Characters at the end that are searched for a remark: a search of the whole text would try each of
 its characters, which takes milliseconds."""
@@ -151,7 +152,8 @@ _ASKS_FOR_COUNT = re.compile(
 
 
 def clean(text: str, asked: list[str]) -> str:
-    """Returns the paragraph alone: every rule below is applied until none finds anything.
+    """Returns the paragraph alone: every rule below is applied until none finds anything, _ROUNDS times
+    at most.
 
     Args:
         asked: what the teacher was asked with, which it may repeat before the paragraph.
@@ -163,11 +165,12 @@ def clean(text: str, asked: list[str]) -> str:
         without_count,
         without_continuation,
     ]
-    before = None
-    while text != before:
+    for _ in range(_ROUNDS):
         before, text = text, text.strip()
         for rule in rules:
             text = rule(text)
+        if text == before:
+            break
     return text
 
 
@@ -186,9 +189,10 @@ def without_echo(text: str, asked: list[str]) -> str:
     point."""
     plain = {_plain(part) for part in asked}
     lines = text.lstrip().split("\n")
-    while len(lines) > 1 and (_plain(lines[0]) in plain or not lines[0].strip()):
-        lines = lines[1:]
-    return "\n".join(lines)
+    first = 0
+    while first < len(lines) - 1 and (_plain(lines[first]) in plain or not lines[first].strip()):
+        first += 1
+    return "\n".join(lines[first:])
 
 
 def _plain(text: str) -> str:
@@ -199,12 +203,18 @@ def _plain(text: str) -> str:
 def without_count(text: str) -> str:
     """Returns the text without a remark on its number of words at its end: `(200 words)`,
     `字数：500字`."""
-    return text[:-_ENDING] + _LAST_COUNT.sub("", text[-_ENDING:])
+    return _without_end(text, _LAST_COUNT)
 
 
 def without_continuation(text: str) -> str:
     """Returns the text without `To be continued…` or the like at its end."""
-    return text[:-_ENDING] + _LAST_REMARK.sub("", text[-_ENDING:])
+    return _without_end(text, _LAST_REMARK)
+
+
+def _without_end(text: str, pattern: re.Pattern[str]) -> str:
+    end = squeezed(text[-_ENDING:])
+    found = pattern.search(end)
+    return text[:-_ENDING] + end[: found.start()] if found else text
 
 
 def residue_in(text: str, prompt: str) -> str:
@@ -212,7 +222,7 @@ def residue_in(text: str, prompt: str) -> str:
     of the plan, a remark on the number of words, a word to the asker. Empty if there is nothing, or the
     prompt asks for it.
     """
-    text, prompt = simplified(text), simplified(prompt)
+    text, prompt = squeezed(simplified(text)), squeezed(simplified(prompt))
     found = _ADDRESSES_ASKER.search(text)
     found = found or (None if _ASKS_FOR_POINTS.search(prompt) else _PLAN.search(text))
     found = found or _label(text, prompt)
