@@ -35,7 +35,7 @@ format: $(INSTALLED)  ## fix what ruff can fix
 	ruff format .
 
 ui: $(INSTALLED)  ## MLflow on http://127.0.0.1:5000
-	mlflow server --host 127.0.0.1 --port $(PORT) --backend-store-uri sqlite:///$(CURDIR)/mlruns/mlflow.db
+	mlflow server --host 127.0.0.1 --port $(PORT) --backend-store-uri sqlite:///mlruns/mlflow.db
 
 readme: $(INSTALLED)  ## write the result table of metrics/ into README.md
 	python -m longwriter.report.readme

@@ -17,6 +17,7 @@ from omegaconf import OmegaConf
 
 from longwriter.config.load import validate, validate_as
 from longwriter.sweep.settings import SweepConfig
+from longwriter.text.demands import demand_in
 
 CHECKOUT = Path(__file__).parent.parent
 SHELL = ("cat", "cd", "export", "git", "mv", "name=", "sed", "{")
@@ -51,6 +52,8 @@ def test_command_is_understood(command: str) -> None:
         case ["python", "-m", "longwriter.sweep", *arguments]:
             for job in jobs([word for word in arguments if word != "-m"]):
                 compose("sweep", job)
+        case ["longwriter", "explain", "--prompt", prompt]:
+            assert demand_in(prompt).target == 5000
         case ["longwriter", "check", "teacher", *overrides]:
             compose("config", overrides)
         case ["python", "-m", "longwriter.tracking.server"]:

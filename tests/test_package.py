@@ -21,6 +21,29 @@ RUN = (
 )
 
 
+def test_a_clone_on_windows_has_the_same_bytes(tmp_path: Path) -> None:
+    """With core.autocrlf git would write CRLF, and DVC would take every file for modified."""
+    source, copy = tmp_path / "source", tmp_path / "copy"
+    source.mkdir()
+    (source / ".gitattributes").write_bytes((CHECKOUT / ".gitattributes").read_bytes())
+    texts = {
+        "a.py": b"a\nb\n",
+        "b.jsonl": b"{}\n{}\n",
+        "c.yaml": b"a: 1\n",
+        "d.png": b"\x89PNG\r\n\n",
+    }
+    for name, content in texts.items():
+        (source / name).write_bytes(content)
+    for command in (
+        ["init", "-q"],
+        ["add", "-A"],
+        ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "a"],
+        ["-c", "core.autocrlf=true", "clone", "-q", str(source), str(copy)],
+    ):
+        subprocess.run(["git", *command], cwd=source, check=True)
+    assert {name: (copy / name).read_bytes() for name in texts} == texts
+
+
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with what the wheel installs."""

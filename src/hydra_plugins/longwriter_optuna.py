@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
+from urllib.parse import quote
 
 from filelock import FileLock
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -126,7 +127,7 @@ class OptunaSweeper(Sweeper):
         search = hashlib.sha256(identity.encode()).hexdigest()[:6]
         name = f"{self.config.sweep.id}-{search}-{fingerprint(CHECKOUT)[:6]}"
         with FileLock(cache / f"{name}.search.lock"):
-            study = self._open(f"sqlite:///{cache}/optuna.db", name)
+            study = self._open(f"sqlite:///{quote(str(cache))}/optuna.db", name)
             self._run(study, space)
         self._report(study)
 

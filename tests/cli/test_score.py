@@ -162,6 +162,19 @@ def test_installed_without_a_checkout(files: Path, chat_server: Any) -> None:
     assert not [path for path in files.rglob(".cache") if path.parent != files / "home"]
 
 
+def test_a_reader_that_has_enough(files: Path) -> None:
+    """As `longwriter score a.jsonl --json | head -1`."""
+    read, written = os.pipe()
+    os.close(read)
+    with os.fdopen(written, "w") as closed:
+        done = subprocess.run(
+            [sys.executable, "-m", "longwriter.cli.main", "score", "a.jsonl", "--json"],
+            cwd=files, env={**os.environ, "PYTHONPATH": str(CHECKOUT / "src")},
+            stdout=closed, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (141, "")
+
+
 def test_a_file_named_like_a_setting_is_a_file(files: Path) -> None:
     write(files / "judge.a=1.jsonl", "word " * 100, "字" * 600)
     done = run(files, "judge.a=1.jsonl", "--json")

@@ -317,6 +317,89 @@ def test_a_server_of_conf_and_settings_that_follow(chat_server: Any, here: Path)
     assert not any({"temperature", "top_p", "seed"} & set(request) for request in server.requests)
 
 
+def test_processes_side_by_side_write_a_file_each(chat_server: Any, here: Path) -> None:
+    texts = {name: (words(500, name), words(400, f"{name}y")) for name in ("a", "b", "c")}
+
+    def answer(request: dict[str, Any]) -> Answer:
+        time.sleep(0.3)  # all three are at work at once
+        return teacher(*texts[request["model"]])(request)
+
+    server = chat_server(answer)
+    address = ["--base-url", server.base_url]
+    running = [started(here, PROMPT, "--model", name, *address) for name in texts]
+    printed = [process.communicate()[0] for process in running]
+    assert [process.returncode for process in running] == [0, 0, 0]
+    assert printed == [f"{first}\n\n{second}\n" for first, second in texts.values()]
+    assert sorted(files(here)) == sorted([f"{NAME}.md", f"{NAME}-2.md", f"{NAME}-3.md"])
+    assert sorted(files(here).values()) == sorted(printed)
+
+
+def test_one_output_of_two_processes_is_refused(chat_server: Any, here: Path) -> None:
+    begun, go_on = Event(), Event()
+
+    def answer(request: dict[str, Any]) -> Answer:
+        begun.set()
+        go_on.wait(30)
+        return teacher(FIRST, SECOND)(request)
+
+    server = chat_server(answer)
+    first = started(here, PROMPT, *at(server), "--output", "x.md")
+    assert begun.wait(30)
+    status, _, err = write(here, PROMPT, *at(server), "--output", "x.md", "--seed", "2")
+    go_on.set()
+    first.communicate()
+    assert (status, first.returncode) == (1, 0)
+    assert (
+        "error: --output x.md: is being written by another process; name another, or remove it"
+        in err
+    )
+    assert list(files(here)) == ["x.md"]
+
+
+def test_lengths_that_are_not_in_words_are_said(chat_server: Any, here: Path) -> None:
+    server = chat_server(teacher(FIRST, SECOND))
+    status, _, err = write(here, "Write a 4-page text about bees.", *at(server))
+    assert status == 0
+    assert any(
+        line.startswith("'4-page' is no length in words: --words N, or agentwrite.words_per_page=N")
+        for line in err
+    )
+    status, _, err = write(
+        here, "Write a 4-page text about bees.", *at(server), "agentwrite.words_per_page=250"
+    )
+    assert (status, "'4-page' is taken as 1,000 words" in err) == (0, True)
+
+
+def test_other_languages_are_named_before_anything_is_asked(chat_server: Any, here: Path) -> None:
+    server = chat_server(teacher(FIRST, SECOND))
+    status, _, err = write(here, "Escribe un ensayo de 2000 palabras sobre el té.", *at(server))
+    assert (status, server.requests) == (1, [])
+    assert (
+        "the prompt asks for a text in Spanish, and longwriter writes English and Chinese"
+        in err[-1]
+    )
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_terminal_without_chinese(chat_server: Any, here: Path, encoding: str) -> None:
+    text = "字" * 900
+    server = chat_server(lambda request: PLAN if "response_format" in request else text)
+    env = {
+        **os.environ,
+        "LONGWRITER_CACHE": str(here.parent / "cache"),
+        "PYTHONIOENCODING": encoding,
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "longwriter.cli.main", "write", "写1800字，关于蜜蜂。", *at(server), "--output", "x.md",
+         "agentwrite.min_step_share=0", "agentwrite.min_text_share=0", "agentwrite.max_step_repetition=1"],
+        cwd=here, env=env, capture_output=True, check=False,
+    )  # fmt: skip
+    assert b"Traceback" not in done.stderr
+    assert done.returncode == 0, done.stderr
+    assert b"?" * 900 in done.stdout
+    assert text in (here / "x.md").read_text(encoding="utf-8")
+
+
 def test_which_words_are_settings() -> None:
     from longwriter.cli.main import _without_overrides
 

@@ -1,6 +1,7 @@
 """Every file in conf/ composes and validates; what is wrong in one is named with key and file."""
 
 import re
+import shlex
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -279,6 +280,29 @@ def test_unknown_option_is_named(root: Path) -> None:
     edit(root, "conf/config.yaml", "filter: default", "filter: defualt")
     with pytest.raises(SettingsError, match="defualt"):
         compose_params(root)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "a,b.jsonl",
+        "a (1).jsonl",
+        "a[1].jsonl",
+        "it's.jsonl",
+        'a"b.jsonl',
+        "a=b.jsonl",
+        "文 稿（一）.jsonl",
+        "a{1}.jsonl",
+    ],
+)
+def test_a_path_that_hydra_cannot_read_is_shown_quoted(path: str) -> None:
+    try:
+        found = compose(Settings, [f"agentwrite.instructions={path}"]).agentwrite.instructions
+    except SettingsError as error:
+        shown = str(error).partition("for Hydra and the shell: ")[2]
+        [override] = shlex.split(shown)
+        found = compose(Settings, [override]).agentwrite.instructions
+    assert found == path
 
 
 # Secrets

@@ -1,7 +1,10 @@
 """Files are written whole or not at all, found where a setting names them, and known by digests."""
 
 import hashlib
+import os
 import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -62,8 +65,9 @@ def test_several_outputs_take_their_places_together_or_not_at_all(tmp_path: Path
     file, folder = tmp_path / "new/a.txt", tmp_path / "b"
     folder.mkdir()
     (folder / "old").touch()
-    (tmp_path / ".b.tmp").mkdir()  # what a kill left
-    (tmp_path / ".b.tmp/stale").touch()
+    left = tmp_path / ".b.4194305-1.tmp"  # by a process that was killed: no pid is so large
+    left.mkdir()
+    (left / "stale").touch()
 
     def write(text: str, then: BaseException | None) -> None:
         with replacing(file, folder) as (new_file, new_folder):
@@ -94,6 +98,52 @@ def test_a_full_disk_leaves_the_old_file(small_disk: Path, kind: str) -> None:
     with pytest.raises(OSError, match="No space left on device"):
         writes[kind]()
     assert {file.name: file.read_text() for file in small_disk.iterdir()} == {"rows.jsonl": "old"}
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="no other disk")
+def test_a_folder_that_is_a_link_to_another_disk_is_written_there(tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as disk:
+        other, link = Path(disk) / "models", tmp_path / "models"
+        other.mkdir()
+        (other / "old").write_text("old")
+        link.symlink_to(other)
+        with pytest.raises(ZeroDivisionError), replacing(link) as (temporary,):
+            temporary.mkdir()
+            raise ZeroDivisionError
+        assert [file.name for file in other.iterdir()] == ["old"]
+        with replacing(link, link / "inner" / "file.txt") as (temporary, file):
+            temporary.mkdir()
+            (temporary / "new").write_text("new")
+            file.write_text("text")
+        assert link.is_symlink()
+        assert (other / "new").read_text() == "new"
+        assert not (other / "old").exists()
+        assert [path.name for path in Path(disk).iterdir()] == ["models"]
+
+
+def test_processes_that_write_one_file_do_not_share_a_temporary_name(tmp_path: Path) -> None:
+    code = (
+        "import sys, pathlib; from longwriter.core.files import write_text\n"
+        "for _ in range(200): write_text(pathlib.Path(sys.argv[1]), sys.argv[2] * 10_000)"
+    )
+    file = tmp_path / "text"
+    started = [
+        subprocess.Popen([sys.executable, "-c", code, str(file), letter], stderr=subprocess.PIPE)
+        for letter in "abc"
+    ]
+    assert [process.communicate()[1] for process in started] == [b""] * 3
+    assert len(set(file.read_text())) == 1 and file.stat().st_size == 10_000
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    (tmp_path / f".text.{dead.pid}-1.tmp").write_text("half")
+    mine = tmp_path / f".text.{os.getpid()}-1.tmp"
+    mine.write_text("another thread's")
+    write_text(tmp_path / "text", "whole")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [mine.name, "text"]
 
 
 def test_locate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

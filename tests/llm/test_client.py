@@ -397,6 +397,62 @@ def test_no_answer_in_time(chat_server: Any, complete: Any) -> None:
     assert complete(server).text == "in time"
 
 
+def test_an_address_without_its_v1_is_named(chat_server: Any, complete: Any) -> None:
+    server = chat_server(script("not found here", "Hi."))
+    whole, bare = server.base_url, server.base_url.removesuffix("/v1")
+    server.base_url = bare
+    with pytest.raises(ServerError) as raised:
+        complete(server)
+    assert str(raised.value) == f"{bare}: answers below {whole}; set server.base_url={whole}"
+    assert [request.path for request in server.requests] == [
+        "/chat/completions",
+        "/v1/chat/completions",
+    ]
+    server.base_url = f"{bare}/v2"
+    with pytest.raises(ServerError, match=r"does not know model 'm', or server\.base_url is mis"):
+        complete(server)
+
+
+def remote(chat_server: Any) -> ChatServer:
+    """A server elsewhere: .example is no host anywhere."""
+    server: ChatServer = chat_server(script())
+    server.base_url = "http://model.example:9/v1"
+    return server
+
+
+@pytest.fixture
+def proxies(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    for name in ("ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    return monkeypatch
+
+
+def test_a_proxy_that_is_down_is_named_without_its_password(
+    chat_server: Any, complete: Any, proxies: pytest.MonkeyPatch
+) -> None:
+    proxies.setenv("HTTP_PROXY", "http://user:secret@127.0.0.1:9")
+    with pytest.raises(
+        ServerError, match=r"cannot be reached through the proxy 127\.0\.0\.1:9"
+    ) as raised:
+        complete(remote(chat_server))
+    assert "secret" not in str(raised.value)
+
+
+def test_a_proxy_that_cannot_be_used_is_one_line(
+    chat_server: Any, complete: Any, proxies: pytest.MonkeyPatch
+) -> None:
+    for proxy in ("socks5://127.0.0.1:9", "socks://127.0.0.1:9", "gopher://127.0.0.1:9"):
+        proxies.setenv("ALL_PROXY", proxy)
+        with pytest.raises(
+            ServerError, match=r"^ALL_PROXY, set in the environment, cannot be used"
+        ) as raised:
+            complete(remote(chat_server))
+        assert "\n" not in str(raised.value)
+    server = chat_server(script("Hi."))
+    assert complete(server).text == "Hi."  # on this machine no proxy is used
+
+
 def test_nobody_listens(chat_server: Any, complete: Any) -> None:
     server = chat_server(script())
     server.close()

@@ -266,6 +266,33 @@ def test_which_pairs_are_read(settings: Settings, tmp_path: Path) -> None:
         dpo.read_pairs(settings.dpo, work)
 
 
+def turns(role: str, text: str) -> list[dict[str, str]]:
+    return [{"role": role, "content": text}]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"prompt": "Hi.", "chosen": "Ho.", "rejected": "No."},
+        {"prompt": turns("user", "Hi."), "chosen": turns("assistant", "Ho."), "rejected": turns("assistant", "No.")},
+        {"chosen": [*turns("user", "Hi."), *turns("assistant", "Ho.")], "rejected": [*turns("user", "Hi."), *turns("assistant", "No.")]},
+        {"id": 7, "prompt": turns("user", "Hi."), "chosen": turns("assistant", "Ho."), "rejected": turns("assistant", "No.")},
+    ],
+    ids=["texts", "messages", "an implicit prompt", "a number as id"],
+)  # fmt: skip
+def test_pairs_in_any_of_trls_forms(
+    row: dict[str, Any], settings: Settings, tmp_path: Path
+) -> None:
+    (tmp_path / "own.jsonl").write_text(json.dumps(row) + "\n")
+    own = replace(settings.dpo, pairs=str(tmp_path / "own.jsonl"))
+    ([pair], validation) = dpo.read_pairs(own, Workspace(tmp_path, tmp_path))
+    found = [
+        [(m.role, m.content) for m in part] for part in (pair.prompt, pair.chosen, pair.rejected)
+    ]
+    assert found == [[("user", "Hi.")], [("assistant", "Ho.")], [("assistant", "No.")]]
+    assert validation == [] and pair.id
+
+
 def test_a_pair_that_does_not_fit_is_an_error(start: Path) -> None:
     tokenizer: Any = AutoTokenizer.from_pretrained(start)
     texts = [

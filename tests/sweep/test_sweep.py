@@ -247,6 +247,16 @@ def test_new_code_that_git_does_not_know_is_named(tmp_path: Path) -> None:
         check_repository(root)
 
 
+def test_a_shallow_clone_is_refused_at_once(tmp_path: Path) -> None:
+    root = make_repository(tmp_path / "root")
+    git(root, "commit", "--allow-empty", "-qm", "second")
+    git(tmp_path, "clone", "-q", "--depth", "1", f"file://{root}", "shallow")
+    with pytest.raises(SettingsError, match=r"shallow clone.*`git fetch --unshallow` first"):
+        check_repository(tmp_path / "shallow")
+    git(tmp_path / "shallow", "fetch", "-q", "--unshallow")
+    check_repository(tmp_path / "shallow")
+
+
 def test_files_that_git_does_not_track_go_along(tmp_path: Path) -> None:
     root = make_repository(tmp_path / "root")
     (root / ".gitignore").write_text("/outputs\n/data/made.jsonl\n")

@@ -119,11 +119,11 @@ def _rows(path: Path, name: str) -> Iterator[dict[str, Any]]:
     """The rows of a file with that id; none where there is no such file."""
     if not path.is_file():
         return
-    quick = json.dumps(name, ensure_ascii=False).encode()
+    quick = json.dumps(name, ensure_ascii=False)[1:-1].encode()  # an id may be a number in the file
     for number, line in stream_lines(path):
         if quick in line:
             row = parse_line(line, f"{path}:{number}")
-            if isinstance(row, dict) and row.get("id") == name:
+            if isinstance(row, dict) and str(row.get("id")) == name:
                 yield row
 
 
@@ -208,8 +208,12 @@ def _runner(
 
 
 def _steps(record: dict[str, Any]) -> Iterator[str]:
-    plan, paragraphs = record.get("plan") or [], record.get("paragraphs") or []
+    plan, paragraphs = record.get("plan"), record.get("paragraphs")
+    if not isinstance(plan, list) or not isinstance(paragraphs, list):  # another file's fields
+        return
     for number, step in enumerate(plan, start=1):
+        if not isinstance(step, dict) or not {"main_point", "word_count"} <= step.keys():
+            return
         text = paragraphs[number - 1] if number <= len(paragraphs) else ""
         yield (
             f"  step {number}: {_short(step['main_point'])} "

@@ -1,11 +1,15 @@
 """`longwriter write`: AgentWrite for one person and one text."""
 
+import hashlib
 import os
 import re
 import sys
 from argparse import Namespace
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from longwriter.agentwrite.context import Paragraph, TextSoFar
 from longwriter.agentwrite.instructions import in_words
@@ -88,7 +92,8 @@ def write_one(arguments: Namespace) -> None:
     }
     instruction = checked(row, Instruction, "longwriter write")
     wording = read_prompts(settings.agentwrite.prompts, ROOT)[instruction.language]
-    file = _free(arguments.output, arguments.prompt)
+    cache = Workspace(ROOT, Path.cwd()).cache
+    file, _claim = _claimed(arguments.output, arguments.prompt, cache)
     text, account = ShownText(file=file.with_suffix(".partial.md")), Account()
     usage = account.usage
 
@@ -112,7 +117,7 @@ def write_one(arguments: Namespace) -> None:
             work,
             settings.teacher,
             CallContext(
-                Workspace(ROOT, Path.cwd()).cache,
+                cache,
                 settings.agentwrite.seed,
                 settings.runtime.threads,
                 spending(
@@ -187,23 +192,31 @@ def _language(prompt: str) -> str:
     return found
 
 
-def _free(output: Path | None, prompt: str) -> Path:
-    """The file to write: `output`, which must be new, else one named after the prompt, with a number
-    where that one exists.
+def _claimed(output: Path | None, prompt: str, cache: Path) -> tuple[Path, FileLock]:
+    """The file to write, and the lock by which no other process writes it as long as this one lives:
+    `output`, which must be new, else one named after the prompt, with a number where that one exists or
+    another process writes it.
 
     Raises:
         SettingsError: it cannot be written.
     """
     name = "-".join(re.findall(r"\w+", prompt.lower()))[:50].strip("-") or "text"
     file, number = output or Path(f"{name}.md"), 1
-    if output and output.exists():
-        raise SettingsError(f"--output {output}: exists already; name another, or remove it")
-    while file.exists():
-        number += 1
-        file = Path(f"{name}-{number}.md")
     if not os.access(file.absolute().parent, os.W_OK):
         raise SettingsError(f"{file.absolute().parent}: no folder that can be written to")
-    return file
+    while True:
+        place = hashlib.sha256(str(file.absolute()).encode()).hexdigest()[:16]
+        lock = FileLock(cache / "writing" / f"{place}.lock", timeout=0)
+        Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
+        if not file.exists():
+            with suppress(Timeout):
+                lock.acquire()
+                return file, lock
+        if output:
+            why = "exists already" if file.exists() else "is being written by another process"
+            raise SettingsError(f"--output {output}: {why}; name another, or remove it")
+        number += 1
+        file = Path(f"{name}-{number}.md")
 
 
 def _explained(failed: StepFailed, usage: Usage) -> CallError:

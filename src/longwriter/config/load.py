@@ -6,6 +6,7 @@ that composes conf/ with the overrides given (`config.run`).
 
 import os
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -81,11 +82,15 @@ def _message(key: str, what: str, choices: dict[str, str] | None) -> str:
     return f"{key}: {what}. Fix it in {file}, in the experiment or in the override that sets it."
 
 
-def check_names(overrides: Sequence[str]) -> None:
-    """Refuses overrides of settings that have another name now, which Hydra would call unknown.
+def check_names(overrides: Sequence[str], sweeps: bool = True) -> None:
+    """Refuses overrides of settings that have another name now, which Hydra would call unknown, and those
+    that Hydra's grammar cannot read, such as a path with a bracket.
+
+    Args:
+        sweeps: whether an override may give several values.
 
     Raises:
-        SettingsError: one is; the message holds the new name.
+        SettingsError: one is; the message holds the new name, or the override in quotes.
     """
     for override in overrides:
         key, _, value = override.lstrip("+~").partition("=")
@@ -96,6 +101,26 @@ def check_names(overrides: Sequence[str]) -> None:
         for choice in value.split(","):  # of a sweep
             if (key, choice) in RENAMED_VALUES:
                 raise SettingsError(f"{key}={choice}: {RENAMED_VALUES[key, choice]}")
+        _check_grammar(override, sweeps)
+
+
+def _check_grammar(override: str, sweeps: bool) -> None:
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    try:
+        read = OverridesParser.create().parse_override(override)
+    except HydraException:
+        fault = "Hydra cannot read it"
+    else:
+        if sweeps or not read.is_sweep_override():
+            return
+        fault = "Hydra takes it for several values"
+    key, equals, value = override.partition("=")
+    if equals:
+        [quoted] = assignment(key, value)
+        shell = shlex.quote(quoted) if re.search(r'["$`\\!]', quoted) else f'"{quoted}"'
+        raise SettingsError(f"{override}: {fault}; with quotes for Hydra and the shell: {shell}")
 
 
 def loosened(overrides: Sequence[str]) -> list[str]:
@@ -142,7 +167,7 @@ def _compose(root: Path, overrides: Sequence[str]) -> tuple[DictConfig, dict[str
     import hydra
     from hydra.errors import HydraException, MissingConfigException
 
-    check_names(overrides)
+    check_names(overrides, sweeps=False)
     try:
         with hydra.initialize_config_dir(str(root / "conf"), version_base=None):
             config = hydra.compose("config", loosened(overrides), return_hydra_config=True)

@@ -1,6 +1,7 @@
 """Runs a script as a DVC stage, with params.yaml, or by hand as a Hydra app, with conf/."""
 
 import gc
+import io
 import logging
 import os
 import signal
@@ -20,6 +21,8 @@ from longwriter.core.workspace import Workspace
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C."""
+PIPE_CLOSED = 128 + signal.SIGPIPE
+"""Exit status where standard output was closed early, as a shell gives it."""
 
 GRACE_S = 5
 """Seconds that calls in flight have after SIGTERM."""
@@ -69,7 +72,8 @@ def _hydra_app(stage: Stage, root: Path) -> None:
         guarded(lambda: stage(validate(config, dict(run.runtime.choices)), Workspace(root, out)))
 
     overrides = [n for n, word in enumerate(sys.argv) if "=" in word and not word.startswith("-")]
-    guarded(lambda: check_names([sys.argv[n] for n in overrides]))
+    sweeps = bool({"-m", "--multirun"} & set(sys.argv))
+    guarded(lambda: check_names([sys.argv[n] for n in overrides], sweeps))
     sys.argv[1:] = loosened(sys.argv[1:])
     place = overrides[0] if overrides else len(sys.argv)  # argparse wants overrides in one piece
     sys.argv.insert(place, f"hydra.job.name={Path(sys.argv[0]).stem}")
@@ -83,8 +87,15 @@ def guarded(work: Callable[[], Any], outputs: str = " Earlier outputs are as the
         outputs: said after an error of the disk: what became of earlier outputs.
     """
     signal.signal(signal.SIGTERM, _as_interrupt)
+    for stream in (sys.stdout, sys.stderr):  # a terminal that knows no Chinese, say
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         work()
+        sys.stdout.flush()
+    except BrokenPipeError:  # who reads, as `head` does, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(PIPE_CLOSED)
     except LongwriterError as error:
         _stop(f"error: {error}{outputs if outputs is REMOVED else ''}", 1)
     except OSError as error:

@@ -1,13 +1,18 @@
 """Writing files whole or not at all, finding the files that settings name, and digests."""
 
+import glob
 import hashlib
 import importlib.util
 import json
+import os
 import shutil
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from longwriter.core.errors import SettingsError
 from longwriter.core.rows import Record
@@ -34,20 +39,32 @@ def write_text(path: Path, text: str) -> None:
 @contextmanager
 def replacing(*paths: Path) -> Iterator[list[Path]]:
     """Yields a temporary path beside each of `paths`. Files or folders that the block writes there
-    replace `paths` when it ends without an error; else all of `paths` are as they were."""
-    temporaries = [path.with_name(f".{path.name}.tmp") for path in paths]
-    for temporary in temporaries:
-        temporary.parent.mkdir(parents=True, exist_ok=True)
-        _remove(temporary)  # left by a run that was killed
+    replace `paths` when it ends without an error; else all of `paths` are as they were. Of a link to a
+    folder, maybe on another disk, the folder is replaced, not the link."""
+    places = [path.resolve() if path.is_dir() else path for path in paths]
+    temporaries = [
+        path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp") for path in places
+    ]
+    for path in places:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(path)
     try:
         yield temporaries
-        for temporary, path in zip(temporaries, paths, strict=True):
+        for temporary, path in zip(temporaries, places, strict=True):
             if path.is_dir():
                 _remove(path)  # a folder can replace an empty one only
             temporary.replace(path)
     finally:
         for temporary in temporaries:
             _remove(temporary)
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Removes what processes that were killed left beside `path`."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        process = left.name.removesuffix(".tmp").rpartition(".")[2].partition("-")[0]
+        if process.isdecimal() and not psutil.pid_exists(int(process)):
+            _remove(left)
 
 
 def _remove(path: Path) -> None:

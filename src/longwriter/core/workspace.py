@@ -1,8 +1,10 @@
 """Where a stage reads and writes, and the processor cores it may use."""
 
+import math
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from platformdirs import user_cache_path
 
@@ -37,6 +39,40 @@ class Workspace:
         return Path(os.environ.get("LONGWRITER_CACHE", folder)).absolute()
 
 
-def cores() -> int:
-    """Processor cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def cores(system: Path = Path("/")) -> int:
+    """Processor cores this process may use: those it is bound to, but no more than the CPU quota of its
+    cgroup (version 2 or 1), rounded up, and than OMP_NUM_THREADS.
+
+    Args:
+        system: the folder that holds proc/ and sys/.
+    """
+    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    limits = [float(bound or 1), *_quotas(system)]
+    threads = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    if threads.isdecimal() and int(threads):
+        limits.append(float(threads))
+    return max(1, math.ceil(min(limits)))
+
+
+def _quotas(system: Path) -> Iterator[float]:
+    """The CPU quotas, in cores, of this process's cgroup and of those above it."""
+    for line in _read(system / "proc/self/cgroup").splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        top = system / "sys/fs/cgroup" / ("cpu" if controllers else "")
+        inner = PurePosixPath(path.lstrip("/"))
+        for folder in (top / inner, *(top / parent for parent in inner.parents)):
+            quota, _, period = _read(folder / "cpu.max").strip().partition(" ")
+            if not quota:  # version 1
+                quota = _read(folder / "cpu.cfs_quota_us").strip()
+                period = _read(folder / "cpu.cfs_period_us").strip()
+            if quota.isdecimal() and period.isdecimal() and int(period):
+                yield int(quota) / int(period)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""

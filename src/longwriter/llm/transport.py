@@ -4,10 +4,14 @@ Importing `openai` takes half a second, so `llm.client` imports this module when
 """
 
 import ipaddress
+import os
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import cycle
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import httpx2
 import openai
@@ -69,6 +73,8 @@ class Transport:
                     "/chat/completions", body=request, cast_to=httpx2.Response
                 )
                 answer = response.content
+        except openai.NotFoundError as error:
+            raise await self._not_found(client, request, error) from None
         except (openai.OpenAIError, httpx2.HTTPError) as error:
             raise self.typed(error) from None
         if answer is None:
@@ -77,6 +83,20 @@ class Transport:
         if found:
             raise self.told(fault(*found, self._settings, self._address.model, self._name))
         return answer
+
+    async def _not_found(
+        self, client: openai.AsyncOpenAI, request: dict[str, Any], error: openai.NotFoundError
+    ) -> LongwriterError:
+        """The error that a 404 is. Where the address lacks its /v1, a second question tells."""
+        base = self._address.base_url
+        if not base.endswith("/v1"):
+            there = client.with_options(base_url=f"{base}/v1")
+            with suppress(openai.OpenAIError):
+                await there.post("/chat/completions", body=request, cast_to=httpx2.Response)
+                return ServerError(
+                    f"{base}: answers below {base}/v1; set {self._name}.base_url={base}/v1"
+                )
+        return self.typed(error)
 
     async def close(self) -> None:
         """Closes all connections."""
@@ -92,8 +112,8 @@ class Transport:
                 return TimedOut(f"{where}: no {what} in {self._settings.timeout_s:g} s")
             case openai.APIConnectionError() if isinstance(error.__cause__, httpx2.ConnectError):
                 return ServerError(
-                    f"{where}: cannot be reached ({error.__cause__}). Start the server or fix "
-                    "base_url, then run the same command: finished calls are kept."
+                    f"{where}: cannot be reached{_proxy(where)} ({error.__cause__}). Start the server "
+                    "or fix base_url, then run the same command: finished calls are kept."
                 )
             case openai.APIStatusError():
                 return self.told(
@@ -110,7 +130,8 @@ class Transport:
                 cause: object = error.__cause__ or error
             case _:
                 cause = error
-        return ServerFault(f"{where}: the connection broke ({blotted(str(cause), self._secrets)})")
+        said = blotted(str(cause), self._secrets)
+        return ServerFault(f"{where}: the connection broke{_proxy(where)} ({said})")
 
     def told(
         self, error: LongwriterError, response: httpx2.Response | None = None
@@ -165,14 +186,45 @@ def _pools(settings: ServerSettings, address: Address, extras: Extras) -> list[o
             max_retries=0,  # llm.client retries: a 429 holds up all calls
             default_headers=extras.headers,
             default_query=extras.query,
-            http_client=openai.DefaultAsyncHttpxClient(
-                verify=tls,
-                trust_env=not _loopback(address.base_url),
-                limits=httpx2.Limits(max_connections=None, max_keepalive_connections=None),
-            ),
+            http_client=_http_client(tls, address.base_url),
         )
         for _ in range(-(-settings.concurrency // CONNECTIONS))
     ]
+
+
+def _http_client(tls: Any, url: str) -> httpx2.AsyncClient:
+    """The HTTP client of a pool.
+
+    Raises:
+        ServerError: the environment names a proxy that cannot be used.
+    """
+    try:
+        return openai.DefaultAsyncHttpxClient(
+            verify=tls,
+            trust_env=not _loopback(url),
+            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=None),
+        )
+    except (ImportError, ValueError) as error:  # no package for SOCKS, an unknown kind of proxy
+        named = [n for n in ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY") if _variable(n)]
+        raise ServerError(
+            f"{' and '.join(named) or 'a proxy'}, set in the environment, cannot be used "
+            f"({str(error).splitlines()[0]}); name an http:// proxy, unset the variable, or list the "
+            f"server's host in NO_PROXY"
+        ) from None
+
+
+def _variable(name: str) -> str | None:
+    return os.environ.get(name) or os.environ.get(name.lower())
+
+
+def _proxy(url: str) -> str:
+    """Which proxy of the environment a connection to the address goes through, for errors."""
+    place = urlsplit(url)
+    proxies = getproxies()
+    proxy = proxies.get(place.scheme) or proxies.get("all")
+    if not proxy or _loopback(url) or proxy_bypass(place.hostname or ""):
+        return ""
+    return f" through the proxy {proxy.rpartition('@')[2]}"
 
 
 def _loopback(url: str) -> bool:

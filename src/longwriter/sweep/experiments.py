@@ -21,10 +21,14 @@ def check_repository(root: Path) -> None:
     An experiment has uncommitted edits of files that git tracks, but no untracked file of code.
 
     Raises:
-        SettingsError: there is no commit, or a file of code is untracked.
+        SettingsError: there is no commit, the clone is shallow, or a file of code is untracked.
     """
     if not git_state(root).commit:
         raise SettingsError(f"{root}: has no commit; an experiment needs one: `git commit` first")
+    if _git(root, "rev-parse", "--is-shallow-repository").strip() == "true":
+        raise SettingsError(
+            f"{root}: is a shallow clone, in which DVC makes no experiment; `git fetch --unshallow` first"
+        )
     new = [path for path in _files(root, "-o", *CODE) if not path.endswith(".tmp")]
     if new:
         raise SettingsError(

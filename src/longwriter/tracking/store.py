@@ -1,8 +1,10 @@
 """Where runs are stored: the checkout's database, or the one that MLFLOW_TRACKING_URI names."""
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from filelock import FileLock
 
@@ -18,8 +20,8 @@ def tracking_uri(root: Path) -> str:
 
 
 def local_uri(root: Path) -> str:
-    """Returns the sqlite database of the checkout `root`."""
-    return f"sqlite:///{folder(root)}/mlflow.db"
+    """Returns the sqlite database of the checkout `root`, quoted: MLflow reads `%20` as a blank."""
+    return f"sqlite:///{quote(str(folder(root)))}/mlflow.db"
 
 
 def server_uri() -> str | None:
@@ -69,7 +71,8 @@ def connect(root: Path) -> str:
 
 
 def experiment_id(client: "MlflowClient", artifacts: str | None = None) -> str:
-    """Returns the id of the experiment, which it creates where it does not exist."""
+    """Returns the id of the experiment, which it creates where it does not exist, and restores where it was
+    deleted."""
     from mlflow.exceptions import MlflowException
 
     found = client.get_experiment_by_name(EXPERIMENT)
@@ -80,7 +83,10 @@ def experiment_id(client: "MlflowClient", artifacts: str | None = None) -> str:
             found = client.get_experiment_by_name(EXPERIMENT)
             if found is None:
                 raise
-    return found.experiment_id
+    if found.lifecycle_stage == "deleted":  # in MLflow's pages, where that is a click
+        client.restore_experiment(found.experiment_id)
+        print(f"MLflow: the experiment {EXPERIMENT} had been deleted; it is back", file=sys.stderr)
+    return str(found.experiment_id)
 
 
 def _migrate(uri: str) -> None:

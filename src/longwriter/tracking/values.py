@@ -1,8 +1,12 @@
 """Metrics in the form that MLflow accepts."""
 
+import hashlib
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+
+_LONGEST = 80
+"""Characters of a part of a name: MLflow takes 250 in all."""
 
 
 def flatten(metrics: Mapping[str, object]) -> dict[str, float]:
@@ -12,18 +16,33 @@ def flatten(metrics: Mapping[str, object]) -> dict[str, float]:
     becomes `400-up`. Text, lists, booleans and null are left out.
     """
     flat: dict[str, float] = {}
+    names = _valid_names(list(metrics))
     for key, value in metrics.items():
         if isinstance(value, Mapping):
-            flat |= {f"{valid(key)}/{inner}": n for inner, n in flatten(value).items()}
+            flat |= {f"{names[key]}/{inner}": n for inner, n in flatten(value).items()}
         elif isinstance(value, bool) or not isinstance(value, int | float):
             continue
         elif math.isfinite(value):
-            flat[valid(key)] = float(value)
+            flat[names[key]] = float(value)
     return flat
 
 
+def _valid_names(names: Sequence[str]) -> dict[str, str]:
+    """Each name → a valid one that no other has. Valid names stay as they are."""
+    found = {name: name for name in names if valid(name) == name}
+    for name in names:
+        if name not in found:
+            short = valid(name)
+            mark = hashlib.sha256(name.encode()).hexdigest()[:8]
+            found[name] = f"{short}-{mark}" if short in found.values() else short
+    return found
+
+
 def valid(name: str) -> str:
-    """Returns `name` with the characters that MLflow refuses replaced."""
+    """Returns `name` in the form that MLflow accepts: its characters, no step of a path that is empty or
+    leads up, at most _LONGEST characters."""
     name = re.sub(r"\[(\d+),\s*∞\)", r"\1-up", name)
     name = re.sub(r"\[(\d+),\s*(\d+)[)\]]", r"\1-\2", name)
-    return re.sub(r"[^\w./ -]", "_", name) or "_"
+    name = re.sub(r"[^\w./ -]", "_", name)
+    name = "/".join(step for step in name.split("/") if step.strip(". ")) or "_"
+    return name if len(name) <= _LONGEST else name[:_LONGEST].rstrip("/. ")
