@@ -111,11 +111,12 @@ def test_a_folder_that_is_a_link_to_another_disk_is_written_there(tmp_path: Path
             temporary.mkdir()
             raise ZeroDivisionError
         assert [file.name for file in other.iterdir()] == ["old"]
-        with replacing(link, link / "inner" / "file.txt") as (temporary, file):
+        with replacing(link) as (temporary,):
             temporary.mkdir()
             (temporary / "new").write_text("new")
-            file.write_text("text")
+        write_text(link / "inner" / "file.txt", "text")
         assert link.is_symlink()
+        assert (other / "inner/file.txt").read_text() == "text"
         assert (other / "new").read_text() == "new"
         assert not (other / "old").exists()
         assert [path.name for path in Path(disk).iterdir()] == ["models"]

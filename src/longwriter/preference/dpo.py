@@ -14,7 +14,8 @@ from longwriter.core.statistics import mean_interval
 from longwriter.core.workspace import Workspace
 from longwriter.llm.settings import ServerKind
 from longwriter.models.cards import write_card
-from longwriter.models.checkpoint import chat_tokens_of, load, save
+from longwriter.models.chat import chat_tokens_of
+from longwriter.models.checkpoint import load, save
 from longwriter.models.settings import StudentSettings
 from longwriter.models.training_run import (
     TrainResult,

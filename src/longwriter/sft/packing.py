@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from longwriter.core.errors import TrainingError
 from longwriter.core.rows import PackedRow, TrainingRow
-from longwriter.models.checkpoint import chat_tokens_of
+from longwriter.models.chat import chat_tokens_of
 from longwriter.sft.settings import SftSettings, TooLong
 
 if TYPE_CHECKING:
