@@ -25,4 +25,6 @@ _TRADITIONAL = re.compile(f"[{''.join(pair[1] for pair in _PAIRS.split())}]")
 def simplified(text: str) -> str:
     """Returns the text with its common traditional characters replaced by the simplified ones, one for
     one, so that every place in it stays where it is."""
-    return text.translate(_SIMPLER) if _TRADITIONAL.search(text) else text
+    if text.isascii() or not _TRADITIONAL.search(text):
+        return text
+    return text.translate(_SIMPLER)

@@ -100,12 +100,12 @@ def unfinished(text: str) -> str:
     promise or an offer to go on. A signature, a date, verse, a list, a table or code may end without a
     full stop.
     """
-    text = squeezed(simplified(text)).rstrip()
+    text = simplified(text).rstrip()
     if not text:
         return "is empty"
     if text.count("```") % 2:
         return "ends within a code block"
-    tail = text[-200:].replace("’", "'")
+    tail = squeezed(text[-200:]).replace("’", "'")
     if found := _CONTINUED.search(tail[-100:]) or _OFFERS.search(tail) or _LEFT_OUT.search(tail):
         return f"ends with {found.group(0).strip()!r}"
     *before, last = lines_of(text)

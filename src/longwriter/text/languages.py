@@ -89,6 +89,9 @@ _PROMPT_WORDS = {
     "Dutch": "schrijf woorden over verhaal een opstel tekst artikel",
 }
 """What short requests are full of, besides."""
+_REQUEST_WORDS = {
+    name: known.union(_PROMPT_WORDS[name].split()) for name, known in _FUNCTION_WORDS.items()
+}
 
 
 def benchmark_language(prompt: str) -> Language:
@@ -132,10 +135,7 @@ def prompt_language(prompt: str) -> str:
     if main != "Latin" and total:
         return main
     words = [word.lower() for word in _UNITS["Latin"].findall(prompt)]
-    hits = {
-        name: sum(word in known or word in _PROMPT_WORDS[name].split() for word in words)
-        for name, known in _FUNCTION_WORDS.items()
-    }
+    hits = {name: sum(word in known for word in words) for name, known in _REQUEST_WORDS.items()}
     best = max(hits, key=lambda name: hits[name])
     foreign = hits[best] > max(1, 2 * hits["English"]) and hits[best] > 0.15 * len(words)
     return best if foreign else "en"

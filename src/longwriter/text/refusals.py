@@ -108,7 +108,7 @@ def refusal_in(text: str, prompt: str = "") -> str:
         prompt: what was asked for. A text that is to be a refusal, an apology or an AI's monologue may
             be one. Empty: not known.
     """
-    text = squeezed(without_quotations(simplified(text).replace("’", "'"))).strip()
+    text = without_quotations(simplified(text).replace("’", "'")).strip()
     prompt = simplified(prompt)
     found = None if _ASKS_FOR_AI.search(prompt) else _SPEAKS_AS_MODEL.search(text)
     if not found and not is_letter(text) and not _ASKS_FOR_APOLOGY.search(prompt):
@@ -117,6 +117,6 @@ def refusal_in(text: str, prompt: str = "") -> str:
 
 
 def _refusal_at_an_end(text: str) -> re.Match[str] | None:
-    ends = [text[:_REACH]] + ([text[-_REACH:]] if len(text) > _REACH else [])
+    ends = [squeezed(text[:_REACH])] + ([squeezed(text[-_REACH:])] if len(text) > _REACH else [])
     searches = (pattern.search(end) for end in ends for pattern in (_REFUSES, _ZH_REFUSES))
     return next((found for found in searches if found), None)
