@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from longwriter.core.errors import DataError
 from longwriter.core.rows import Instruction, Message, TrainingRow
 from longwriter.core.sources import parse_line
-from longwriter.text.demands import demand_in
+from longwriter.text.demands import words_asked
 from longwriter.text.minhash import Signature
 from longwriter.text.words import count_words, language
 
@@ -74,7 +74,7 @@ class Row:
         return cls(
             id=checked.id if given["id"] not in (None, "") else _digest(messages),
             messages=messages,
-            length=checked.length or _target(messages[-2]["content"]),
+            length=checked.length or words_asked(messages[-2]["content"]),
             language=str(record.get("language") or language(prompt)),
             source=checked.source or source,
             type=checked.type,
@@ -188,12 +188,6 @@ def _message(message: Any, where: str) -> dict[str, str]:
     if not isinstance(content, str) or not content.strip():
         raise DataError(f"{where}: the {role}'s content is empty or no text")
     return {"role": role, "content": content}
-
-
-def _target(prompt: str) -> int | None:
-    """The number of words that a prompt asks for; None where it doesn't say, or says pages."""
-    demand = demand_in(prompt)
-    return demand.target if demand.unit == "words" else None
 
 
 def _digest(messages: list[dict[str, str]]) -> str:

@@ -1,17 +1,19 @@
 """Reads a benchmark's prompts."""
 
 from pathlib import Path
+from typing import Any
 
 from longwriter.core.errors import DataError
 from longwriter.core.files import digest
 from longwriter.core.rows import BenchmarkPrompt
-from longwriter.core.sources import read_jsonl
+from longwriter.core.sources import checked, open_source
 from longwriter.evaluation.settings import BenchSettings, PredictSettings
+from longwriter.text.demands import words_asked
 from longwriter.text.languages import benchmark_language
 
 
 def load_benchmark(path: Path, sha256: str | None) -> list[BenchmarkPrompt]:
-    """Reads the prompts in `path`.
+    """Reads the prompts in `path`. Of a row without `length` the prompt says it.
 
     Args:
         sha256: what the file's SHA-256 must be, in hex; None: not checked.
@@ -19,7 +21,8 @@ def load_benchmark(path: Path, sha256: str | None) -> list[BenchmarkPrompt]:
     Raises:
         DataError: the file cannot be read, has another checksum, or a row is not a prompt.
     """
-    prompts = read_jsonl(path, BenchmarkPrompt)
+    rows = open_source(None, None, path, "bench.path").rows()
+    prompts = [checked(_with_length(row), BenchmarkPrompt, where) for where, row in rows]
     if sha256 is not None and digest(path) != sha256.lower():
         raise DataError(
             f"{path}: its SHA-256 is {digest(path)}, and bench.sha256 expects {sha256}. Get the "
@@ -27,6 +30,14 @@ def load_benchmark(path: Path, sha256: str | None) -> list[BenchmarkPrompt]:
             "meant: scores of different files cannot be compared."
         )
     return prompts
+
+
+def _with_length(row: dict[str, Any]) -> dict[str, Any]:
+    prompt = row.get("prompt")
+    if row.get("length") is not None or not isinstance(prompt, str):
+        return row
+    asked = words_asked(prompt)
+    return row if asked is None else row | {"length": asked}
 
 
 def chosen_benchmark(

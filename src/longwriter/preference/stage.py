@@ -27,6 +27,7 @@ from longwriter.preference.chat_pairs import read_chat_pairs
 from longwriter.preference.metrics import describe
 from longwriter.preference.pairing import build_pairs, split_validation
 from longwriter.preference.settings import PairsSettings
+from longwriter.text.demands import words_asked
 
 SFT_MODEL, SFT_ROWS = "models/sft", "data/sft/train.jsonl"
 """Where the DAG puts the inputs that no setting names."""
@@ -107,7 +108,10 @@ def choose_instructions(
         rows = read_jsonl(work.root / SFT_ROWS, TrainingRow)
         prompts = [m.content for row in rows for m in row.messages if m.role == "user"]
         others[SFT] = PromptIndex((SFT_ROWS, prompt) for prompt in prompts)
-    given = read_jsonl(path, Instruction)
+    given = [
+        row if row.length else row.model_copy(update={"length": words_asked(row.prompt)})
+        for row in read_jsonl(path, Instruction)
+    ]
     kept, dropped = drop_shared(given, lambda row: row.prompt, others, contamination)
     if not kept:
         raise DataError(

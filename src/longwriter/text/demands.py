@@ -122,6 +122,13 @@ def demand_in(text: str) -> Demand:
     return demand or Demand()
 
 
+def words_asked(prompt: str) -> int | None:
+    """Returns the number of words that a text for `prompt` should aim at; None where it doesn't say, or says
+    pages, minutes or characters."""
+    demand = demand_in(prompt)
+    return demand.target if demand.unit == "words" else None
+
+
 class _Context(NamedTuple):
     """A mention and the words around it."""
 
