@@ -195,6 +195,21 @@ def write_benchmark(path: Path) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def test_a_length_is_read_from_the_prompt_where_the_row_has_none(tmp_path: Path) -> None:
+    rows = [
+        {"prompt": "Write 10 chapters of 500 words each.", "type": "t"},
+        {"prompt": "写一篇两千字的散文", "type": 7, "length": None},
+        {"prompt": "Write 500 words.", "type": "t", "length": 300},
+    ]
+    path = tmp_path / "b.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = load_benchmark(path, None)
+    assert [(row.length, row.type) for row in found] == [(5000, "t"), (2000, "7"), (300, "t")]
+    path.write_text('{"prompt": "Write on tea.", "type": "t"}\n')
+    with pytest.raises(DataError, match=r"b\.jsonl:1: length: Field required"):
+        load_benchmark(path, None)
+
+
 def test_load_benchmark(tmp_path: Path) -> None:
     path = tmp_path / "bench.jsonl"
     checksum = write_benchmark(path)
