@@ -10,7 +10,7 @@ PORT ?= 5000
 repro: $(INSTALLED)  ## run every stage that is not up to date, then show the result
 	dvc repro
 	@cat reports/results.md
-	@echo "report: $(CURDIR)/reports/index.html     compare runs in MLflow: make ui"
+	@echo "report: $$PWD/reports/index.html     compare runs in MLflow: make ui"
 
 smoke: $(INSTALLED)  ## the same DAG, small, as a DVC experiment
 	dvc exp run -S +experiment=smoke
@@ -35,7 +35,7 @@ format: $(INSTALLED)  ## fix what ruff can fix
 	ruff format .
 
 ui: $(INSTALLED)  ## MLflow on http://127.0.0.1:5000
-	mlflow server --host 127.0.0.1 --port $(PORT) --backend-store-uri sqlite:///mlruns/mlflow.db
+	mlflow server --host 127.0.0.1 --port $(PORT) --backend-store-uri "$$(python -m longwriter.tracking.store)"
 
 readme: $(INSTALLED)  ## write the result table of metrics/ into README.md
 	python -m longwriter.report.readme

@@ -10,7 +10,6 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
-from urllib.parse import quote
 
 from filelock import FileLock
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -105,6 +104,7 @@ class OptunaSweeper(Sweeper):
         """
         from longwriter.config.load import CHECKOUT
         from longwriter.sweep.experiments import fingerprint
+        from longwriter.tracking.store import sqlite_uri
 
         if self.config is None or "sweep" not in self.config:
             raise CompactHydraException(
@@ -127,7 +127,7 @@ class OptunaSweeper(Sweeper):
         search = hashlib.sha256(identity.encode()).hexdigest()[:6]
         name = f"{self.config.sweep.id}-{search}-{fingerprint(CHECKOUT)[:6]}"
         with FileLock(cache / f"{name}.search.lock"):
-            study = self._open(f"sqlite:///{quote(str(cache))}/optuna.db", name)
+            study = self._open(sqlite_uri(cache / "optuna.db"), name)
             self._run(study, space)
         self._report(study)
 

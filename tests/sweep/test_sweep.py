@@ -247,14 +247,40 @@ def test_new_code_that_git_does_not_know_is_named(tmp_path: Path) -> None:
         check_repository(root)
 
 
-def test_a_shallow_clone_is_refused_at_once(tmp_path: Path) -> None:
-    root = make_repository(tmp_path / "root")
-    git(root, "commit", "--allow-empty", "-qm", "second")
-    git(tmp_path, "clone", "-q", "--depth", "1", f"file://{root}", "shallow")
-    with pytest.raises(SettingsError, match=r"shallow clone.*`git fetch --unshallow` first"):
-        check_repository(tmp_path / "shallow")
-    git(tmp_path / "shallow", "fetch", "-q", "--unshallow")
-    check_repository(tmp_path / "shallow")
+def test_a_shallow_clone_is_refused_before_any_job(tmp_path: Path) -> None:
+    made = make_repository(tmp_path / "made")
+    git(tmp_path, "clone", "--quiet", "--depth", "1", made.as_uri(), "root")
+    root = tmp_path / "root"
+    assert call(root, *SWEEP, "sft.learning_rate=1e-5,5e-5") == (
+        1,
+        f"\nerror: {root}: is a shallow clone, in which DVC keeps no experiment; "
+        "`git fetch --unshallow` first\n",
+    )
+    assert not (root / "multirun").exists()
+    git(root, "fetch", "--quiet", "--unshallow")
+    check_repository(root)
+
+
+def test_experiments_in_a_linked_worktree_without_a_branch(tmp_path: Path) -> None:
+    made = make_repository(tmp_path / "made")
+    root = tmp_path / "it's [a] tree, 50%"
+    git(made, "worktree", "add", "--quiet", "--detach", str(root))
+    status, printed = call(root, *SWEEP, "sft.learning_rate=1e-5", *WRITING)
+    assert (status, printed.count(" 0.25 |")) == (0, 1), printed
+
+
+@pytest.mark.parametrize(
+    ("name", "odd"),
+    [("a#b", "#"), ("a?b", "?"), ("Repo%20Name", "%20"), ("a{b", "{"), ("漢", "漢")],
+)
+def test_a_folder_below_which_dvc_makes_no_experiment(name: str, odd: str, tmp_path: Path) -> None:
+    root = make_repository(tmp_path / name)
+    with pytest.raises(SettingsError) as raised:
+        check_repository(root)
+    assert str(raised.value) == (
+        f"{root}: DVC makes no experiment below a folder with {odd} in its path; move the checkout "
+        "to another"
+    )
 
 
 def test_files_that_git_does_not_track_go_along(tmp_path: Path) -> None:

@@ -54,9 +54,9 @@ def runs(root: Path, filter_string: str) -> list[Run]:
 
 
 def test_database_lies_in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert tracking_uri(Path("/checkout")) == "sqlite:////checkout/mlruns/mlflow.db"
+    assert tracking_uri(Path("/checkout")) == "sqlite+pysqlite:////checkout/mlruns/mlflow.db"
     monkeypatch.setenv("DVC_ROOT", "/parent")  # dvc exp run --temp
-    assert tracking_uri(Path("/checkout")) == "sqlite:////parent/mlruns/mlflow.db"
+    assert tracking_uri(Path("/checkout")) == "sqlite+pysqlite:////parent/mlruns/mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://server:5000")
     assert tracking_uri(Path("/checkout")) == "http://server:5000"
 

@@ -19,6 +19,7 @@ def test_a_checkout_may_have_any_name(tmp_path: Path) -> None:
     root = tmp_path / "Repo%20Name 'a' \"b\" #1?, [字]"
     root.mkdir()
     experiment = connect(root)
+    assert [path.name for path in tmp_path.iterdir()] == [root.name]  # no stray folder
     assert (folder(root) / "mlflow.db").is_file()
     client = MlflowClient()
     run = client.create_run(experiment).info.run_id

@@ -97,7 +97,8 @@ class RuntimeSettings:
     seed: int
     """Seed of every stage that sets none of its own (`agentwrite.seed`, `sft.seed`, …)."""
     threads: int | None
-    """Threads that embedded servers and training on a CPU use; null: every core."""
+    """Threads that embedded servers and training on a CPU use; null: every core that
+    affinity, CPU quota and OMP_NUM_THREADS leave them."""
     accelerate: dict[str, Any] | None
     """What `accelerate launch` reads from its configuration file, for training in several processes
     or on several machines; null: one process. The batch of an optimiser step is

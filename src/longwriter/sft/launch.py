@@ -26,6 +26,7 @@ from longwriter.core.files import write_json, write_jsonl, write_text
 from longwriter.core.process import own_session
 from longwriter.core.rows import PackedRow, TrainingRow
 from longwriter.core.sources import read_jsonl
+from longwriter.core.workspace import cores
 from longwriter.models.training_run import TrainResult
 from longwriter.sft.trainer import SftJob, SftResult, train_here
 
@@ -68,7 +69,9 @@ def train_in_processes(
     command = [sys.executable, "-m", "accelerate.commands.launch"]
     command += ["--config_file", str(folder / ACCELERATE)]
     command += ["--module", "longwriter.sft.launch", str(folder)]
-    with own_session(command, STDOUT, {**os.environ, **tracking}) as processes:
+    # All of them, which the processes share; unset, `accelerate launch` gives each process one.
+    threads = {"OMP_NUM_THREADS": str(job.runtime.threads or cores())}
+    with own_session(command, STDOUT, {**os.environ, **threads, **tracking}) as processes:
         status = processes.wait()
     if (folder / ERROR).exists():
         raise TrainingError((folder / ERROR).read_text(encoding="utf-8"))

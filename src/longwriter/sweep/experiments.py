@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,6 +15,10 @@ from longwriter.tracking.provenance import git_state, locked_stages
 CODE = ("src", "stages", "conf", "dvc.yaml", ".dvc/config")
 INPUTS = "data"
 
+BREAKS_DVC = re.compile(r"[^ -~]|[#?{}]|%[0-9A-Fa-f]{2}")
+"""In a path. DVC writes it in ASCII into its configuration, as it is into an address of `file://`, and
+as a template into commands. Seen with DVC 3.67."""
+
 
 def check_repository(root: Path) -> None:
     """Checks that DVC can make experiments of the checkout `root`.
@@ -21,13 +26,21 @@ def check_repository(root: Path) -> None:
     An experiment has uncommitted edits of files that git tracks, but no untracked file of code.
 
     Raises:
-        SettingsError: there is no commit, the clone is shallow, or a file of code is untracked.
+        SettingsError: there is no commit, the clone is shallow, the folder's path is one below which
+            DVC makes no experiment, or a file of code is untracked.
     """
     if not git_state(root).commit:
         raise SettingsError(f"{root}: has no commit; an experiment needs one: `git commit` first")
     if _git(root, "rev-parse", "--is-shallow-repository").strip() == "true":
         raise SettingsError(
-            f"{root}: is a shallow clone, in which DVC makes no experiment; `git fetch --unshallow` first"
+            f"{root}: is a shallow clone, in which DVC keeps no experiment; "
+            "`git fetch --unshallow` first"
+        )
+    odd = BREAKS_DVC.search(str(root))
+    if odd:
+        raise SettingsError(
+            f"{root}: DVC makes no experiment below a folder with {odd[0]} in its path; move the "
+            "checkout to another"
         )
     new = [path for path in _files(root, "-o", *CODE) if not path.endswith(".tmp")]
     if new:

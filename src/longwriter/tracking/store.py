@@ -1,10 +1,14 @@
-"""Where runs are stored: the checkout's database, or the one that MLFLOW_TRACKING_URI names."""
+"""Where runs are stored: the checkout's database, or the one that MLFLOW_TRACKING_URI names.
+
+    python -m longwriter.tracking.store
+
+prints the address of the database of the checkout that you are in.
+"""
 
 import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 from filelock import FileLock
 
@@ -20,8 +24,17 @@ def tracking_uri(root: Path) -> str:
 
 
 def local_uri(root: Path) -> str:
-    """Returns the sqlite database of the checkout `root`, quoted: MLflow reads `%20` as a blank."""
-    return f"sqlite:///{quote(str(folder(root)))}/mlflow.db"
+    """Returns the sqlite database of the checkout `root`."""
+    return sqlite_uri(folder(root) / "mlflow.db")
+
+
+def sqlite_uri(path: Path) -> str:
+    """Returns the address of the sqlite database `path`, with what an address cannot hold quoted, such
+    as `%` and `?`. It names the driver: the rest of `sqlite:///` MLflow takes for a path, not unquoted,
+    whose folder it makes."""
+    from sqlalchemy import URL
+
+    return URL.create("sqlite+pysqlite", database=str(path)).render_as_string()
 
 
 def server_uri() -> str | None:
@@ -57,7 +70,7 @@ def connect(root: Path) -> str:
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     given = os.environ.get("MLFLOW_TRACKING_URI")
     uri = local_uri(root) if server_uri() else tracking_uri(root)
-    local = uri.startswith("sqlite:")
+    local = uri.startswith("sqlite")
     mlflow.set_tracking_uri(uri)
     if given:  # MLflow sets the variable, and a later call with another root must not see that
         os.environ["MLFLOW_TRACKING_URI"] = given
@@ -94,3 +107,7 @@ def _migrate(uri: str) -> None:
     from mlflow.db import upgrade
 
     upgrade.callback(uri)  # type: ignore[misc]
+
+
+if __name__ == "__main__":
+    print(local_uri(Path()))
