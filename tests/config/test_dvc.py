@@ -646,8 +646,11 @@ def test_malformed_drafts_are_rejected_and_named(root: Path, tmp_path: Path) -> 
     drafts, out = write_rows(tmp_path / "drafts.jsonl", DRAFTS[:1]), tmp_path / "out"
     with drafts.open("ab") as file:
         file.write(b'\n{"prompt": "Caf\xe9", "response": "x"}\n{"id": "cut"')
-    succeed(root, "python", "stages/filter.py", f"filter.drafts={drafts}", f"hydra.run.dir={out}")
+    printed = succeed(
+        root, "python", "stages/filter.py", f"filter.drafts={drafts}", f"hydra.run.dir={out}"
+    )
     assert kept(out) == ["good"]
+    assert "warning: malformed alone took 2 of 3 drafts; see conf/filter" in printed
     details = [row["detail"] for row in read_rows(out / "data/sft/rejected.jsonl")]
     assert details == [
         f"{drafts}:3: not UTF-8 (byte 15 of the line)",
