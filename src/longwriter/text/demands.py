@@ -87,10 +87,11 @@ def mentions(text: str) -> Iterator[Mention]:
     text = simplified(text)
     for number in say.NUMBER.finditer(text):
         unit = say.UNIT.match(text, number.end())
-        if unit is None and not number["count"]:
+        alone = number["count"] or number["bound"] or number["zh_bound"]
+        if unit is None and not alone:
             continue
         low = number["low"] or number["low_spelled"] or number["from"] or number["count_low"]
-        high = number["high"] or number["till"] or number["count"]
+        high = number["high"] or number["till"] or alone
         least, most = (low and spread(low, high)) or neighbours(high) or (value(high), value(high))
         yield Mention(
             number.start(),
@@ -190,15 +191,18 @@ def _read(place: _Context, quote: str) -> _Reading:
 
 def _kind(place: _Context) -> str:
     """`least`, `most` or `about`: whether a length is a bound."""
+    before = place.clause
+    if say.KEY.match(place.own):  # "word count of no less than 500"
+        before += re.split(r"\d", place.own)[0]
     bound = (
-        say.BOUND_BEFORE.search(place.clause)
+        say.BOUND_BEFORE.search(before)
         or say.BOUND_AFTER.match(place.after)
         or say.BOUND_IN.search(place.own)
     )
     if bound is None:
         return "about"
     if bound.lastgroup == "soft":  # "within about 300 words"
-        return "about" if say.ABOUT.search(place.clause) else "most"
+        return "about" if say.ABOUT.search(before) else "most"
     return str(bound.lastgroup)
 
 
@@ -308,6 +312,7 @@ def _number_of_parts(place: _Context) -> int | None:
     pieces = [*say.PIECE.finditer(place.sentence)][-1:] or [*say.PIECE.finditer(place.after)]
     wanted = (pieces[0][1] or pieces[0][2]).lower() if pieces else ""
     for one in [*[*say.PARTS.finditer(before)][::-1], *say.PARTS.finditer(after)]:
-        if wanted in one[0].lower():
+        if wanted[:4] in one[0].lower():  # stories, a story
             return round(value(one["en"] or one["zh"]))
-    return None
+    counted = say.COUNTED.search(place.sentence)
+    return round(value(counted["count"])) if counted and counted["count"] else None

@@ -11,18 +11,24 @@ _TO = r"-?\s?(?:-|–|—|~|～|to|or|至|到|或)\s?"
 _UNIT_BETWEEN = r"(?:[\s-]?words?|\s?个?字|\s?pages?|页|\s?min(?:ute)?s?|分钟)?"
 _LOW = rf"(?:(?P<low>{NUMERAL}){_UNIT_BETWEEN}{_TO}|(?P<low_spelled>{SPELLED}){_UNIT_BETWEEN}\s(?:to|or|-|–)\s)"
 NUMBER = re.compile(
-    rf"(?:\b(?:between|min(?:imum)?(?: of)?|at least|from)\s|介于\s?|在)(?P<from>{ANY}){_UNIT_BETWEEN}\s?(?:and|but|&|to|-|–|~|～|和|与|到|至)\s?(?:(?:an? )?(?:max(?:imum)?(?: of)?|at most|no more than|not more than) )?(?P<till>{ANY})"
+    rf"(?:\b(?:between|min(?:imum)?(?: of)?|at least|from|(?:no|not) (?:less|fewer) than)\s|介于\s?|在)(?P<from>{ANY}){_UNIT_BETWEEN}\s?(?:and|but|&|to|-|–|~|～|和|与|到|至)\s?(?:(?:an? )?(?:max(?:imum)?(?: of)?|at most|no more than|not more than) )?(?P<till>{ANY})"
     rf"|(?<![\d,.]){_LOW}?(?P<high>{ANY})"
+    # a bound without its unit: about 1000 words, no more than 1200
+    r"|\bwords?\b[,;]?\s?[(（]?(?:(?:and|but|with) )?(?:an? )?(?:(?:absolute )?min(?:imum)?|max(?:imum)?|at least|at most|up to|"
+    r"(?:no|not) (?:more|less|fewer|longer|shorter) than)\.?(?: of| is|:)?\s?(?P<bound>\d[\d,]*)(?![\d,]*[\s-]?(?:words?|char|page|min|%))"
+    r"|字(?:左右|上下)?[，,（(]\s?(?:但|且)?(?:不少于|不低于|至少|最少|不超过|不得超过|最多|至多|不多于)(?P<zh_bound>\d{2,6})(?!\d*\s?[字个])"
     # a number without its unit: `Word count: 2500`
-    r"|(?:\bword[ -](?:count|limit)[^\d\n:：.]{0,20}?(?:[:：]|\b(?:of|is|be|to)\b)|字数(?:[^\d\n:：，。]{0,10}[:：]|[^\d\n:：，。]{0,6}[在为]))"
-    r"\s?(?:about |around |approximately |~|约)?"
-    rf"(?:(?P<count_low>\d[\d,]*){_TO})?(?P<count>\d[\d,]*)(?![\d,]*\s?(?:words?|个?字|[-–—~～至到%]))",
+    r"|(?:\bword[ -]?(?:count|limit)[^\d\n:：.]{0,40}?(?:[:：]|\b(?:of|is|be|to|than|exceed|around|about)\b)|字数[^\d\n:：，。一二两三四五六七八九十]{0,10}[:：]?)"
+    r"\s?(?:about |around |approximately |~|大约|约)?"
+    rf"(?:(?P<count_low>\d[\d,]*){_TO})?(?P<count>\d[\d,]*|(?<=[为在约于过:：])[一二两三四五六七八九十][一二两三四五六七八九十百千万]{{1,8}})(?![\d,一二三四五六七八九十百千万]*\s?(?:words?|个?字|[-–—~～至到%]))",
     re.IGNORECASE,
 )
 """A number, or two that are the ends of a range."""
 
+KEY = re.compile(r"word|字", re.IGNORECASE)
+"""A number without its unit begins with it."""
 _BESIDE = (
-    r"(?:[\s+-]{0,3}(?:English|written|total|original|or so|or more|or less|or fewer|plus)\b)?"
+    r"(?:[\s+-]{0,3}(?:English|written|total|original|or so|or more|or less|or fewer|plus|odd)\b)?"
 )
 UNIT = re.compile(
     rf"(?P<words>{_BESIDE}[\s+-]{{0,3}}words?(?![a-z])|\s?Chinese\scharacters?"
@@ -45,7 +51,7 @@ ORDERS = re.compile(
 )
 """In quotation marks, but an order."""
 
-SENTENCE = re.compile(r"[.](?=\s|$)|[!?。！？\n;；]")
+SENTENCE = re.compile(r"(?<!\bmin)(?<!\bmax)(?<!\bapprox)(?<!\bca)[.](?=\s|$)|[!?。！？\n;；]")
 """Between two sentences."""
 CLAUSE = re.compile(r",(?!\d{3})|，")
 
@@ -53,8 +59,8 @@ CLAUSE = re.compile(r",(?!\d{3})|，")
 
 _EN = r"(?:\s*(?:\b(?:of|is|be|at|in|an?|the|total|length|word count|about|around|approximately|roughly|some|only|whole|full)\b|[:：(（~≈]))*\s*$"
 _ZH = r"(?:有|为|是|在|到|达到?|于|约|大[约概]|写|须|需要?|要|应|控制|保持|字数|[:：\s个])*$"
-_NO = r"(?:\bno|\bnot|\bnever|n't|\bcannot|\bwithout)(?: \w+){0,2}?"
-_ZH_NO = r"不(?:[得要能可应该宜会许须]|可以|应当)?"
+_NO = r"(?:\bno|\bnone|\bnothing|\bnot|\bnever|n't|\bcannot|\bwithout)(?: \w+){0,2}?"
+_ZH_NO = r"(?:不|别|勿)(?:[得要能可应该宜会许须]|可以|应当)?"
 
 BOUND_BEFORE = re.compile(
     rf"(?P<least>(?:{_NO} (?:less|fewer|shorter|lower|smaller|under|below)(?: than)?|at (?:the )?(?:very )?lea(?:st|se)"
@@ -69,14 +75,14 @@ BOUND_BEFORE = re.compile(
     rf"|\bcap(?:ped)?(?: (?:at|of))?|\bas many as|\bceiling of|[≤<＜]=?){_EN}"
     rf"|(?:{_ZH_NO}(?:超[过出]?|多于|大于|高于|长于|逾)|至多|最多|最高|上限|顶多"
     rf"|少于|低于|小于|短于|不足|不到|不满|未满){_ZH})"
-    rf"|(?P<soft>(?:\bwithin|\b(?:word|length) limit(?: (?:is|of))?|\blimit (?:is|of)|\blimit(?:ed)?(?: (?:it|this|the [a-z ]{{1,20}}))? to|\brestrict(?:ed)? to|\bconfined to){_EN}"
+    rf"|(?P<soft>(?:\bwithin|\b(?:word|length) limit(?: (?:is|of))?|\blimit (?:is|of)|\blimit(?:ed|ing)?(?: [\w']+){{0,4}} to|\brestrict(?:ed)? to|\bconfined to){_EN}"
     rf"|限(?:制|定)?{_ZH})",
     re.IGNORECASE,
 )
 BOUND_AFTER = re.compile(
-    r"(?P<least>\s*(?:long |in length |in total )?[,(（]?\s?(?:or (?:more|longer|above|greater|over)|min(?:imum)?\b"
+    r"(?P<least>\s*(?:long |in length |in total )?[,(（]?\s?(?:or (?:more|longer|above|greater|over)|min(?:imum)?\b(?!\.?(?: of| is|:)?\s?\d)"
     r"|at (?:the )?(?:very )?least|and (?:above|up|over)\b|及?或?以上|起(?![初因源来])|或更多|打底))"
-    r"|(?P<most>\s*(?:long |in length |in total )?[,(（]?\s?(?:or (?:less|fewer|under|below|shorter)|max(?:imum)?\b"
+    r"|(?P<most>\s*(?:long |in length |in total )?[,(（]?\s?(?:or (?:less|fewer|under|below|shorter)|max(?:imum)?\b(?!\.?(?: of| is|:)?\s?\d)"
     r"|at (?:the )?(?:very )?most|tops\b|(?:word )?limit\b|cap\b|and under\b|及?或?以下|之下|封顶|为限|为上限|或更少))"
     r"|(?P<soft>\s*之?以?之?内(?![容在心部外]))",
     re.IGNORECASE,
@@ -103,7 +109,7 @@ _DETERMINER = r"(?:this|that|these|the following|following|attached|above|given|
 _TRANSFORM = (
     r"\b(?:summari[sz]e|rewrite|reword|rephrase|paraphrase|edit|proofread|shorten|condense|compress|cut|trim|reduce|"
     r"translate|polish|revise|review|critique|analy[sz]e|improve|fix|correct|grade|expand|extend|lengthen|turn|convert|"
-    r"boil|distil+|read|based on|given|from|continue)\b"
+    r"boil|distil+|(?<!to )read|based on|given|from|continue)\b"
 )
 _OTHER_WORDS = (
     r"(?: (?!(?:in|to|into|within|under|at|as|of|about|around|for|with|using|by|up|and|write|create|make|over|"
@@ -111,7 +117,7 @@ _OTHER_WORDS = (
 )
 GIVEN = re.compile(
     rf"\b{_DETERMINER} (?:[\w-]+ ){{0,2}}$|{_TRANSFORM}{_OTHER_WORDS} $"
-    r"|\b(?:explain|why|discuss|about|describe)\b[\w ]{0,20} the $"
+    r"|\b(?:explain|why|discuss|about|describe)\b[\w ]{0,20} the $|\busing (?:the|this|my|an?) $"
     r"|\b(?:I have|I've (?:got|written|made)|I wrote|I received|we have|we wrote|here(?: is|'s|’s)|there(?: is|'s)|attached is) "
     r"(?:an? |the |my |our )?(?:[\w-]+ )?$"
     r"|(?:这一?[篇段份个则]?|[该此]篇?|以下|下面|下列|下文|上述|上面|上文|原文|附上?的?|我的|给定的?|提供的|所给的?)"
@@ -137,11 +143,18 @@ NO_DEMAND_BEFORE = re.compile(
     # a saying
     r"|\b(?:worth|speaks?|spoke|paints?|says?|said|tells?|told)(?: more than| over| up to| louder than)? $|(?:胜过?|值|抵得?上?)$"
     # words that are learnt, known, typed
-    r"|\b(?:vocabulary of|learn(?:ed|t|ing)?|memori[sz]e[ds]?|knows?|knew|list|spell|teach me|typ(?:e|ed|ing)(?: at)?|at a rate of"
+    r"|\b(?:vocabulary of|learn(?:ed|t|ing)?|memori[sz]e[ds]?|knows?|knew|list|lists|listed|holds|spell|teach me|typ(?:e|ed|ing)(?: at)?|at a rate of"
     r"|(?:most )?common|speed (?:of|is))(?: the)?(?: about| around| over)? $"
     r"|(?:词汇量|识字|认识了?|学会了?|背诵?了?|听写|打字)[^，。]{0,4}$"
     r"|(?:一[天日]|每[天日小分][时钟]?)[^，。]{0,6}$"
-    # how long a text was
+    # how long a text was, or is
+    r"|\b(?:already|I've|I have|have|has) (?:written|done|got|typed|finished)(?: about| over)? $|\b(?:to|I|you|he|she|we|they) "
+    r"(?:read|type|speak|say|deliver|memori[sz]e) $|^\W*how (?:long|many|much|fast|quickly)\b[^?]*$"
+    r"|^\W*(?:is|are|was|does|did) (?:an?|the|my|this|\d)[^?]*$"
+    r"|\b(?:below|above|attached|following|enclosed)(?: \w+){0,3} ?[(（](?:about |around |approx\w* |roughly )?$"
+    r"|\b(?:my|his|her|our|their|this|that) (?:[\w-]+ ){0,2}?(?:thesis|book|novel|essay|article|paper|draft|manuscript|chapter|report|"
+    r"story|post|dissertation|script|speech) (?:is|has|runs to)(?: about| over| already| currently| only| now)? $"
+    r"|[这那该](?:本|部|篇|份|个|首)[^，。]{0,6}(?:有|共|长达|达)(?:约|大约)?$|^\W*(?:why|how come)\b[^?]*$"
     r"|\b(?:had|contained|was|were|total?led|ran to|came to|rejected at|counted)(?: only| about| exactly| over| roughly| nearly)? $",
     re.IGNORECASE,
 )
@@ -174,7 +187,7 @@ _PIECES_EN = (
     r"slogan|description|act|answer|entry|entrie|piece|text|summary|summarie|profile|lesson|slide|stanza|caption|tweet|version|"
     r"subsection|unit|speech|speeche|script|report|bio|product|topic|item|letter|message|monologue|vignette|installment|volume)"
 )
-_PIECES_ZH = r"(?:章节|部分|段落|小节|[章节段篇封首则份条幕集回卷场])"
+_PIECES_ZH = r"(?:故事|场景|主题|版本|方案|问题|案例|作品|片段|章节|部分|段落|小节|[章节段篇封首则份条幕集回卷场])"
 EACH_BEFORE = re.compile(
     r"\b(?:each|every)\b(?! other)[^,]{0,60}$|(?:每一?个?[^，。天日年次种位自]|各(?:自|个?(?:部分|[章节段篇]))?)[^，。]{0,14}$|各$",
     re.IGNORECASE,
@@ -194,7 +207,8 @@ ONE = re.compile(r"\b(?:an?|one|the|this|my)(?: [a-z-]+)? $", re.IGNORECASE)
 _SMALL = r"(?:(?!1\b)\d{1,3}|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|fifteen|twenty|thirty)"
 _SMALL_ZH = r"(?:(?!1\D)\d{1,3}|(?!一[^一二三四五六七八九十])[一二两三四五六七八九十]{1,3})"
 COUNTED = re.compile(
-    rf"\b{_SMALL} (?:[a-z-]+ ){{0,2}}{_PIECES_EN}s,? (?:of|with|at|that are|having|containing) [^,.]{{0,30}}$"
+    rf"\b(?P<count>{_SMALL}) (?:[a-z-]+ ){{0,2}}(?!(?:hours|minutes|days|years|weeks|pages|words|points|times)\b)[a-z]{{3,}}s,? "
+    r"(?:of|with|at|that are|having|containing) (?:(?:about|around|roughly|approximately|at least|at most|no more than|up to|exactly) )?$"
     rf"|(?<!第)(?<![\d一二两三四五六七八九十]){_SMALL_ZH}\s?个?{_PIECES_ZH}(?!共)[^，。！？]{{0,4}}$",
     re.IGNORECASE,
 )
@@ -214,7 +228,7 @@ PARTS = re.compile(
 )
 """How many parts there are."""
 PIECE = re.compile(
-    rf"(?:each|every|per|a)(?: of the)?(?: \w+)? ({_PIECES_EN})s?\b|每一?个?({_PIECES_ZH})",
+    rf"(?:each|every|per)(?: of the)?(?: \w+)? ({_PIECES_EN})s?\b|每一?个?({_PIECES_ZH})",
     re.IGNORECASE,
 )
 """What each of them is."""
@@ -229,7 +243,7 @@ _PART_ZH = (
 )
 PART_BEFORE = re.compile(
     r"\b(?:an?|its|your) (?:\w+ )?(?P<short>title|subtitle|headline|slogan|tagline|caption)\b[^,]{0,40}$"
-    rf"|\bthe (?:\w+ )?(?P<the>{_PART_EN}|section|chapter|paragraph)\b[^,]{{0,40}}$|(?P<zh>{_PART_ZH})[^，。]{{0,8}}$",
+    rf"|\bthe (?:\w+ )?(?P<the>{_PART_EN}|section|chapter|paragraph)\b[^,]{{0,40}}$|(?P<zh>{_PART_ZH})[^，。成为到]{{0,8}}$",
     re.IGNORECASE,
 )
 PART_LABEL = re.compile(
