@@ -26,7 +26,7 @@ _BEFORE, _AFTER = 90, 60
 """Characters before and after a length that are searched for what it is about."""
 _REACH = 200
 """And what says how many parts there are."""
-_MOST_MENTIONS = 100
+_MOST_MENTIONS = 50
 """Lengths at the beginning of a prompt, and as many at its end, that are looked at: one with more holds a
 table or another text."""
 _HEAD = 600
