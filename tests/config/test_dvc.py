@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import fields
@@ -721,3 +722,41 @@ def test_stage_under_dvc_without_params_says_how_to_make_them(root: Path) -> Non
     assert f"{root}/params.yaml" in done.stderr
     assert "dvc repro params" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+# Outputs on another disk
+
+
+@pytest.fixture
+def other_disk() -> Iterator[Path]:
+    """A folder on another file system than the checkout's."""
+    shared = Path("/dev/shm")
+    if not shared.is_dir() or shared.stat().st_dev == Path(tempfile.gettempdir()).stat().st_dev:
+        pytest.skip("/dev/shm is no other file system here")
+    with tempfile.TemporaryDirectory(dir=shared) as folder:
+        yield Path(folder)
+
+
+def test_an_output_that_is_a_link_is_written_where_it_leads(root: Path, other_disk: Path) -> None:
+    hf = root / "data/sft/hf"
+    shutil.rmtree(hf)
+    (other_disk / "hf").mkdir()
+    hf.symlink_to(other_disk / "hf")
+    succeed(root, "dvc", "repro", "--single-item", "--force", "filter")
+    assert kept(root) == ["good"]
+    assert hf.is_symlink()
+    found = {path.relative_to(other_disk).as_posix() for path in other_disk.rglob("*")}
+    assert found == {"hf", "hf/README.md", "hf/data", "hf/data/train.parquet"}
+
+
+def test_a_linked_folder_of_outputs_is_refused_before_the_work(
+    root: Path, other_disk: Path
+) -> None:
+    shutil.move(root / "models", other_disk)
+    (root / "models").symlink_to(other_disk / "models")
+    done = run(root, "dvc", "repro", "--single-item", "--force", "filter")
+    assert done.returncode
+    assert (
+        f"error: models: leads to {other_disk}/models, and DVC takes no output in a linked folder; "
+        "make it a folder, and link single outputs in it\n"
+    ) in done.stderr

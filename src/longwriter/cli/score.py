@@ -82,7 +82,7 @@ def score_files(arguments: Namespace) -> None:
             for pair, found in compared.items()
         }
         found = {"files": summaries, "comparisons": differences, "not_compared": refused}
-        print(json.dumps(round_floats(found), ensure_ascii=False, indent=2))
+        print(json.dumps(round_floats(found), indent=2))  # ASCII, whatever reads it
     else:
         print(markdown(_scores(summaries)), markdown(_by_length(summaries)), sep="\n\n", end="\n\n")
         for line in [*_differences(compared), *(f"{pair}: {why}" for pair, why in refused.items())]:

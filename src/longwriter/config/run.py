@@ -11,11 +11,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
+import yaml
 from omegaconf import DictConfig
 
 from longwriter.config.load import check_names, load_yaml, loosened, validate
 from longwriter.config.schema import Settings
-from longwriter.core.errors import LongwriterError
+from longwriter.core.errors import LongwriterError, SettingsError
 from longwriter.core.process import end_with_parent
 from longwriter.core.workspace import Workspace
 
@@ -56,9 +57,27 @@ def run_stage(stage: Stage) -> None:
 
 def _run_for_dvc(stage: Stage, root: Path) -> None:
     end_with_parent()
+    _check_folders(root)
     config = load_yaml(root / "params.yaml")
     config.merge_with_dotlist(sys.argv[1:])
     stage(validate(config), Workspace(root=root, out=root))
+
+
+def _check_folders(root: Path) -> None:
+    """Refuses a stage's output in a linked folder before the work; DVC does when the stage has ended.
+
+    Raises:
+        SettingsError: a folder that dvc.yaml has outputs in is not in the checkout.
+    """
+    stages = yaml.load((root / "dvc.yaml").read_bytes(), Loader=yaml.CSafeLoader)["stages"]
+    for stage in stages.values():
+        for out in [*stage.get("outs", ()), *stage.get("metrics", ())]:
+            folder = (root / (out if isinstance(out, str) else next(iter(out)))).parent
+            if not folder.resolve().is_relative_to(root.resolve()):
+                raise SettingsError(
+                    f"{folder.relative_to(root)}: leads to {folder.resolve()}, and DVC takes no output "
+                    "in a linked folder; make it a folder, and link single outputs in it"
+                )
 
 
 def _hydra_app(stage: Stage, root: Path) -> None:
