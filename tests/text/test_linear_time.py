@@ -37,8 +37,8 @@ UNITS = [
     "the story continues ", "a@a", "Paragraph 1\n", "“a", "(continued)\n",
 ]  # fmt: skip
 EDGES = [("Yours sincerely,\n", "Bob"), ("a ", "!")]
-CHARACTERS, SECONDS = 10_000, 0.25
-"""A text of 10,000 characters takes a millisecond to 25; quadratic time would be seconds."""
+CHARACTERS, SECONDS = 6_000, 0.25
+"""A text of 6,000 characters takes a millisecond to 15; quadratic time would be seconds."""
 
 
 def runs(length: int) -> Iterator[str]:

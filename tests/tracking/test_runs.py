@@ -262,7 +262,7 @@ def test_a_table_of_rows_is_found_by_mlflow_and_replaced(database: Path, tmp_pat
     assert rows.to_dict("list") == {"x": [2]}
 
 
-FIFTY = """
+TWENTY = """
 import os, sys, traceback
 from pathlib import Path
 import mlflow.store.tracking.sqlalchemy_store
@@ -277,7 +277,7 @@ def log(who):
     return 0
 
 children = []
-for who in range(50):
+for who in range(20):
     child = os.fork()  # MLflow, which takes seconds to import, is there already
     if child == 0:
         os._exit(log(who))
@@ -287,10 +287,10 @@ sys.exit(max(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in chi
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_fifty_runs_at_once_open_a_fresh_database(tmp_path: Path) -> None:
-    run_python(FIFTY, os.environ, str(tmp_path))
+def test_twenty_runs_at_once_open_a_fresh_database(tmp_path: Path) -> None:
+    run_python(TWENTY, os.environ, str(tmp_path))
     found = runs(tmp_path, "attributes.status = 'FINISHED'")
-    assert sorted(int(run.data.params["who"]) for run in found) == list(range(50))
+    assert sorted(int(run.data.params["who"]) for run in found) == list(range(20))
     assert all(run.data.metrics["n"] == float(run.data.params["who"]) for run in found)
     with sqlite3.connect(tmp_path / "mlruns/mlflow.db") as connection:
         names = connection.execute("SELECT name FROM experiments").fetchall()
