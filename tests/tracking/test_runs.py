@@ -296,7 +296,7 @@ def test_twenty_runs_at_once_open_a_fresh_database(tmp_path: Path) -> None:
         names = connection.execute("SELECT name FROM experiments").fetchall()
         [models] = connection.execute("SELECT COUNT(*) FROM logged_models").fetchall()
     assert names.count(("longwriter",)) == 1
-    assert models == (50,)
+    assert models == (20,)
 
 
 def test_flatten_gives_names_that_mlflow_takes(database: Path) -> None:
