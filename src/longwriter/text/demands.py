@@ -88,6 +88,10 @@ def mentions(text: str) -> Iterator[Mention]:
     for number in say.NUMBER.finditer(text):
         unit = say.UNIT.match(text, number.end())
         alone = number["count"] or number["bound"] or number["zh_bound"]
+        if not alone and re.search(
+            "word|字", number["mid"] or ""
+        ):  # 400 words but no more than 500
+            alone = number["till"]
         if unit is None and not alone:
             continue
         low = number["low"] or number["low_spelled"] or number["from"] or number["count_low"]
@@ -175,7 +179,7 @@ def _read(place: _Context, quote: str) -> _Reading:
         demand = replace(demand, least=least, most=most)
     elif least > most or kind == "about":  # from 3,000 words down to 1,500
         demand = replace(demand, length=most)
-        tolerance = say.TOLERANCE.match(place.after)
+        tolerance = say.TOLERANCE.match(place.after) or say.SHARE.search(place.after)
         if tolerance:
             margin = round(int(tolerance[1]) * (most / 100 if tolerance[2] else 1))
             demand = replace(demand, least=most - margin, most=most + margin)
@@ -225,6 +229,10 @@ def _role(place: _Context) -> str:
     )
     if part:
         name = re.escape(part[str(part.lastgroup)])
+        if name.startswith("第"):
+            return "part"
+        if part.lastgroup == "the" and not say.SENTENCE.search(text, 0, place.mention.start):
+            return "whole"  # "The chapter should have 6000 words.": that is the order
         wanted = re.search(say.WANTED.format(part=name), text[:_HEAD], re.IGNORECASE)
         return "whole" if wanted else "part"
     return "listed" if say.LISTED.match(place.sentence) else "whole"

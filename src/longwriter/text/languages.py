@@ -162,8 +162,6 @@ def wrong_language(text: str, prompt: str) -> str:
     expected = _expected_script(prompt)
     if expected is None:
         return ""
-    if prompt_language(prompt) not in ("en", "zh"):  # an answer in that language is right
-        return ""
     text = without_code(text)
     found = _words_by_script(text)
     total = sum(found.values())
@@ -171,11 +169,13 @@ def wrong_language(text: str, prompt: str) -> str:
         found["Japanese"] += found["Chinese"]  # kanji among kana
         found["Chinese"] = 0
     main = max(found, key=lambda name: found[name])
+    fault = ""
     if total and main != expected and found[expected] < 0.5 * total:
-        return f"{found[main] / total:.0%} {main}, asked in {expected}"
-    if expected == "Latin" and not _NAMES_A_LANGUAGE.search(prompt):
-        return _foreign_latin(text)
-    return ""
+        fault = f"{found[main] / total:.0%} {main}, asked in {expected}"
+    elif expected == "Latin" and not _NAMES_A_LANGUAGE.search(prompt):
+        fault = _foreign_latin(text)
+    # of a request in another language an answer in that language is right
+    return fault if fault and prompt_language(prompt) in ("en", "zh") else ""
 
 
 def mixed_script(text: str, prompt: str, max_foreign: float, max_foreign_run: int) -> str:

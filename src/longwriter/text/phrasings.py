@@ -11,16 +11,16 @@ _TO = r"-?\s?(?:-|–|—|~|～|to|or|至|到|或)\s?"
 _UNIT_BETWEEN = r"(?:[\s-]?words?|\s?个?字|\s?pages?|页|\s?min(?:ute)?s?|分钟)?"
 _LOW = rf"(?:(?P<low>{NUMERAL}){_UNIT_BETWEEN}{_TO}|(?P<low_spelled>{SPELLED}){_UNIT_BETWEEN}\s(?:to|or|-|–)\s)"
 NUMBER = re.compile(
-    rf"(?:\b(?:between|min(?:imum)?(?: of)?|at least|from|(?:no|not) (?:less|fewer) than)\s|介于\s?|在)(?P<from>{ANY}){_UNIT_BETWEEN}\s?(?:and|but|&|to|-|–|~|～|和|与|到|至)\s?(?:(?:an? )?(?:max(?:imum)?(?: of)?|at most|no more than|not more than) )?(?P<till>{ANY})"
+    rf"(?:\b(?:between|min(?:imum)?(?: of)?|at least|from|(?:no|not) (?:less|fewer) than)\s|介于\s?|在)(?P<from>{ANY})(?P<mid>{_UNIT_BETWEEN})\s?(?:and|but|&|to|-|–|~|～|和|与|到|至)\s?(?:(?:an? )?(?:max(?:imum)?(?: of)?|at most|no more than|not more than) )?(?P<till>{ANY})"
     rf"|(?<![\d,.]){_LOW}?(?P<high>{ANY})"
     # a bound without its unit: about 1000 words, no more than 1200
-    r"|\bwords?\b[,;]?\s?[(（]?(?:(?:and|but|with) )?(?:an? )?(?:(?:absolute )?min(?:imum)?|max(?:imum)?|at least|at most|up to|"
+    r"|\bwords?\b[^.\d\n]{0,20}?(?:(?:and|but|with) )?(?:an? )?(?:(?:absolute )?min(?:imum)?|max(?:imum)?|at least|at most|up to|"
     r"(?:no|not) (?:more|less|fewer|longer|shorter) than)\.?(?: of| is|:)?\s?(?P<bound>\d[\d,]*)(?![\d,]*[\s-]?(?:words?|char|page|min|%))"
     r"|字(?:左右|上下)?[，,（(]\s?(?:但|且)?(?:不少于|不低于|至少|最少|不超过|不得超过|最多|至多|不多于)(?P<zh_bound>\d{2,6})(?!\d*\s?[字个])"
     # a number without its unit: `Word count: 2500`
     r"|(?:\bword[ -]?(?:count|limit)[^\d\n:：.]{0,40}?(?:[:：]|\b(?:of|is|be|to|than|exceed|around|about)\b)|字数[^\d\n:：，。一二两三四五六七八九十]{0,10}[:：]?)"
     r"\s?(?:about |around |approximately |~|大约|约)?"
-    rf"(?:(?P<count_low>\d[\d,]*){_TO})?(?P<count>\d[\d,]*|(?<=[为在约于过:：])[一二两三四五六七八九十][一二两三四五六七八九十百千万]{{1,8}})(?![\d,一二三四五六七八九十百千万]*\s?(?:words?|个?字|[-–—~～至到%]))",
+    rf"(?:(?P<count_low>\d[\d,]*){_TO})?(?P<count>\d[\d,]*|(?<=[为在约于过:：])[一二两三四五六七八九十][一二两三四五六七八九十百千万]{{1,8}})(?![\d,一二三四五六七八九十百千万]*[ \t]?(?:words?|个?字|[-–—~～至到%]))",
     re.IGNORECASE,
 )
 """A number, or two that are the ends of a range."""
@@ -69,13 +69,13 @@ BOUND_BEFORE = re.compile(
     rf"|\bin excess of|\bstarting (?:at|from)|[≥>＞]=?){_EN}"
     rf"|(?:{_ZH_NO}(?:少于|低于|小于|短于|下于)|至少|最少|起码|最低|下限"
     rf"|超[过出]|多于|大于|高于|长于|满|逾){_ZH})"
-    rf"|(?P<most>(?:{_NO} (?:more|longer|greater|larger|over|above|beyond|exceed(?:ing|s)?)(?: than)?"
+    rf"|(?P<most>(?:\banything (?:over|above|longer than)|{_NO} (?:more|longer|greater|larger|over|above|beyond|exceed(?:ing|s)?)(?: than)?"
     r"|at (?:the )?(?:very )?most|at (?:an? )?maximum|\bup to|\bunder|\bbelow|\b(?:less|fewer|shorter|smaller) than"
     r"|\bmax(?:imum)?\.?(?: (?:length|word count|words|size|limit))?"
     rf"|\bcap(?:ped)?(?: (?:at|of))?|\bas many as|\bceiling of|[≤<＜]=?){_EN}"
     rf"|(?:{_ZH_NO}(?:超[过出]?|多于|大于|高于|长于|逾)|至多|最多|最高|上限|顶多"
     rf"|少于|低于|小于|短于|不足|不到|不满|未满){_ZH})"
-    rf"|(?P<soft>(?:\bwithin|\b(?:word|length) limit(?: (?:is|of))?|\blimit (?:is|of)|\blimit(?:ed|ing)?(?: [\w']+){{0,4}} to|\brestrict(?:ed)? to|\bconfined to){_EN}"
+    rf"|(?P<soft>(?:\bwithin|\b(?:word|length|hard|upper) limit(?: (?:is|of))?|\blimit (?:is|of)|\blimit(?:ed|ing)?(?: [\w']+){{0,4}} to|\brestrict(?:ed)? to|\bconfined to){_EN}"
     rf"|限(?:制|定)?{_ZH})",
     re.IGNORECASE,
 )
@@ -102,6 +102,7 @@ TOLERANCE = re.compile(
     r"\s?[,(（]?\s?(?:±|\+/-|\+-|plus or minus|give or take|上下浮动(?:不超过)?)\s?(\d{1,4})\s?(%|percent)?",
     re.IGNORECASE,
 )
+SHARE = re.compile(r"(?:±|\+/-|plus or minus|上下浮动)\s?(\d{1,2})\s?(%|percent)", re.IGNORECASE)
 
 # What a length is about
 
@@ -118,7 +119,7 @@ _OTHER_WORDS = (
 GIVEN = re.compile(
     rf"\b{_DETERMINER} (?:[\w-]+ ){{0,2}}$|{_TRANSFORM}{_OTHER_WORDS} $"
     r"|\b(?:explain|why|discuss|about|describe)\b[\w ]{0,20} the $|\busing (?:the|this|my|an?) $"
-    r"|\b(?:I have|I've (?:got|written|made)|I wrote|I received|we have|we wrote|here(?: is|'s|’s)|there(?: is|'s)|attached is) "
+    r"|\b(?:I have|I've (?:got|written|made)|I wrote|I received|we have|we wrote|here(?: is|'s|’s)|there(?: is|'s)|(?:attached|below|above|enclosed) is) "
     r"(?:an? |the |my |our )?(?:[\w-]+ )?$"
     r"|(?:这一?[篇段份个则]?|[该此]篇?|以下|下面|下列|下文|上述|上面|上文|原文|附上?的?|我的|给定的?|提供的|所给的?)"
     r"(?:是|有|的)?一?[篇段份个则章封]?(?:约|大[约概])?$"
@@ -129,15 +130,15 @@ GIVEN = re.compile(
 )
 """Before the length of a text that is given."""
 NOUN = re.compile(
-    r"\s(?!(?:in|to|into|or|and|on|about|for|that|which|long|max|min|at|is|are|of|with|about|limit|minimum|maximum|requirement)\b)[a-z]|的|[\u4e00-\u9fff]",
+    r"\s(?!(?:in|to|into|or|and|on|about|for|that|which|long|max|min|at|is|are|of|with|about|limit|minimum|maximum|requirement)\b)[a-z]|的|[文报论小作材稿]",
     re.IGNORECASE,
 )
 
 NO_DEMAND_BEFORE = re.compile(
     # added to a text, or taken away
     r"\b(?:increas|extend|expand|lengthen|reduc|cut|shorten|trim|decreas)\w*(?: [\w'-]+){0,4} by (?:about |around |another )?$"
-    r"|\b(?:another|additional|extra|further|add|adding)(?: about| another)? $"
-    r"|(?:增加|减少|删[减去]|缩减|添加|多写|少写|增补|扩充|补充)了?(?:约|大[约概]|至少)?$"
+    r"|\b(?:another|additional|extra|further|add|adding|trim|cut|remove|delete|drop|shave)(?: about| another| around| roughly| some)? $"
+    r"|(?:增加|减少|删[减去]|缩减|添加|多写|少写|增补|扩充|补充|删掉|砍掉|去掉|再扩写|再加|再补充?)了?(?:约|大[约概]|至少)?$"
     # of the first words of a text, of each so many
     r"|\b(?:the|its|your|my|his|her) (?:first|last|initial|final|next|previous)\s$|\bevery\s$|[前后]$"
     # a saying
@@ -150,6 +151,10 @@ NO_DEMAND_BEFORE = re.compile(
     # how long a text was, or is
     r"|\b(?:already|I've|I have|have|has) (?:written|done|got|typed|finished)(?: about| over)? $|\b(?:to|I|you|he|she|we|they) "
     r"(?:read|type|speak|say|deliver|memori[sz]e) $|^\W*how (?:long|many|much|fast|quickly)\b[^?]*$"
+    r"|\b(?:translated|published|processed)(?: over| about)? $|(?:最?常[用见])的?$"
+    r"|(?:原文|原稿|附件|材料)[^，。]{0,4}$|这是我的?$|[这那该](?:本|部)[^，。]{0,2}$|(?:靠|读完|看完|翻开)[^，。]{0,4}[本部篇份]$"
+    r"|\b(?:my|our|his|her|their|this|that|the attached|the following) (?:(?!limit|target|goal|requirement|assignment|task|aim|length|budget)"
+    r"[\w-]+ ){1,3}?(?:is|has|was|runs to)(?: about| over| already| currently| only| now)? $|[(（](?:it's|it is|currently)\b[^)]{0,12}$"
     r"|^\W*(?:is|are|was|does|did) (?:an?|the|my|this|\d)[^?]*$"
     r"|\b(?:below|above|attached|following|enclosed)(?: \w+){0,3} ?[(（](?:about |around |approx\w* |roughly )?$"
     r"|\b(?:my|his|her|our|their|this|that) (?:[\w-]+ ){0,2}?(?:thesis|book|novel|essay|article|paper|draft|manuscript|chapter|report|"
@@ -167,7 +172,7 @@ NO_DEMAND_AFTER = re.compile(
 TITLED = re.compile(r"[A-Z][a-z]+[ -].*Words?$")
 SPOKEN = re.compile(
     r"speech|talk|present|script|video|podcast|host|speak|spoken|address|toast|sermon|lecture|narrat|monologue|read|pitch|defen[cs]e|report|keynote|"
-    r"演[讲说]|发言|讲[话稿]|致辞|朗读|时长|视频|主持|口播|播客",
+    r"演[讲说]|发言|讲[话稿]|致[辞词]|朗读|时长|视频|主持|口播|播客",
     re.IGNORECASE,
 )
 """Near minutes that are a text's length."""
