@@ -1,5 +1,6 @@
 """Sampling a call until an answer is usable."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -7,6 +8,9 @@ from longwriter.core.errors import Aborted, BadCompletion, Moderated
 from longwriter.llm.answers import Completion
 
 T = TypeVar("T")
+
+_QUICKLY_READ = 50_000
+"""Characters of an answer that are read within milliseconds; longer ones would hold up all other calls."""
 
 ATTEMPTS = 3
 """Samples of an answer of which only the ending matters: of a benchmark, a candidate, a grade."""
@@ -36,7 +40,10 @@ async def first_usable(
     last: BadCompletion | Aborted = BadCompletion("")
     for sample in range(attempts):
         try:
-            return read(await ask(sample))
+            completion = await ask(sample)
+            if len(completion.text) > _QUICKLY_READ:
+                return await asyncio.to_thread(read, completion)
+            return read(completion)
         except (BadCompletion, Aborted) as error:
             last = error
     raise type(last)(f"no usable {what} in {attempts} samples; the last: {last}")

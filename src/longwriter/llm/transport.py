@@ -168,11 +168,7 @@ async def _streamed(
                     on_text(piece_in(chunk))
     finally:
         await response.aclose()
-    body = b"".join(reads)
-    events = [line for line in body.split(b"\n") if line.startswith(b"data:")]
-    if not events:  # an error, or a server that doesn't stream
-        return body
-    return body_of(events)
+    return body_of(b"".join(reads))
 
 
 def _pools(settings: ServerSettings, address: Address, extras: Extras) -> list[openai.AsyncOpenAI]:

@@ -51,6 +51,14 @@ _SPEAKS_AS_MODEL = re.compile(
     re.IGNORECASE,
 )
 
+_SIGNS_OF_MODEL = (
+    *("an ai", "a ai", "artificial", "language", "reached", "training data", "knowledge cut"),
+    *("limit", "constraint", "guideline", "polic", "programming"),
+    *("作为", "身为", "我是", "我只是", "违反", "训练数据", "知识截止"),
+)
+"""A text without one of them, in lower case, speaks of no model: most texts, in a fraction of the time that
+the pattern takes."""
+
 _REFUSES = re.compile(
     rf"{_BEGIN}{_HEDGE}{_SORRY},? ?(?:that )?(?:but )?{_REASON}I ?{_NOT} {_HELP}\b"
     rf"|{_BEGIN}{_HEDGE}{_REASON}I(?: am|'m)? ?{_NOT} {_TASK}"
@@ -61,6 +69,14 @@ _REFUSES = re.compile(
     rf"|{_BEGIN}I must (?:respectfully )?decline\b|{_BEGIN}(?:this|your) request (?:violates|goes against)\b",
     re.IGNORECASE,
 )
+
+_SIGNS_OF_REFUSAL = (
+    *("can't", "cannot", "can not", "won't", "unable", "not able", "will not", "could not", "couldn't"),
+    *("decline", "not in a position", "not allowed", "not permitted", "comfortable", "request"),
+    *("but this ", "but that ", "but your ", "impossible", "not possible"),
+)
+"""Of a refusal in English."""
+_ZH_SIGNS_OF_REFUSAL = "无法", "不能", "没办法", "没有办法", "不会", "不便", "只能"
 
 _ZH_BEGIN = r"(?:^|[。！？\n])\s*"
 _ZH_SORRY = (
@@ -110,13 +126,24 @@ def refusal_in(text: str, prompt: str = "") -> str:
     """
     text = without_quotations(simplified(text).replace("’", "'")).strip()
     prompt = simplified(prompt)
-    found = None if _ASKS_FOR_AI.search(prompt) else _SPEAKS_AS_MODEL.search(text)
+    found = None
+    if _holds(_SIGNS_OF_MODEL, text) and not _ASKS_FOR_AI.search(prompt):
+        found = _SPEAKS_AS_MODEL.search(text)
     if not found and not is_letter(text) and not _ASKS_FOR_APOLOGY.search(prompt):
         found = _APOLOGISES_FIRST.search(text) or _refusal_at_an_end(text)
     return found.group(0).strip() if found else ""
 
 
 def _refusal_at_an_end(text: str) -> re.Match[str] | None:
-    ends = [squeezed(text[:_REACH])] + ([squeezed(text[-_REACH:])] if len(text) > _REACH else [])
-    searches = (pattern.search(end) for end in ends for pattern in (_REFUSES, _ZH_REFUSES))
-    return next((found for found in searches if found), None)
+    for end in dict.fromkeys((text[:_REACH], text[-_REACH:])):
+        plain = squeezed(end)
+        found = _holds(_SIGNS_OF_REFUSAL, plain) and _REFUSES.search(plain)
+        found = found or (_holds(_ZH_SIGNS_OF_REFUSAL, plain) and _ZH_REFUSES.search(plain))
+        if found:
+            return found
+    return None
+
+
+def _holds(signs: tuple[str, ...], text: str) -> bool:
+    text = text.lower()
+    return any(sign in text for sign in signs)
