@@ -15,7 +15,7 @@ def event(delta: dict[str, Any], finish_reason: str | None = None, first: bool =
     return b"data: " + json.dumps({"choices": [choice]}).encode() + b"\n\n"
 
 
-TEXT = [{"content": piece} for piece in ("Tea", " \"is\\", "\n", "", " 茶", " hot", ".")]
+TEXT = [{"content": piece} for piece in ("Tea", ' "is\\', "\n", "", " 茶", " hot", ".")]
 HELD = 'Tea "is\\\n 茶 hot.'
 
 

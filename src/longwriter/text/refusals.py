@@ -56,8 +56,10 @@ _SIGNS_OF_MODEL = (
     *("limit", "constraint", "guideline", "polic", "programming"),
     *("作为", "身为", "我是", "我只是", "违反", "训练数据", "知识截止"),
 )
-"""A text without one of them, in lower case, speaks of no model: most texts, in a fraction of the time that
-the pattern takes."""
+"""One of them is in each match of the pattern, in lower case: only around them it is looked for, which
+takes a tenth of the time."""
+_AROUND = 80
+"""Characters before and behind a sign in which the match lies."""
 
 _REFUSES = re.compile(
     rf"{_BEGIN}{_HEDGE}{_SORRY},? ?(?:that )?(?:but )?{_REASON}I ?{_NOT} {_HELP}\b"
@@ -71,7 +73,17 @@ _REFUSES = re.compile(
 )
 
 _SIGNS_OF_REFUSAL = (
-    *("can't", "cannot", "can not", "won't", "unable", "not able", "will not", "could not", "couldn't"),
+    *(
+        "can't",
+        "cannot",
+        "can not",
+        "won't",
+        "unable",
+        "not able",
+        "will not",
+        "could not",
+        "couldn't",
+    ),
     *("decline", "not in a position", "not allowed", "not permitted", "comfortable", "request"),
     *("but this ", "but that ", "but your ", "impossible", "not possible"),
 )
@@ -126,12 +138,22 @@ def refusal_in(text: str, prompt: str = "") -> str:
     """
     text = without_quotations(simplified(text).replace("’", "'")).strip()
     prompt = simplified(prompt)
-    found = None
-    if _holds(_SIGNS_OF_MODEL, text) and not _ASKS_FOR_AI.search(prompt):
-        found = _SPEAKS_AS_MODEL.search(text)
+    found = None if _ASKS_FOR_AI.search(prompt) else _speaks_as_model(text)
     if not found and not is_letter(text) and not _ASKS_FOR_APOLOGY.search(prompt):
         found = _APOLOGISES_FIRST.search(text) or _refusal_at_an_end(text)
     return found.group(0).strip() if found else ""
+
+
+def _speaks_as_model(text: str) -> re.Match[str] | None:
+    lower = text.lower()
+    for sign in _SIGNS_OF_MODEL:
+        place = lower.find(sign)
+        while place >= 0:
+            found = _SPEAKS_AS_MODEL.search(text, max(place - _AROUND, 0), place + _AROUND)
+            if found:
+                return found
+            place = lower.find(sign, place + 1)
+    return None
 
 
 def _refusal_at_an_end(text: str) -> re.Match[str] | None:
