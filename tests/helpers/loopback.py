@@ -69,7 +69,10 @@ class ChatServer:
             otherwise from then on.
         requests: the JSON bodies of all requests so far.
         base_url: the address up to and with /v1.
+        elsewhere: the answer at every other path.
     """
+
+    elsewhere: Answer = (404, b"{}")
 
     def __init__(self, answer: Callable[[dict[str, Any]], Answer]) -> None:
         self.answer = answer
@@ -83,9 +86,9 @@ class ChatServer:
                 request = Request(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
                 request.path, request.headers = self.path, self.headers
                 owner.requests.append(request)
-                status, body, headers = 404, b"{}", dict[str, str]()
-                if self.path.partition("?")[0] == "/v1/chat/completions":
-                    status, body, headers = _encoded(owner.answer(request))
+                known = self.path.partition("?")[0] == "/v1/chat/completions"
+                answer = owner.answer(request) if known else owner.elsewhere
+                status, body, headers = _encoded(answer)
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(body)))

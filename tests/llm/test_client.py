@@ -397,18 +397,34 @@ def test_no_answer_in_time(chat_server: Any, complete: Any) -> None:
     assert complete(server).text == "in time"
 
 
-def test_an_address_without_its_v1_is_named(chat_server: Any, complete: Any) -> None:
-    server = chat_server(script("not found here", "Hi."))
-    whole, bare = server.base_url, server.base_url.removesuffix("/v1")
-    server.base_url = bare
+PAGE = b"<!doctype html><title>My server</title>"
+LM_STUDIO = b'{"error":"Unexpected endpoint or method. (POST /chat/completions)"}'
+
+
+@pytest.mark.parametrize(
+    "unknown",
+    [(404, b"404 page not found"), (405, b'{"detail":"Method Not Allowed"}'), (200, LM_STUDIO), (200, PAGE)],
+    ids=["404", "405", "LM Studio", "a page"],
+)  # fmt: skip
+@pytest.mark.parametrize("ending", ["", "/", "/chat/completions", "/v1/chat/completions"])
+def test_an_address_that_is_not_quite_it_is_named(
+    unknown: Answer, ending: str, chat_server: Any, complete: Any
+) -> None:
+    server = chat_server(script("Hi."))
+    server.elsewhere = unknown
+    whole = server.base_url
+    server.base_url = whole.removesuffix("/v1") + ending
     with pytest.raises(ServerError) as raised:
         complete(server)
-    assert str(raised.value) == f"{bare}: answers below {whole}; set server.base_url={whole}"
-    assert [request.path for request in server.requests] == [
-        "/chat/completions",
-        "/v1/chat/completions",
-    ]
-    server.base_url = f"{bare}/v2"
+    base = server.base_url.rstrip("/")
+    assert str(raised.value) == f"{base}: answers below {whole}; set server.base_url={whole}"
+    assert server.requests[-1].path == "/v1/chat/completions"
+    assert len(server.requests) <= 3
+
+
+def test_an_address_with_another_path_is_no_other_one(chat_server: Any, complete: Any) -> None:
+    server = chat_server(script())
+    server.base_url = server.base_url.removesuffix("/v1") + "/v2"
     with pytest.raises(ServerError, match=r"does not know model 'm', or server\.base_url is mis"):
         complete(server)
 

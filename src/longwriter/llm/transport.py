@@ -27,6 +27,9 @@ CONNECTIONS = 8
 """Connections of one pool, about. For each request httpx goes through all connections of its pool,
 which for a thousand takes longer than the request."""
 
+_UNKNOWN_PATH = (b"<", b'{"error":"Unexpected endpoint', b'{"error": "Unexpected endpoint')
+"""How bodies begin of servers that answer a path that they don't know with status 200: web pages, LM Studio."""
+
 OnText = Callable[[str], None]
 """Takes each piece of text of an answer as it comes."""
 
@@ -73,30 +76,42 @@ class Transport:
                     "/chat/completions", body=request, cast_to=httpx2.Response
                 )
                 answer = response.content
-        except openai.NotFoundError as error:
-            raise await self._not_found(client, request, error) from None
         except (openai.OpenAIError, httpx2.HTTPError) as error:
-            raise self.typed(error) from None
+            elsewhere = getattr(error, "status_code", 0) in (404, 405)
+            raise (elsewhere and await self._elsewhere(client, request)) or self.typed(
+                error
+            ) from None
         if answer is None:
             raise ServerFault(f"{self._address.base_url}: the stream broke off")
+        if answer.startswith(_UNKNOWN_PATH):
+            moved = await self._elsewhere(client, request)
+            if moved:
+                raise moved
         found = error_in(answer)
         if found:
             raise self.told(fault(*found, self._settings, self._address.model, self._name))
         return answer
 
-    async def _not_found(
-        self, client: openai.AsyncOpenAI, request: dict[str, Any], error: openai.NotFoundError
-    ) -> LongwriterError:
-        """The error that a 404 is. Where the address lacks its /v1, a second question tells."""
-        base = self._address.base_url
-        if not base.endswith("/v1"):
-            there = client.with_options(base_url=f"{base}/v1")
+    async def _elsewhere(
+        self, client: openai.AsyncOpenAI, request: dict[str, Any]
+    ) -> ServerError | None:
+        """The error of an address that lacks its /v1, or names the request's path too, where the server
+        answers below the right one."""
+        base = self._address.base_url.rstrip("/")
+        api = base.removesuffix("/completions").removesuffix("/chat")
+        for right in dict.fromkeys((api, api if api.endswith("/v1") else f"{api}/v1")):
+            if right == base:
+                continue
+            there = client.with_options(base_url=right)
             with suppress(openai.OpenAIError):
-                await there.post("/chat/completions", body=request, cast_to=httpx2.Response)
-                return ServerError(
-                    f"{base}: answers below {base}/v1; set {self._name}.base_url={base}/v1"
+                answer = await there.post(
+                    "/chat/completions", body=request, cast_to=httpx2.Response
                 )
-        return self.typed(error)
+                if not answer.content.startswith(_UNKNOWN_PATH):
+                    return ServerError(
+                        f"{base}: answers below {right}; set {self._name}.base_url={right}"
+                    )
+        return None
 
     async def close(self) -> None:
         """Closes all connections."""
