@@ -1,4 +1,5 @@
-"""Servers with an OpenAI-compatible address: an endpoint that is up, llama.cpp in this process, vLLM."""
+"""Servers with an OpenAI-compatible address: an endpoint that is up, llama.cpp in this process, vLLM or
+transformers as a process of its own."""
 
 import os
 from collections.abc import Iterator
@@ -8,8 +9,8 @@ from pathlib import Path
 from longwriter.core.errors import DataError, ServerError, SettingsError
 from longwriter.core.files import digest, locate, weights_digest
 from longwriter.core.workspace import cores
+from longwriter.llm.processes import running_transformers, running_vllm
 from longwriter.llm.settings import Address, ServerKind, ServerSettings
-from longwriter.llm.vllm import running
 
 
 @contextmanager
@@ -24,7 +25,7 @@ def serve(
     block.
 
     Args:
-        checkpoint: the GGUF file (`llama_cpp`) or the folder (`vllm`) to serve instead of
+        checkpoint: the GGUF file (`llama_cpp`) or the folder (the others) to serve instead of
             settings.model, under that name.
         threads: of `llama_cpp`; None: every core.
         version: of an `endpoint`: tells apart models of the same name in the cache's keys.
@@ -45,6 +46,9 @@ def serve(
                 yield address
         case ServerKind.vllm:
             with _vllm(settings, checkpoint) as address:
+                yield address
+        case ServerKind.transformers:
+            with _transformers(settings, checkpoint) as address:
                 yield address
 
 
@@ -102,8 +106,24 @@ def _vllm(settings: ServerSettings, checkpoint: Path | None) -> Iterator[Address
     model = identity = settings.model
     if checkpoint or Path(settings.model).is_dir():
         folder = (checkpoint or Path(settings.model)).absolute()
-        model, identity = str(folder), weights_digest(folder)
-        if not identity:
-            raise DataError(f"{folder}: holds no safetensors; name a checkpoint's folder")
-    with running(model, settings) as base_url:
+        model, identity = str(folder), _weights(folder)
+    with running_vllm(model, settings) as base_url:
         yield Address(base_url, settings.model, f"vllm {identity}")
+
+
+@contextmanager
+def _transformers(settings: ServerSettings, checkpoint: Path | None) -> Iterator[Address]:
+    if checkpoint is None and not Path(settings.model or "").is_dir():
+        raise SettingsError(f"model: {settings.model}, and kind=transformers needs a local folder")
+    folder = (checkpoint or Path(settings.model or "")).absolute()
+    identity = _weights(folder)
+    with running_transformers(folder) as base_url:
+        yield Address(base_url, str(folder), f"transformers {identity}")
+
+
+def _weights(folder: Path) -> str:
+    """Digest of a checkpoint's weights."""
+    found = weights_digest(folder)
+    if not found:
+        raise DataError(f"{folder}: holds no safetensors; name a checkpoint's folder")
+    return found

@@ -16,6 +16,8 @@ class ServerKind(Enum):
     """An OpenAI-compatible address that is already up."""
     vllm = "vllm"
     """`vllm serve`, started as a process of its own that ends with the work."""
+    transformers = "transformers"
+    """`transformers serve`, as a process of its own: a checkpoint's folder of any architecture."""
 
 
 class Structured(Enum):
@@ -50,7 +52,7 @@ class ServerSettings:
     kind: ServerKind
     model: str | None = names_file()
     """`endpoint`: the model's name there. `llama_cpp`: a GGUF file, or `package:NAME/FILE` for one
-    inside an installed Python package. `vllm`: a Hugging Face hub id or a local folder."""
+    inside an installed Python package. `vllm`: a Hugging Face hub id or a local folder; `transformers`: a local folder."""
     base_url: str | None
     """`endpoint`: the address up to and with `/v1`."""
     identity: str | None

@@ -1,15 +1,17 @@
-"""Serves a checkpoint of the student: by llama.cpp, by vLLM, or at an endpoint that is already up."""
+"""Serves a checkpoint of the student: by llama.cpp, vLLM or transformers, or at an endpoint that is up."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
+from longwriter.core.errors import DataError, SettingsError
 from longwriter.core.files import weights_digest
 from longwriter.llm.client import ChatClient
 from longwriter.llm.gguf import gguf_of
 from longwriter.llm.session import CallContext, with_client
-from longwriter.llm.settings import ServerKind
+from longwriter.llm.settings import ServerKind, ServerSettings
+from longwriter.models.lineup import BY_NAME
 from longwriter.models.settings import StudentSettings
 
 T = TypeVar("T")
@@ -18,28 +20,69 @@ NAME = "student.server"
 """Of the group of settings."""
 
 
+class Placement(NamedTuple):
+    """How a checkpoint is served: the arguments of `llm.servers.serve`."""
+
+    settings: ServerSettings
+    checkpoint: Path | None
+    version: str
+
+
+def placement(checkpoint: Path, student: StudentSettings, cache: Path) -> Placement:
+    """How `checkpoint` is served as `student.server` says.
+
+    llama.cpp serves the checkpoint's conversion to GGUF, made once and kept in `cache`; vLLM and
+    transformers its folder. An endpoint must serve it itself, under the name student.server.model or,
+    where that is null, the DAG's name (`models/sft`).
+
+    Raises:
+        DataError, SettingsError: as `gguf_of`; a GGUF file that only llama.cpp can serve.
+    """
+    server = student.server
+    if server.kind is ServerKind.llama_cpp:
+        return Placement(server, gguf_of(checkpoint, student.checkpoint, cache), "")
+    named = replace(server, model=server.model or f"{checkpoint.parent.name}/{checkpoint.name}")
+    if server.kind is ServerKind.endpoint:
+        return Placement(named, None, weights_digest(checkpoint))
+    if checkpoint.is_file():
+        raise DataError(f"{checkpoint}: a file, which only llama_cpp serves")
+    return Placement(named, checkpoint, "")
+
+
+def model_named(name: str, root: Path) -> Path:
+    """The checkpoint that a person names: a model of the DAG, a folder, or a GGUF file.
+
+    Raises:
+        SettingsError: there is none.
+    """
+    path = root / "models" / name if name in BY_NAME else Path(name)
+    if path.exists():
+        return path
+    made = f"`dvc repro {name}` makes it, `dvc checkout models/{name}` brings it back"
+    known = f"there are {', '.join(BY_NAME)} below models/, folders, and GGUF files"
+    raise SettingsError(f"{path}: is not there; {made if name in BY_NAME else known}")
+
+
 def with_student(
     work: Callable[[ChatClient], Awaitable[T]],
     checkpoint: Path,
     student: StudentSettings,
     calls: CallContext,
 ) -> tuple[T, dict[str, float]]:
-    """Runs `work` on `checkpoint`, served as `student.server` says.
-
-    llama.cpp serves the checkpoint's conversion to GGUF, vLLM its folder. An endpoint must serve it
-    itself, under the name student.server.model or, where that is null, the DAG's name (`models/sft`).
+    """Runs `work` on `checkpoint`, served as `placement` says.
 
     Returns:
         What `work` returned, and the calls, tokens and US dollars it took.
 
     Raises:
-        DataError, SettingsError: as `gguf_of` and `serve`.
+        DataError, SettingsError: as `placement` and `serve`.
     """
-    server = student.server
-    if server.kind is ServerKind.llama_cpp:
-        gguf = gguf_of(checkpoint, student.checkpoint, calls.cache)
-        return with_client(work, server, calls, name=NAME, checkpoint=gguf)
-    named = replace(server, model=server.model or f"{checkpoint.parent.name}/{checkpoint.name}")
-    if server.kind is ServerKind.vllm:
-        return with_client(work, named, calls, name=NAME, checkpoint=checkpoint)
-    return with_client(work, named, calls, name=NAME, version=weights_digest(checkpoint))
+    place = placement(checkpoint, student, calls.cache)
+    return with_client(
+        work,
+        place.settings,
+        calls,
+        name=NAME,
+        checkpoint=place.checkpoint,
+        version=place.version,
+    )

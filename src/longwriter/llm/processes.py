@@ -1,7 +1,9 @@
-"""`vllm serve` as a process of its own that ends with the work.
+"""Servers that are programs: `vllm serve` and `transformers serve`, each a process of its own that ends
+with the work.
 
 Source: vLLM's documentation of `vllm serve` (https://docs.vllm.ai/en/v0.18.0/cli/serve/), of data
-parallel deployment and of usage statistics.
+parallel deployment and of usage statistics; transformers' documentation of `transformers serve`
+(https://huggingface.co/docs/transformers/serving).
 """
 
 import http.client
@@ -9,11 +11,12 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from longwriter.core.errors import ServerError, ServerFault, SettingsError
@@ -27,18 +30,19 @@ POLL_S = 0.2
 LOG_LINES = 20
 """Last lines of the log that an error shows."""
 
+TRANSFORMERS_START_S = 600.0
+"""Longest wait until `transformers serve` has loaded its model, in seconds."""
 
-@contextmanager
-def running(model: str, settings: ServerSettings) -> Iterator[str]:
-    """Starts `vllm serve`, yields its address up to and with /v1, and ends it and its engines.
+
+def running_vllm(model: str, settings: ServerSettings) -> AbstractContextManager[str]:
+    """`vllm serve` as `running` runs it.
 
     Args:
         model: a Hugging Face hub id or a folder; it is served under the name settings.model.
 
     Raises:
         SettingsError: settings.vllm is null.
-        ServerError: vLLM is not installed, ends early or is not ready in time. This error, and one
-            of the server's that is raised in the block, shows the end of its log.
+        ServerError: vLLM is not installed.
     """
     if settings.vllm is None:
         raise SettingsError(
@@ -52,21 +56,49 @@ def running(model: str, settings: ServerSettings) -> Iterator[str]:
             "vllm.executable=$PWD/vllm-env/bin/vllm"
         )
     port = _free_port()
-    descriptor, name = tempfile.mkstemp(prefix="longwriter-vllm-", suffix=".log")
+    command = [executable, *_arguments(model, port, settings)]
+    return running("vLLM", command, port, settings.vllm.start_s)
+
+
+def running_transformers(folder: Path) -> AbstractContextManager[str]:
+    """`transformers serve`, of this environment, as `running` runs it.
+
+    Args:
+        folder: a checkpoint, whose weights are loaded as they are and whose sampling applies where a
+            request says nothing.
+    """
+    port = _free_port()
+    program = "from transformers.cli.transformers import main; main()"
+    serve = ["serve", str(folder), "--host", HOST, "--port", str(port), "--log-level", "error"]
+    return running(
+        "transformers", [sys.executable, "-c", program, *serve], port, TRANSFORMERS_START_S
+    )
+
+
+@contextmanager
+def running(title: str, command: list[str], port: int, start_s: float) -> Iterator[str]:
+    """Starts a server, yields its address up to and with /v1, and ends it and its engines.
+
+    Args:
+        title: what errors and the log's name call it.
+        port: where the command listens; GET /health answers once it is ready.
+        start_s: longest wait for that, in seconds.
+
+    Raises:
+        ServerError: it ends early or is not ready in time. This error, and one of the server's that is
+            raised in the block, shows the end of its log.
+    """
+    descriptor, name = tempfile.mkstemp(prefix=f"longwriter-{title.lower()}-", suffix=".log")
     log = Path(name)
     with (
         os.fdopen(descriptor, "wb") as output,
-        own_session(
-            [executable, *_arguments(model, port, settings)],
-            output.fileno(),
-            _environment(executable),
-        ) as server,
+        own_session(command, output.fileno(), _environment(command[0])) as server,
     ):
         try:
-            _wait_until_healthy(server, port, settings.vllm.start_s)
+            _wait_until_healthy(title, server, port, start_s)
             yield f"http://{HOST}:{port}/v1"
         except (ServerError, ServerFault) as error:
-            raise type(error)(f"{error}\n{_end_of(log)}") from None
+            raise type(error)(f"{error}\n{_end_of(title, log)}") from None
     log.unlink()
 
 
@@ -106,20 +138,22 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _wait_until_healthy(server: subprocess.Popen[bytes], port: int, start_s: float) -> None:
+def _wait_until_healthy(
+    title: str, server: subprocess.Popen[bytes], port: int, start_s: float
+) -> None:
     from tqdm import tqdm  # here, for TQDM_DISABLE, which training sets, is read at its import
 
     started = time.monotonic()
     with tqdm(
-        desc="vLLM starts", bar_format="{desc}: {elapsed}", disable=None, leave=False
+        desc=f"{title} starts", bar_format="{desc}: {elapsed}", disable=None, leave=False
     ) as note:
         while not _healthy(port):
             if server.poll() is not None:
-                raise ServerError(f"vLLM ended with status {server.returncode} as it started.")
+                raise ServerError(f"{title} ended with status {server.returncode} as it started.")
             if time.monotonic() - started > start_s:
                 raise ServerError(
-                    f"vLLM was not ready after {start_s:g} s; a large model or a download may "
-                    "need more: set vllm.start_s."
+                    f"{title} was not ready after {start_s:g} s; a large model or a download may "
+                    "need more" + (": set vllm.start_s." if title == "vLLM" else ".")
                 )
             time.sleep(POLL_S)
             note.refresh()
@@ -136,6 +170,6 @@ def _healthy(port: int) -> bool:
         connection.close()
 
 
-def _end_of(log: Path) -> str:
+def _end_of(title: str, log: Path) -> str:
     with log.open(encoding="utf-8", errors="replace") as lines:
-        return "".join([f"The end of vLLM's log, {log}:\n", *deque(lines, LOG_LINES)]).rstrip()
+        return "".join([f"The end of {title}'s log, {log}:\n", *deque(lines, LOG_LINES)]).rstrip()
