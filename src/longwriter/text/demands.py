@@ -161,7 +161,7 @@ class _Reading(NamedTuple):
 
     role: str
     """`whole`, `total`, `each` (of several parts), `part` (one of them), `listed` (a part, by the form of
-    its line); empty: not the text that is asked for."""
+    its line), `body` (the whole, but for the parts that are mentioned); empty: not the text that is asked for."""
     demand: Demand
     context: _Context
 
@@ -221,6 +221,8 @@ def _role(place: _Context) -> str:
         text, 0, min(place.mention.start, _HEAD)
     ):
         return "each"
+    if say.BODY_BEFORE.search(clause):
+        return "body"
     part = (
         say.PART_BEFORE.search(clause)
         or say.PART_LABEL.search(place.sentence)
@@ -258,14 +260,15 @@ def _is_elsewhere(place: _Context) -> bool:
 
 def _of_words(read: Sequence[_Reading]) -> Demand | None:
     """The demand in the readings of words; None where they hold none."""
-    for role in ("total", "whole"):
-        found = [one for one in read if one.role == role]
+    some = [one for one in read if one.role in ("part", "listed", "body")]
+    whole = ("whole", "body") if {one.role for one in some} == {"body"} else ("whole",)
+    for roles in (("total",), whole):
+        found = [one for one in read if one.role in roles]
         if found:
             return _joined(found)
     counted = [(one, _number_of_parts(one.context)) for one in read if one.role == "each"]
     parts = [one.demand.times(number) for one, number in counted if number]
     if not parts:
-        some = [one for one in read if one.role in ("part", "listed")]
         alone = len(some) == 1 and some[0].role == "part"
         parts = [] if alone else [one.demand for one in some]
     return _added(parts)

@@ -8,7 +8,7 @@ import re
 _ZH_DIGITS = "〇一二三四五六七八九"
 _ZH = "〇零一二两三四五六七八九十百千万"
 
-NUMERAL = rf"(?:(?:\d|[一二两三四五六七八九十百千万])[\d,，.{_ZH}]{{0,11}}(?:\s?(?:k|w(?=\s?字)|thousand|hundred|million)(?![a-z]))?)"
+NUMERAL = rf"(?:(?:\d|[一二两三四五六七八九十百千万])(?:[\d,，.{_ZH}]|、(?=[一二三四五六七八九][百千万])){{0,11}}(?:\s?(?:k|w(?=\s?字)|thousand|hundred|million)(?![a-z]))?)"
 """Digits, Chinese characters, or both."""
 
 _ONES = [
@@ -36,16 +36,18 @@ _TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ni
 _IN_WORDS = {word: number for number, word in enumerate(_ONES, start=1)} | {
     word: 10 * number for number, word in enumerate(_TENS, start=2)
 }
+_IN_WORDS["couple"] = 2
 _GAP = r"[ \t-]{1,3}"
+_COUPLE = rf"a{_GAP}couple(?:{_GAP}of)?"
 _BELOW_100 = rf"(?:(?:{'|'.join(_TENS)})(?:{_GAP}(?:{'|'.join(_ONES[:9])}))?|{'|'.join(_ONES)})"
 _BARE = r"(?<!\d )(?<!\d-)"  # a scale without its number, but not the hundred of "2 hundred words"
 _BELOW_1000 = (
-    rf"(?:(?:(?:{_BELOW_100}|an?){_GAP}|{_BARE})hundred(?:{_GAP}(?:and{_GAP})?{_BELOW_100})?"
+    rf"(?:(?:(?:{_BELOW_100}|{_COUPLE}|an?){_GAP}|{_BARE})hundred(?:{_GAP}(?:and{_GAP})?{_BELOW_100})?"
     rf"|{_BELOW_100})"
 )
 SPELLED = (
     r"\b(?=[aefhnost])(?<!few )(?<!several )(?<!many )"  # the first letters, for speed
-    rf"(?:(?:(?:{_BELOW_1000}|an?){_GAP}|{_BARE})thousand(?:{_GAP}(?:and{_GAP})?{_BELOW_1000})?"
+    rf"(?:(?:(?:{_BELOW_1000}|{_COUPLE}|an?){_GAP}|{_BARE})thousand(?:{_GAP}(?:and{_GAP})?{_BELOW_1000})?"
     rf"|{_BELOW_1000})"
 )
 """Numbers in English words."""
@@ -57,7 +59,7 @@ _GROUPS = {"k": 1000, "thousand": 1000, "万": 10_000, "w": 10_000, "million": 1
 _PART = re.compile(r"\d[\d,，]*(?:\.\d+)?|[a-z]+|[〇一二三四五六七八九十百千万]")
 """Of a number in lower case."""
 _SIMPLER = str.maketrans("零两", "〇二")
-_NEIGHBOURS = re.compile(r"([一二三四五六七八九])([一二三四五六七八九])(?=[十百千万])")
+_NEIGHBOURS = re.compile(r"([一二三四五六七八九])、?([一二三四五六七八九])(?=[十百千万])")
 """三四千: three to four thousand."""
 
 
@@ -74,7 +76,7 @@ def value(number: str) -> float:
             below, digit, scale = below + (digit or 1) * _SCALES[part], 0.0, _SCALES[part]
         elif part in _IN_WORDS:  # twenty five
             digit += _IN_WORDS[part]
-        elif part not in ("a", "an", "and"):
+        elif part not in ("a", "an", "and", "of"):
             chinese = _ZH_DIGITS.find(part)
             digit = chinese if chinese >= 0 else float(re.sub("[,，]", "", part))
             last = place == len(parts) - 1 and place > 0 and digit < 10

@@ -15,7 +15,7 @@ NUMBER = re.compile(
     rf"|(?<![\d,.]){_LOW}?(?P<high>{ANY})"
     # a bound without its unit: about 1000 words, no more than 1200
     r"|\bwords?\b[^.\d\n]{0,20}?(?:(?:and|but|with) )?(?:an? )?(?:(?:absolute )?min(?:imum)?|max(?:imum)?|at least|at most|up to|"
-    r"(?:no|not) (?:more|less|fewer|longer|shorter) than)\.?(?: of| is|:)?\s?(?P<bound>\d[\d,]*)(?![\d,]*[\s-]?(?:words?|char|page|min|%))"
+    r"(?:no|not) (?:more|less|fewer|longer|shorter) than|(?:(?<=\ba word )|(?<=\bone word ))over)\.?(?: of| is|:)?\s?(?P<bound>\d[\d,]*)(?![\d,]*[\s-]?(?:words?|char|page|min|%))"
     r"|字(?:左右|上下)?[，,（(]\s?(?:但|且)?(?:不少于|不低于|至少|最少|不超过|不得超过|最多|至多|不多于)(?P<zh_bound>\d{2,6})(?!\d*\s?[字个])"
     # a number without its unit: `Word count: 2500`
     r"|(?:\bword[ -]?(?:count|limit)[^\d\n:：.]{0,40}?(?:[:：]|\b(?:of|is|be|to|than|exceed|around|about)\b)|字数[^\d\n:：，。一二两三四五六七八九十]{0,10}[:：]?)"
@@ -32,7 +32,7 @@ _BESIDE = (
 )
 UNIT = re.compile(
     rf"(?P<words>{_BESIDE}[\s+-]{{0,3}}words?(?![a-z])|\s?Chinese\scharacters?"
-    r"|\s?[多余来]?\s?个?(?:汉字|字(?![母典体段符节幕眼号样面迹跡根义])"
+    r"|\s?[多余来把]?\s?个?(?:汉字|字(?![母典体段符节幕眼号样面迹跡根义])"
     r"|单?词(?![语汇组条性典根])))"
     r"|(?P<pages>[\s-]?(?:(?:A4|full|double-spaced|single-spaced)[\s-])?pages?(?![a-z])|\s?页(?![面码眉脚岩]))"
     r"|(?P<minutes>[\s-]?min(?:ute)?s?(?![a-z])|\s?分钟)"
@@ -140,7 +140,7 @@ NO_DEMAND_BEFORE = re.compile(
     r"|\b(?:another|additional|extra|further|add|adding|trim|cut|remove|delete|drop|shave)(?: about| another| around| roughly| some)? $"
     r"|(?:增加|减少|删[减去]|缩减|添加|多写|少写|增补|扩充|补充|删掉|砍掉|去掉|再扩写|再加|再补充?)了?(?:约|大[约概]|至少)?$"
     # of the first words of a text, of each so many
-    r"|\b(?:the|its|your|my|his|her) (?:first|last|initial|final|next|previous)\s$|\bevery\s$|[前后]$"
+    r"|\b(?:the|its|your|my|his|her) (?:first|last|initial|final|next|previous)\s$|\bevery\s$|[前后每]$"
     # a saying
     r"|\b(?:worth|speaks?|spoke|paints?|says?|said|tells?|told)(?: more than| over| up to| louder than)? $|(?:胜过?|值|抵得?上?)$"
     # words that are learnt, known, typed
@@ -152,6 +152,7 @@ NO_DEMAND_BEFORE = re.compile(
     r"|\b(?:already|I've|I have|have|has) (?:written|done|got|typed|finished)(?: about| over)? $|\b(?:to|I|you|he|she|we|they) "
     r"(?:read|type|speak|say|deliver|memori[sz]e) $|^\W*how (?:long|many|much|fast|quickly)\b[^?]*$"
     r"|\b(?:translated|published|processed)(?: over| about)? $|(?:最?常[用见])的?$"
+    r"|(?:上[次回]|之前|以前|先前|昨天|刚才)[^，。！？]{0,12}(?:写了?|有|是)(?:约|大约)?$"
     r"|(?:原文|原稿|附件|材料)[^，。]{0,4}$|这是我的?$|[这那该](?:本|部)[^，。]{0,2}$|(?:靠|读完|看完|翻开)[^，。]{0,4}[本部篇份]$"
     r"|\b(?:my|our|his|her|their|this|that|the attached|the following) (?:(?!limit|target|goal|requirement|assignment|task|aim|length|budget)"
     r"[\w-]+ ){1,3}?(?:is|has|was|runs to)(?: about| over| already| currently| only| now)? $|[(（](?:it's|it is|currently)\b[^)]{0,12}$"
@@ -251,6 +252,8 @@ PART_BEFORE = re.compile(
     rf"|\bthe (?:\w+ )?(?P<the>{_PART_EN}|section|chapter|paragraph)\b[^,]{{0,40}}$|(?P<zh>{_PART_ZH})[^，。成为到]{{0,8}}$",
     re.IGNORECASE,
 )
+BODY_BEFORE = re.compile(r"(?:正文|主体部分)[^，。]{0,4}$")
+"""Before the length of the text but for its other parts, where they have lengths; else it is the whole."""
 PART_LABEL = re.compile(
     rf"^\W{{0,8}}(?:\d{{1,2}}\W{{1,3}})?(?P<label>{_PART_EN}|{_PART_ZH})s?\s?[:(（：]",
     re.IGNORECASE,
@@ -266,7 +269,8 @@ PART_AFTER = re.compile(
     re.IGNORECASE,
 )
 PART_OF = re.compile(
-    rf"\s(?:for|in|on|as) (?:the|its|your) (?:[\w-]+ ){{0,3}}(?P<of>{_PART_EN}|section|part|paragraph|chapter)\b",
+    rf"\s(?:for|in|on|as) (?:the|its|your) (?:[\w-]+ ){{0,3}}(?P<of>{_PART_EN}|section|part|paragraph|chapter)\b"
+    rf"|\sof (?:the )?(?:main )?(?P<made_of>{_PART_EN}|argument|background)\b",
     re.IGNORECASE,
 )
 WANTED = r"\b(?:write|draft|create|compose|produce|need|prepare|generate|give|make)\b(?:(?! with | includ| contain| and )[^.!?\n]){{0,60}}\b{part}\b|(?:写|撰|拟|起草|生成|创作)[^。！？，\n]{{0,30}}{part}"
