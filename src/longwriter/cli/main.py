@@ -17,7 +17,15 @@ def main() -> None:
     """Runs the subcommand that the command line names."""
     parser = argparse.ArgumentParser(prog="longwriter")
     commands = parser.add_subparsers(dest="command", required=True)
-    for add in (_add_write, _add_score, _add_check, _add_cache, _add_fetch, _add_explain):
+    for add in (
+        _add_write,
+        _add_serve,
+        _add_score,
+        _add_check,
+        _add_cache,
+        _add_fetch,
+        _add_explain,
+    ):
         add(commands)
     words, overrides = _without_overrides(sys.argv[1:])
     arguments = parser.parse_args(words)
@@ -37,6 +45,7 @@ _GROUPS = {
     "write": "teacher|agentwrite|runtime",
     "score": "judge|bench|statistics|runtime",
     "check": "teacher|judge|student|runtime",
+    "serve": "student|runtime",
 }
 """Subcommand → groups of settings that its arguments `key=value` may set."""
 
@@ -113,6 +122,41 @@ def _add_write(commands: Any) -> None:
         return write_one
 
     write.set_defaults(check=check, load=load)
+
+
+def _add_serve(commands: Any) -> None:
+    serve = commands.add_parser(
+        "serve",
+        help="serve trained models: OpenAI's API, and a page to write with them",
+        description="Serves models on this machine until Ctrl-C, by OpenAI's chat API and a page on "
+        "which one text, or the same by two models side by side, is written. Any setting of the groups "
+        "student and runtime can follow, such as student.server.temperature=0.8.",
+    )
+    serve.add_argument(
+        "models",
+        nargs="+",
+        metavar="MODEL",
+        help="base, sft, dpo, a checkpoint's folder, a GGUF file",
+    )
+    serve.add_argument("--port", type=_port, default=8080, help="default: 8080; 0: any free one")
+    serve.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="address to listen on; default: 127.0.0.1, this machine alone. Others need the token "
+        "that is printed, or that LONGWRITER_TOKEN holds",
+    )
+    serve.add_argument(
+        "--server",
+        choices=("llama_cpp", "transformers", "vllm"),
+        help="what runs the model; default: student.server.kind",
+    )
+
+    def load() -> Work:
+        from longwriter.cli.serve import serve_models
+
+        return serve_models
+
+    serve.set_defaults(check=lambda given: None, load=load)
 
 
 def _add_score(commands: Any) -> None:
@@ -298,6 +342,12 @@ def _url(text: str) -> str:
     if not text.startswith(("http://", "https://")):
         raise argparse.ArgumentTypeError(f"{text!r} does not begin with http:// or https://")
     return text
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: 0 to 65535")
+    return int(text)
 
 
 def _positive(text: str) -> int:

@@ -80,7 +80,9 @@ def _llama_cpp(settings: ServerSettings, gguf: Path, threads: int | None) -> Ite
         if file.read(4) != b"GGUF":
             raise DataError(f"{gguf}: is not a GGUF file")
     params = xllamacpp.CommonParams()
+    name = settings.model or gguf.parent.name
     params.model.path = str(gguf)
+    params.model_alias = {name}
     params.n_parallel = settings.concurrency
     params.n_ctx = settings.concurrency * settings.context
     params.cpuparams.n_threads = threads or cores()
@@ -93,7 +95,6 @@ def _llama_cpp(settings: ServerSettings, gguf: Path, threads: int | None) -> Ite
     except Exception as error:  # xllamacpp raises RuntimeError and others
         raise ServerError(f"llama.cpp cannot serve {gguf}: {error}") from None
     try:
-        name = settings.model or gguf.parent.name
         yield Address(f"{server.listening_address}/v1", name, f"gguf {digest(gguf)}")
     finally:
         del server

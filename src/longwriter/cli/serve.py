@@ -1,0 +1,127 @@
+"""`longwriter serve`: models behind OpenAI's API on this machine, and a page to write with them."""
+
+import asyncio
+import ipaddress
+import os
+import secrets
+import signal
+import socket
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+
+from longwriter.config.load import ROOT, compose
+from longwriter.core.errors import SettingsError
+from longwriter.core.settings import RuntimeSettings
+from longwriter.core.workspace import Workspace
+from longwriter.models.serving import model_named
+from longwriter.models.settings import StudentSettings
+from longwriter.serve.app import application
+from longwriter.serve.engines import started
+
+TOKEN = "LONGWRITER_TOKEN"  # noqa: S105
+"""Environment variable of the token that clients send."""
+
+_SLOTS = 4
+"""Texts that each model writes at a time: more would cost memory and start-up time."""
+
+
+@dataclass(kw_only=True)
+class ServeSettings:
+    """The groups of conf/ that serving needs."""
+
+    student: StudentSettings
+    runtime: RuntimeSettings
+
+
+def serve_models(arguments: Namespace) -> None:
+    """Serves the models that the command line names until Ctrl-C.
+
+    Raises:
+        LongwriterError: a model is not there or cannot be served, or the port is taken.
+    """
+    checkpoints = named(arguments.models, Path.cwd())
+    settings = compose(ServeSettings, server_overrides(arguments.server) + arguments.overrides)
+    token = os.environ.get(TOKEN, "")
+    if not token and not _loopback(arguments.host):
+        token = secrets.token_urlsafe(24)
+    cache = Workspace(ROOT, Path.cwd()).cache
+    with (
+        _listening(arguments.host, arguments.port) as listener,
+        started(checkpoints, settings.student, cache, settings.runtime.threads) as models,
+    ):
+        port = listener.getsockname()[1]
+        host = f"[{arguments.host}]" if ":" in arguments.host else arguments.host
+        address = f"http://{host}:{port}"
+        print(f"{', '.join(checkpoints)}: the page is {address}/{token and f'#token={token}'}")
+        print(f"OpenAI's API: {address}/v1{' with that token as the key' if token else ''}")
+        print("Ctrl-C ends it", file=sys.stderr)
+        sys.stdout.flush()
+        config = uvicorn.Config(
+            application(models, token),
+            log_level="warning",
+            ws="none",
+            server_header=False,
+            timeout_graceful_shutdown=1,  # a text that is being written would hold it up
+        )
+        asyncio.run(_run(uvicorn.Server(config), listener))
+
+
+async def _run(server: uvicorn.Server, listener: socket.socket) -> None:
+    """Runs the server until Ctrl-C or SIGTERM. Its own handling of them ends with a traceback."""
+    server.capture_signals = nullcontext  # type: ignore[method-assign,assignment]
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, setattr, server, "should_exit", True)
+    await server.serve(sockets=[listener])
+    print("stopped", file=sys.stderr)
+
+
+def named(models: Sequence[str], root: Path) -> dict[str, Path]:
+    """The checkpoints by the names under which they are served.
+
+    Raises:
+        SettingsError: one is not there, or two have the same name.
+    """
+    checkpoints: dict[str, Path] = {}
+    for model in models:
+        path = model_named(model, root)
+        name = path.stem if path.is_file() else path.absolute().name
+        if name in checkpoints:
+            raise SettingsError(f"{model}: {checkpoints[name]} is called {name} too")
+        checkpoints[name] = path
+    return checkpoints
+
+
+def server_overrides(kind: str | None) -> list[str]:
+    """The overrides by which `kind` serves the student; None: as conf/ says."""
+    slots = [f"student.server.concurrency={_SLOTS}"]
+    if kind in ("vllm", "transformers"):
+        return ["server@student.server=checkpoints", f"student.server.kind={kind}", *slots]
+    return slots + ([f"student.server.kind={kind}"] if kind else [])
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """A socket that listens there.
+
+    Raises:
+        SettingsError: none can.
+    """
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=128)
+    except OSError as error:
+        raise SettingsError(
+            f"--host {host} --port {port}: {error.strerror or error}; name another port (0: any free one)"
+        ) from None

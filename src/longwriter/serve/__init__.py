@@ -1,0 +1,1 @@
+"""Models of the pipeline behind OpenAI's API, with a page to write with them."""

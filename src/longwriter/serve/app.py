@@ -1,0 +1,219 @@
+"""The web application of `longwriter serve`: OpenAI's chat API over one or more models, and the page."""
+
+import asyncio
+import base64
+import hashlib
+import json
+import re
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from importlib import resources
+from typing import Any, TypeVar
+
+import httpx2
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from longwriter.llm.settings import Address
+from longwriter.serve.guard import MOST_BYTES, Guard, refusal
+from longwriter.text.control_tokens import defused
+from longwriter.text.demands import demand_in
+from longwriter.text.languages import prompt_language
+
+T = TypeVar("T")
+
+GONE = 499
+"""Status of a request whose client did not wait for the answer: nginx's, nobody reads it."""
+
+
+@dataclass(frozen=True)
+class Served:
+    """A model that is up."""
+
+    name: str
+    """As requests name it."""
+    address: Address
+    sampling: dict[str, Any] = field(default_factory=dict)
+    """Fields of a request that says nothing about them, such as `temperature`."""
+    reads_control_tokens: bool = False
+    """Whether the server reads `<|im_end|>` in a message as the end of the turn (llama.cpp does)."""
+
+
+def application(models: Sequence[Served], token: str = "") -> Guard:
+    """The ASGI application.
+
+    Args:
+        models: the first answers requests that name none.
+        token: as for `Guard`.
+    """
+    state = _Models(models)
+    return Guard(
+        Starlette(
+            routes=[
+                Route("/", state.page),
+                Route("/health", state.health),
+                Route("/length", state.length, methods=["POST"]),
+                Route("/v1/models", state.list),
+                Route("/v1/chat/completions", state.chat, methods=["POST"]),
+            ],
+            lifespan=state.lifespan,
+        ),
+        token,
+    )
+
+
+class _Models:
+    def __init__(self, models: Sequence[Served]) -> None:
+        self.models = {model.name: model for model in models}
+        page = resources.files("longwriter.serve").joinpath("page.html").read_text("utf-8")
+        self._page = page
+        # The page's own script and style, and nothing else, by their digests.
+        [script], [style] = (
+            [_sha256(part) for part in re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.DOTALL)]
+            for tag in ("script", "style")
+        )
+        self._headers = {
+            "Content-Security-Policy": f"default-src 'none'; script-src {script}; style-src {style}; "
+            "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; "
+            "frame-ancestors 'none'",
+            "Referrer-Policy": "no-referrer",
+            "X-Content-Type-Options": "nosniff",
+        }
+
+    @asynccontextmanager
+    async def lifespan(self, _: Starlette) -> AsyncIterator[None]:
+        limits = httpx2.Limits(max_connections=None)
+        async with httpx2.AsyncClient(trust_env=False, timeout=None, limits=limits) as client:
+            self.client = client
+            yield
+
+    async def page(self, _: Request) -> Response:
+        return HTMLResponse(self._page, headers=self._headers)
+
+    async def health(self, _: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    async def list(self, _: Request) -> Response:
+        data = [{"id": name, "object": "model", "owned_by": "longwriter"} for name in self.models]
+        return JSONResponse({"object": "list", "data": data})
+
+    async def length(self, request: Request) -> Response:
+        """What a prompt asks for, as `longwriter explain --prompt` shows it."""
+        body = await _body(request)
+        if isinstance(body, Response):
+            return body
+        demand = demand_in(str(body.get("prompt", "")))
+        return JSONResponse(
+            {
+                "length": demand.target if demand.unit == "words" else None,
+                "language": prompt_language(str(body.get("prompt", ""))),
+            }
+        )
+
+    async def chat(self, request: Request) -> Response:
+        body = await _body(request)
+        if isinstance(body, Response):
+            return body
+        name = body.get("model") or next(iter(self.models))
+        model = self.models.get(str(name))
+        if model is None:
+            return refusal(404, f"model {name!r}: there are {', '.join(self.models)}")
+        fault = _fault_in(body.get("messages"))
+        if fault:
+            return refusal(400, fault)
+        try:
+            answer = await _while_there(request, self._ask(model, body))
+        except httpx2.HTTPError as error:
+            return refusal(502, f"the model's server does not answer: {error}")
+        if answer is None:
+            return Response(status_code=GONE)
+        kind = answer.headers.get("content-type", "application/json")
+        return StreamingResponse(_passed_on(answer), answer.status_code, media_type=kind)
+
+    async def _ask(self, model: Served, body: dict[str, Any]) -> httpx2.Response:
+        asked = {**model.sampling, **body, "model": model.address.model}
+        if model.reads_control_tokens:
+            asked["messages"] = [
+                message | {"content": _defused(message["content"])} for message in body["messages"]
+            ]
+        headers = {"Authorization": f"Bearer {model.address.api_key}"}
+        url = f"{model.address.base_url}/chat/completions"
+        request = self.client.build_request("POST", url, json=asked, headers=headers)
+        return await self.client.send(request, stream=True)
+
+
+async def _body(request: Request) -> dict[str, Any] | Response:
+    """The JSON object that a request holds, or what refuses it."""
+    read = bytearray()
+    try:
+        async for piece in request.stream():
+            read += piece
+            if len(read) > MOST_BYTES:
+                return refusal(413, f"a request may have {MOST_BYTES:,} bytes")
+        body = json.loads(read)
+    except ClientDisconnect:
+        return Response(status_code=GONE)
+    except (ValueError, RecursionError) as error:
+        return refusal(400, f"the request is not JSON: {error}")
+    if not isinstance(body, dict):
+        return refusal(400, "the request is not a JSON object")
+    return body
+
+
+def _fault_in(messages: Any) -> str:
+    """What is wrong with a request's messages; empty where nothing is."""
+    if not isinstance(messages, list) or not messages:
+        return "messages: a list of at least one {role, content} is needed"
+    for number, message in enumerate(messages):
+        if not isinstance(message, dict) or not isinstance(message.get("role"), str):
+            return f"messages[{number}]: is no object with a role"
+        if not isinstance(message.get("content"), str | list):
+            return f"messages[{number}].content: is no text"
+    return ""
+
+
+def _defused(content: Any) -> Any:
+    """A message's content with its control tokens as plain characters."""
+    if isinstance(content, str):
+        return defused(content)
+    return [
+        part | {"text": defused(part["text"])}
+        if isinstance(part, dict) and isinstance(part.get("text"), str)
+        else part
+        for part in content
+    ]
+
+
+async def _while_there(request: Request, work: Coroutine[Any, Any, T]) -> T | None:
+    """The result of `work`, which is cancelled when the client goes away; None then."""
+    task = asyncio.ensure_future(work)
+    gone = asyncio.ensure_future(_gone(request))
+    try:
+        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        return task.result() if task.done() else None
+    finally:
+        task.cancel()
+        gone.cancel()
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _passed_on(answer: httpx2.Response) -> AsyncIterator[bytes]:
+    """The bytes of an answer as they come. Its connection, and so the model's slot, is freed at the end
+    and where the client goes away."""
+    try:
+        async for piece in answer.aiter_raw():
+            yield piece
+    finally:
+        await answer.aclose()
+
+
+def _sha256(text: str) -> str:
+    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    return f"'sha256-{digest}'"
