@@ -42,7 +42,7 @@ def main() -> None:
 
 
 _GROUPS = {
-    "write": "teacher|agentwrite|runtime",
+    "write": "teacher|student|agentwrite|runtime",
     "score": "judge|bench|statistics|runtime",
     "check": "teacher|judge|student|runtime",
     "serve": "student|runtime",
@@ -82,8 +82,9 @@ def _add_write(commands: Any) -> None:
         help="write one long text: a plan, then paragraph after paragraph",
         description="Plans and writes one long text. The text goes to standard output and, as "
         "Markdown, to a file; the plan and the progress to standard error. Without --server, or "
-        "--base-url and --model, the small embedded teacher writes. Any setting of the groups teacher "
-        "and agentwrite can follow, such as teacher.temperature=null agentwrite.max_cost=1; a prompt "
+        "--base-url and --model, the small embedded teacher writes. --with names a trained model, which "
+        "writes the whole text in one call. Any setting of the groups teacher, student and agentwrite "
+        "can follow, such as teacher.temperature=null agentwrite.max_cost=1; a prompt "
         "that looks like one goes behind `--`.",
     )
     write.add_argument("prompt", type=_prompt, help='such as "Write a 10000-word history of tea"')
@@ -103,6 +104,15 @@ def _add_write(commands: Any) -> None:
         "--api-key-env", metavar="NAME", help="environment variable that holds the key"
     )
     write.add_argument(
+        "--with",
+        dest="model_with",
+        metavar="MODEL",
+        help="base, sft, dpo, a checkpoint's folder or a GGUF file: it writes in one call",
+    )
+    write.add_argument(
+        "--agent", action="store_true", help="that model plans and writes, paragraph by paragraph"
+    )
+    write.add_argument(
         "--parallel", action="store_true", help="all paragraphs at once: faster, less coherent"
     )
     write.add_argument("--seed", type=int, help="sampling seed; change it to get a different text")
@@ -115,11 +125,18 @@ def _add_write(commands: Any) -> None:
             write.error("--base-url and --model go together")
         if given.api_key_env and not (given.server or given.model):
             write.error("--api-key-env needs --base-url and --model, or --server")
+        if given.model_with and (given.server or given.model):
+            write.error("--with names the model; leave --server, --base-url and --model out")
+        if given.parallel and given.model_with and not given.agent:
+            write.error("--parallel needs --agent: without it the text is one call")
 
     def load() -> Work:
         from longwriter.cli.write import write_one
+        from longwriter.cli.write_once import write_once
 
-        return write_one
+        return lambda given: (write_once if given.model_with and not given.agent else write_one)(
+            given
+        )
 
     write.set_defaults(check=check, load=load)
 

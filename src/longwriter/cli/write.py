@@ -28,6 +28,9 @@ from longwriter.llm.budget import Account
 from longwriter.llm.client import ChatClient
 from longwriter.llm.session import CallContext, spending, with_client
 from longwriter.llm.settings import ServerSettings
+from longwriter.models.serving import NAME as STUDENT
+from longwriter.models.serving import Placement, model_named, placement
+from longwriter.models.settings import StudentSettings
 from longwriter.text.demands import demand_in
 from longwriter.text.languages import prompt_language
 from longwriter.text.lengths import length_score
@@ -38,6 +41,7 @@ class WriteSettings:
     """The groups of conf/ that writing one text needs."""
 
     teacher: ServerSettings
+    student: StudentSettings
     agentwrite: AgentWriteSettings
     runtime: RuntimeSettings
 
@@ -72,7 +76,7 @@ class ShownText(TextSoFar):
         print("\n" * bool(self.paragraphs) + paragraph.text, flush=True)
         super().add(paragraph)
         write_text(self.file, "\n\n".join(self.paragraphs) + "\n")
-        _say(
+        say(
             f"[{len(self.words)} of {len(self.plan)}: {self.words[-1]:,} words; "
             f"{sum(self.words):,} of {self.wanted:,} in all]"
         )
@@ -93,7 +97,7 @@ def write_one(arguments: Namespace) -> None:
     instruction = checked(row, Instruction, "longwriter write")
     wording = read_prompts(settings.agentwrite.prompts, ROOT)[instruction.language]
     cache = Workspace(ROOT, Path.cwd()).cache
-    file, _claim = _claimed(arguments.output, arguments.prompt, cache)
+    file, _claim = claimed(arguments.output, arguments.prompt, cache)
     text, account = ShownText(file=file.with_suffix(".partial.md")), Account()
     usage = account.usage
 
@@ -101,8 +105,8 @@ def write_one(arguments: Namespace) -> None:
         with failing_at("plan"):
             plan = await make_plan(client, instruction, settings.agentwrite, wording, account)
         for number, step in enumerate(plan, start=1):
-            _say(f"{number}. {step.main_point} ({step.word_count:,} words)")
-        _say("")
+            say(f"{number}. {step.main_point} ({step.word_count:,} words)")
+        say("")
         text.plan, text.wanted = plan, sum(step.word_count for step in plan)
         live = None if settings.agentwrite.parallel else text.show
         await write_paragraphs(
@@ -110,12 +114,18 @@ def write_one(arguments: Namespace) -> None:
         )
         return client.from_cache
 
+    if arguments.model_with:
+        checkpoint = model_named(arguments.model_with, Path.cwd())
+        place, name = placement(checkpoint, settings.student, cache), STUDENT
+    else:
+        place, name = Placement(settings.teacher, None, ""), "teacher"
+    server = place.settings
     length = f"{instruction.length:,} words" if instruction.length else "a text of no set length"
-    _say(f"{settings.teacher.model} plans {length} …")
+    say(f"{arguments.model_with or server.model} plans {length} …")
     try:
         kept, _ = with_client(
             work,
-            settings.teacher,
+            server,
             CallContext(
                 cache,
                 settings.agentwrite.seed,
@@ -123,31 +133,34 @@ def write_one(arguments: Namespace) -> None:
                 spending(
                     settings.agentwrite.max_cost, "write", settings.agentwrite, arguments.prompt
                 ),
-                call_parameters(settings.agentwrite, settings.teacher),
+                call_parameters(settings.agentwrite, server),
             ),
-            name="teacher",
+            name=name,
+            checkpoint=place.checkpoint,
+            version=place.version,
         )
     except (StepFailed, LongwriterError, KeyboardInterrupt) as error:
         if text.paragraphs:
-            _say(f"\nwritten so far: {text.file}")
+            say(f"\nwritten so far: {text.file}")
         if isinstance(error, StepFailed):
             raise _explained(error, usage) from None
         raise
     text.file.rename(file)
     thought = f" ({usage.thinking_tokens:,} of them thinking)" if usage.thinking_tokens else ""
     score = length_score(text.wanted, sum(text.words))
-    _say(f"\n{sum(text.words):,} words of {text.wanted:,}: S_l {score:.1f}")
-    _say(
+    say(f"\n{sum(text.words):,} words of {text.wanted:,}: S_l {score:.1f}")
+    say(
         f"{usage.calls} calls ({kept} kept from before), {usage.prompt_tokens:,} prompt tokens, "
         f"{usage.completion_tokens:,} completion tokens{thought}, ${usage.cost_usd:.4f}"
     )
-    _say(str(file))
+    say(str(file))
 
 
 def _settings(arguments: Namespace) -> WriteSettings:
     """The settings of a server or of the embedded teacher in conf/, changed by the command line."""
     overrides = [f"teacher={arguments.server or 'smollm2'}"]
-    streams = ["teacher.stream=true"] if sys.stderr.isatty() else []
+    of = STUDENT if arguments.model_with else "teacher"
+    streams = [f"{of}.stream=true"] if sys.stderr.isatty() else []
     if arguments.server or arguments.model:
         overrides = [f"teacher={arguments.server or 'endpoint'}", "agentwrite=paper"]
     for name in ("model", "base_url", "api_key_env"):
@@ -157,7 +170,9 @@ def _settings(arguments: Namespace) -> WriteSettings:
     overrides += assignment("agentwrite.seed", arguments.seed) + arguments.overrides
     settings = compose(WriteSettings, overrides)
     if not settings.agentwrite.parallel:
-        settings.teacher.concurrency = 1  # more slots would cost start-up time and memory
+        settings.teacher.concurrency = settings.student.server.concurrency = (
+            1  # more slots would cost start-up time and memory
+        )
     return settings
 
 
@@ -167,13 +182,13 @@ def _length(prompt: str, settings: AgentWriteSettings) -> int | None:
     stated = demand_in(prompt)
     demand = in_words(stated, settings)
     if demand.unit != "words":
-        _say(
+        say(
             f"{stated.quotes[0]!r} is no length in words: --words N, or "
             f"agentwrite.words_per_{stated.unit.removesuffix('s')}=N, sets one; the plan does so now"
         )
         return None
     if stated.unit != "words":
-        _say(f"{stated.quotes[0]!r} is taken as {demand.target:,} words")
+        say(f"{stated.quotes[0]!r} is taken as {demand.target:,} words")
     return demand.target
 
 
@@ -192,7 +207,7 @@ def _language(prompt: str) -> str:
     return found
 
 
-def _claimed(output: Path | None, prompt: str, cache: Path) -> tuple[Path, FileLock]:
+def claimed(output: Path | None, prompt: str, cache: Path) -> tuple[Path, FileLock]:
     """The file to write, and the lock by which no other process writes it as long as this one lives:
     `output`, which must be new, else one named after the prompt, with a number where that one exists or
     another process writes it.
@@ -228,5 +243,5 @@ def _explained(failed: StepFailed, usage: Usage) -> CallError:
     return kind(f"{failed.step}: {kind.__name__}: {failed.error}. {again}".rstrip())
 
 
-def _say(line: str) -> None:
+def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from longwriter.text import phrasings as say
 from longwriter.text.chinese import simplified
 from longwriter.text.numbers import neighbours, spread, value
+from longwriter.text.words import language
 
 FEWEST = 20
 """A smaller number of words or characters is the length of a title or the like, """
@@ -132,6 +133,14 @@ def words_asked(prompt: str) -> int | None:
     pages, minutes or characters."""
     demand = demand_in(prompt)
     return demand.target if demand.unit == "words" else None
+
+
+def asking_for(prompt: str, words: int | None) -> str:
+    """Returns the prompt with a sentence that asks for `words` words, where it doesn't state a length."""
+    if words is None or demand_in(prompt).quotes:
+        return prompt
+    chinese = language(prompt) == "zh"
+    return f"{prompt}\n\n" + (f"字数约{words}字。" if chinese else f"Write about {words} words.")
 
 
 class _Context(NamedTuple):

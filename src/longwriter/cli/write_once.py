@@ -1,0 +1,145 @@
+"""`longwriter write --with MODEL`: one text by a trained model, in one call."""
+
+import sys
+import time
+from argparse import Namespace
+from pathlib import Path
+
+from longwriter.cli.terminal import StatusLine
+from longwriter.cli.write import WriteSettings, claimed, say
+from longwriter.config.load import ROOT, compose
+from longwriter.core.errors import BadCompletion, SettingsError
+from longwriter.core.files import write_text
+from longwriter.core.workspace import Workspace
+from longwriter.llm.answers import Completion
+from longwriter.llm.client import ChatClient
+from longwriter.llm.session import CallContext
+from longwriter.models.serving import model_named, with_student
+from longwriter.text.demands import asking_for, words_asked
+from longwriter.text.lengths import length_score
+from longwriter.text.plan_tags import START, split_plan
+from longwriter.text.thinking import split_thinking
+from longwriter.text.words import count_words
+
+_BLOCKS = START, "<think>"
+"""How a plan or thinking begins, which is not the text."""
+
+
+class ComingText:
+    """A text as its pieces come: to the terminal where a person watches, with how far it is."""
+
+    def __init__(self, wanted: int | None, status: StatusLine) -> None:
+        self.wanted, self.status = wanted, status
+        self.raw = ""
+        """With a plan and thinking before the text."""
+        self.begun = 0.0
+        self._pieces = 0
+        self._words = 0
+        self._in_text = False
+        self._watched = sys.stdout.isatty()
+
+    def add(self, piece: str) -> None:
+        """Takes the next piece of the answer."""
+        if not piece:
+            return
+        self.begun = self.begun or time.monotonic()
+        self._pieces += 1
+        self.raw += piece
+        if self._in_text:
+            self._print(piece)
+        else:
+            text = text_in(self.raw)
+            self._in_text = bool(text) and not any(start.startswith(self.raw) for start in _BLOCKS)
+            if self._in_text:
+                self._print(text)
+        if self.status.due():
+            self.status.show(self._progress())
+
+    def end(self, text: str) -> None:
+        """Prints what of the whole text is not on the screen yet."""
+        if not (self._watched and self._in_text):
+            print(text, end="")
+        print(flush=True)
+
+    def _print(self, piece: str) -> None:
+        if self._watched:
+            print(piece, end="", flush=True)
+
+    def _progress(self) -> str:
+        if not self._in_text:
+            return "planning or thinking …"
+        words = count_words(self.raw)
+        seconds = max(time.monotonic() - self.begun, 1e-3)
+        parts = [f"{words:,}{f' of {self.wanted:,}' if self.wanted else ''} words"]
+        parts.append(f"{self._pieces / seconds:.1f} tokens/s")
+        if self.wanted and 10 < words < self.wanted:
+            left = round((self.wanted - words) * seconds / words)
+            parts.append(f"{left // 60}:{left % 60:02} left")
+        return " · ".join(parts)
+
+
+def text_in(answer: str) -> str:
+    """The text of an answer, or of its beginning, without the thinking and the plan before it."""
+    thinking = split_thinking(answer)
+    return "" if thinking.unclosed else split_plan(thinking.text.lstrip("\n")).text
+
+
+def write_once(arguments: Namespace) -> None:
+    """Writes the text that the command line describes to standard output and to a file.
+
+    Raises:
+        LongwriterError: it is not complete; what there is of it stays in FILE.partial.md.
+    """
+    settings = compose(WriteSettings, ["student.server.stream=true", *arguments.overrides])
+    checkpoint = model_named(arguments.model_with, Path.cwd())
+    prompt = asking_for(arguments.prompt, arguments.words)
+    wanted = arguments.words or words_asked(prompt)
+    cache = Workspace(ROOT, Path.cwd()).cache
+    file, _claim = claimed(arguments.output, arguments.prompt, cache)
+    server = settings.student.server
+    server.concurrency = 1  # more slots would cost start-up time and memory
+    room = server.context - len(prompt.encode()) // 3 - 64
+    if room < 16:
+        raise SettingsError(
+            f"the prompt leaves no room in student.server.context={server.context}; raise it"
+        )
+
+    async def work(client: ChatClient) -> tuple[Completion, bool]:
+        messages = [{"role": "user", "content": prompt}]
+        completion = await client.complete(messages, max_tokens=room, on_text=coming.add)
+        return completion, bool(client.from_cache)
+
+    say(
+        f"{arguments.model_with} writes {f'{wanted:,} words' if wanted else 'a text of no set length'} …"
+    )
+    partial = file.with_suffix(".partial.md")
+    with StatusLine() as status:
+        coming = ComingText(wanted, status)
+        try:
+            (completion, kept), _ = with_student(
+                work,
+                checkpoint,
+                settings.student,
+                CallContext(cache, arguments.seed or 0, settings.runtime.threads),
+            )
+        except BaseException:
+            if text_in(coming.raw).strip():
+                write_text(partial, text_in(coming.raw) + "\n")
+                say(f"\nwritten so far: {partial}")
+            raise
+    text = split_plan(completion.text).text
+    coming.end(text)
+    words = count_words(text)
+    if completion.finish_reason == "length":
+        write_text(partial, text + "\n")
+        say(f"written so far: {partial}")
+        raise BadCompletion(
+            f"cut off after {words:,} words: student.server.context={server.context} holds no more; "
+            "raise it as far as the model was trained for, or ask for less"
+        )
+    write_text(file, text + "\n")
+    score = f" of {wanted:,}: S_l {length_score(wanted, words):.1f}" if wanted else ""
+    seconds = time.monotonic() - coming.begun
+    rate = "kept from before" if kept else f"{completion.completion_tokens / seconds:.1f} tokens/s"
+    say(f"\n{words:,} words{score}; {completion.completion_tokens:,} tokens, {rate}")
+    say(str(file))
