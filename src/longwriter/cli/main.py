@@ -20,6 +20,7 @@ def main() -> None:
     for add in (
         _add_write,
         _add_serve,
+        _add_export,
         _add_score,
         _add_check,
         _add_cache,
@@ -46,6 +47,7 @@ _GROUPS = {
     "score": "judge|bench|statistics|runtime",
     "check": "teacher|judge|student|runtime",
     "serve": "student|runtime",
+    "export": "student|runtime",
 }
 """Subcommand → groups of settings that its arguments `key=value` may set."""
 
@@ -174,6 +176,37 @@ def _add_serve(commands: Any) -> None:
         return serve_models
 
     serve.set_defaults(check=lambda given: None, load=load)
+
+
+def _add_export(commands: Any) -> None:
+    export = commands.add_parser(
+        "export",
+        help="write a trained model for llama.cpp, Ollama or vLLM",
+        description="gguf: a file for llama.cpp and what is built on it. ollama: a folder with such a "
+        "file and a Modelfile, with the template, the stop tokens and room for a long text. vllm: the "
+        "command line that serves the checkpoint. What is written is read back and compared.",
+    )
+    export.add_argument(
+        "model", metavar="MODEL", help="base, sft, dpo, a checkpoint's folder, a GGUF file"
+    )
+    export.add_argument("form", choices=("gguf", "ollama", "vllm"))
+    export.add_argument(
+        "--quantization",
+        type=str.upper,
+        choices=("F32", "F16", "BF16", "Q8_0", "Q5_1", "Q5_0", "Q4_1", "Q4_0"),
+        default="Q8_0",
+        help="of matrices; default: Q8_0, as the pipeline's own scores were made with",
+    )
+    export.add_argument(
+        "--output", type=Path, metavar="PATH", help="new; default: named after MODEL"
+    )
+
+    def load() -> Work:
+        from longwriter.cli.export import export as export_model
+
+        return export_model
+
+    export.set_defaults(check=lambda given: None, load=load)
 
 
 def _add_score(commands: Any) -> None:

@@ -1,11 +1,10 @@
 """Counts the tokens of a chat as SFT does, without torch and transformers, which take seconds to load."""
 
 import json
-from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from longwriter.core.errors import DataError
+from longwriter.text.chat_template import chat_environment
 from longwriter.text.chat_tokens import chat_tokens
 
 
@@ -44,7 +43,7 @@ class ChatTokenizer:
             for token in self._tokenizer.get_added_tokens_decoder().values()
             if token.special
         ]
-        self._template = _environment().from_string(source)
+        self._template = chat_environment().from_string(source)
 
     def count(self, messages: list[dict[str, str]]) -> int:
         """Returns the tokens of the chat, template included."""
@@ -71,24 +70,3 @@ class ChatTokenizer:
 def has_tokenizer(folder: Path) -> bool:
     """Returns whether `ChatTokenizer` can read the folder."""
     return (folder / "tokenizer.json").is_file() and (folder / "tokenizer_config.json").is_file()
-
-
-def _environment() -> Any:
-    """Jinja as transformers sets it up for chat templates (utils/chat_template_utils.py)."""
-    from jinja2.exceptions import TemplateError
-    from jinja2.ext import loopcontrols
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-    def raise_exception(message: str) -> None:
-        raise TemplateError(message)
-
-    def tojson(value: Any, ensure_ascii: bool = False, indent: int | None = None) -> str:
-        return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent)
-
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols]
-    )
-    environment.filters["tojson"] = tojson
-    environment.globals["raise_exception"] = raise_exception
-    environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
-    return environment

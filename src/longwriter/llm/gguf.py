@@ -22,6 +22,10 @@ SMALL = 2**28
 longest, and more bytes for each weight would slow them down."""
 
 
+QUANTISATIONS = ("F32", "F16", "BF16", "Q8_0", "Q5_1", "Q5_0", "Q4_1", "Q4_0")
+"""Types of a matrix's weights that can be written, by the names of llama.cpp, the largest first."""
+
+
 def requantised(path: Path, cache: Path) -> Path:
     """The GGUF to serve for `path`: a copy with Q8_0 in the place of Q4_1, made once and kept in
     `cache`, where the file is small; else `path` itself.
@@ -44,7 +48,7 @@ def requantised(path: Path, cache: Path) -> Path:
     if kind is None or kind.contents() != gguf.LlamaFileType.MOSTLY_Q4_1:
         return path
     values = ((t.name, gguf.quants.dequantize(t.data, t.tensor_type)) for t in reader.tensors)
-    return build_once(copy, lambda path: write_q8_0(reader, values, path))
+    return build_once(copy, lambda path: write_tensors(reader, values, path))
 
 
 def cached_path(cache: Path, sources: Sequence[Path]) -> Path:
@@ -62,9 +66,14 @@ def build_once(path: Path, write: Callable[[Path], None]) -> Path:
     return path
 
 
-def write_q8_0(template: "GGUFReader", tensors: Iterable[tuple[str, Array]], path: Path) -> None:
+def write_tensors(
+    template: "GGUFReader",
+    tensors: Iterable[tuple[str, Array]],
+    path: Path,
+    quantisation: str = "Q8_0",
+) -> None:
     """Writes a GGUF with the key-values of `template` and `tensors`, name and values, to `path`:
-    matrices as Q8_0, vectors as float32.
+    matrices quantised, one of QUANTISATIONS, vectors as float32.
 
     Source: the GGUF specification.
     """
@@ -73,13 +82,14 @@ def write_q8_0(template: "GGUFReader", tensors: Iterable[tuple[str, Array]], pat
     logging.getLogger("gguf").setLevel(logging.ERROR)
     architecture = template.fields["general.architecture"].contents()
     writer = gguf.GGUFWriter(path, architecture)
-    writer.add_file_type(gguf.LlamaFileType.MOSTLY_Q8_0)
+    kinds = gguf.LlamaFileType.__members__
+    writer.add_file_type(kinds.get(f"MOSTLY_{quantisation}", gguf.LlamaFileType.ALL_F32))
     for key, field in template.fields.items():
         if not key.startswith("GGUF.") and key not in ("general.architecture", "general.file_type"):
             sub_type = field.types[-1] if field.types[0] == gguf.GGUFValueType.ARRAY else None
             writer.add_key_value(key, field.contents(), field.types[0], sub_type)
     for name, values in tensors:
-        matrix = gguf.GGMLQuantizationType.Q8_0
+        matrix = gguf.GGMLQuantizationType[quantisation]
         type_ = matrix if values.ndim == 2 else gguf.GGMLQuantizationType.F32
         writer.add_tensor(name, gguf.quants.quantize(values, type_), raw_dtype=type_)
     writer.write_header_to_file()
@@ -102,6 +112,17 @@ def gguf_of(checkpoint: Path, template: str, cache: Path) -> Path:
     """
     if checkpoint.is_file():
         return checkpoint
+    shards, source = sources_of(checkpoint, template)
+    path = cached_path(cache, [source, *shards])
+    return build_once(path, lambda new: write_gguf(shards, source, new))
+
+
+def sources_of(checkpoint: Path, template: str) -> tuple[list[Path], Path]:
+    """The safetensors of a checkpoint's folder, and the GGUF that gives the rest, as for `gguf_of`.
+
+    Raises:
+        DataError, SettingsError: as `gguf_of`.
+    """
     shards = sorted(checkpoint.glob("*.safetensors"))
     if not shards:
         raise DataError(f"{checkpoint}: holds no safetensors; name a checkpoint folder or a GGUF")
@@ -110,13 +131,11 @@ def gguf_of(checkpoint: Path, template: str, cache: Path) -> Path:
             f"student.checkpoint: {template} is no GGUF file, which llama_cpp needs as "
             "template; serve the checkpoint elsewhere and set student.server.kind=endpoint"
         )
-    source = locate(template)
-    path = cached_path(cache, [source, *shards])
-    return build_once(path, lambda new: write_gguf(shards, source, new))
+    return shards, locate(template)
 
 
-def write_gguf(shards: list[Path], template: Path, path: Path) -> None:
-    """Writes a GGUF with the template's key-values and the shards' tensors, matrices as Q8_0.
+def write_gguf(shards: list[Path], template: Path, path: Path, quantisation: str = "Q8_0") -> None:
+    """Writes a GGUF with the template's key-values and the shards' tensors, matrices quantised.
 
     Raises:
         DataError: the tensors are not those of the template.
@@ -132,7 +151,14 @@ def write_gguf(shards: list[Path], template: Path, path: Path) -> None:
             "can be written back to GGUF; serve the checkpoint elsewhere and set "
             "student.server.kind=endpoint"
         )
-    write_q8_0(reader, _renamed(shards, reader, template), path)
+    write_tensors(reader, _renamed(shards, reader, template), path, quantisation)
+
+
+def checkpoint_tensors(shards: list[Path], template: Path) -> Iterator[tuple[str, Array]]:
+    """The shards' tensors as the GGUF file `template` calls and orders them, for `write_gguf`."""
+    import gguf
+
+    return _renamed(shards, gguf.GGUFReader(template), template)
 
 
 def _renamed(

@@ -1,0 +1,59 @@
+"""`longwriter export`: a trained model for llama.cpp, Ollama or vLLM."""
+
+import os
+import shutil
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+from longwriter.cli.serve import ServeSettings, named
+from longwriter.config.load import compose
+from longwriter.core.errors import DataError, SettingsError
+from longwriter.models.export import export_gguf, export_ollama, vllm_command
+
+
+def export(arguments: Namespace) -> None:
+    """Writes the model that the command line names in another program's form.
+
+    Raises:
+        LongwriterError: it is not there, cannot be written in that form, or the output is there already.
+    """
+    [(name, checkpoint)] = named([arguments.model], Path.cwd()).items()
+    settings = compose(ServeSettings, arguments.overrides)
+    student, kind = settings.student, arguments.quantization
+    if arguments.form == "vllm":
+        print(vllm_command(checkpoint, name, student.server))
+        return
+    default = f"{name}-{kind}.gguf" if arguments.form == "gguf" else f"{name}-ollama"
+    output = arguments.output or Path(default)
+    if output.exists():
+        raise SettingsError(f"{output}: exists already; remove it, or name another by --output")
+    if not os.access(output.absolute().parent, os.W_OK):
+        raise SettingsError(f"{output.absolute().parent}: no folder that can be written to")
+    if arguments.form == "gguf":
+        if checkpoint.is_file():
+            raise DataError(f"{checkpoint}: is a GGUF file already")
+        say_written(output, export_gguf(checkpoint, student.checkpoint, output, kind))
+        print(f"longwriter serve {output}")
+        return
+    output.mkdir()
+    try:
+        gguf_file = output / f"{name}.gguf"
+        if checkpoint.is_file():
+            shutil.copyfile(checkpoint, gguf_file)
+        else:
+            say_written(gguf_file, export_gguf(checkpoint, student.checkpoint, gguf_file, kind))
+        export_ollama(gguf_file, output, student.server)
+    except BaseException:
+        shutil.rmtree(output)
+        raise
+    print(f"ollama create {name} -f {output}/Modelfile")
+
+
+def say_written(file: Path, error: float) -> None:
+    """Says what a GGUF file holds."""
+    print(
+        f"{file}: {file.stat().st_size / 1e6:,.0f} MB; read back, its weights are within {error:.2%} of the "
+        "checkpoint's",
+        file=sys.stderr,
+    )

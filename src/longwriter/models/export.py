@@ -1,0 +1,230 @@
+"""Writes a trained model in the forms that other programs take: GGUF, Ollama's Modelfile, vLLM's command."""
+
+import json
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from longwriter.core.errors import DataError
+from longwriter.core.files import replacing, write_text
+from longwriter.llm.gguf import checkpoint_tensors, sources_of, write_gguf
+from longwriter.llm.settings import ServerSettings
+from longwriter.text.chat_template import chat_environment
+
+if TYPE_CHECKING:
+    from gguf import GGUFReader
+
+Chat = Sequence[dict[str, str]]
+
+MOST_ERROR = 0.2
+"""Of the weights, as a share of their size, that the coarsest quantisation makes; more is a fault."""
+
+
+def export_gguf(checkpoint: Path, template: str, path: Path, quantisation: str) -> float:
+    """Writes the folder `checkpoint` as a GGUF file, and reads it back.
+
+    Args:
+        template: as for `llm.gguf.gguf_of`.
+        quantisation: one of `llm.gguf.QUANTISATIONS`.
+
+    Returns:
+        How far the weights are from the checkpoint's: the root of the mean squared difference over that of
+        the mean square.
+
+    Raises:
+        DataError, SettingsError: as `gguf_of`; what was written is not the checkpoint.
+    """
+    import gguf
+
+    shards, source = sources_of(checkpoint, template)
+    with replacing(path) as (temporary,):
+        write_gguf(shards, source, temporary, quantisation)
+        kept = {
+            tensor.name: gguf.quants.dequantize(tensor.data, tensor.tensor_type)
+            for tensor in gguf.GGUFReader(temporary).tensors
+        }
+        size = difference = 0.0
+        for name, values in checkpoint_tensors(shards, source):
+            size += float(np.square(values, dtype=np.float64).sum())
+            difference += float(np.square(values - kept[name], dtype=np.float64).sum())
+        error = float(np.sqrt(difference / size))
+        if not error < MOST_ERROR:
+            raise DataError(f"{checkpoint}: as {quantisation} its weights are {error:.0%} off")
+    return error
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """What a chat template puts around the messages of a conversation."""
+
+    without_system: str
+    """At the beginning, where the first message is the user's: often a system message of its own."""
+    around: dict[str, tuple[str, str]]
+    """Role → before and after its content."""
+    answer: str
+    """Before the answer that is asked for."""
+
+    def rendered(self, messages: Chat) -> str:
+        """A conversation by these pieces."""
+        turns = [message["content"].join(self.around[message["role"]]) for message in messages]
+        head = "" if messages[0]["role"] == "system" else self.without_system
+        return head + "".join(turns) + self.answer
+
+    @property
+    def as_go(self) -> str:
+        """A template of Ollama, in Go's language. Source: ollama, docs/template.md."""
+        turns = [
+            f'{{{{ {"else " if number else ""}if eq .Role "{role}" }}}}{before}{{{{ .Content }}}}{after}'
+            for number, (role, (before, after)) in enumerate(self.around.items())
+        ]
+        head = f"{{{{ if not .System }}}}{self.without_system}{{{{ end }}}}"
+        body = f"{{{{ range .Messages }}}}{''.join(turns)}{{{{ end }}}}{{{{ end }}}}"
+        return (head if self.without_system else "") + body + self.answer
+
+
+def pieces_of(render: Callable[[Chat, bool], str]) -> Pieces:
+    """The pieces of a chat template.
+
+    Args:
+        render: renders messages, and with True what comes before an answer.
+
+    Raises:
+        DataError: the template does more than put pieces around messages.
+    """
+    system, first, answer, second = (
+        {"role": role, "content": content}
+        for role, content in (
+            ("system", "Text 1"),
+            ("user", "Text 2"),
+            ("assistant", "Text 3"),
+            ("user", "Text 4"),
+        )
+    )
+    one = render([first], False)
+    two = render([first, answer], False)
+    three = render([first, answer, second], False)
+    with_system = render([system, first], False)
+    before, _, after = one.partition(first["content"])
+    user = three[len(two) :].partition(second["content"])[0]
+    assistant = two[len(one) :].partition(answer["content"])
+    system_before, _, rest = with_system.partition(system["content"])
+    system_after = rest.partition(first["content"])[0].removesuffix(user)
+    pieces = Pieces(
+        before.removesuffix(user),
+        {
+            "system": (system_before, system_after),
+            "user": (user, after),
+            "assistant": (assistant[0], assistant[2]),
+        },
+        render([first], True)[len(one) :],
+    )
+    for chat in (
+        [first],
+        [system, first],
+        [first, answer, second],
+        [system, first, answer, second],
+    ):
+        if pieces.rendered(chat) != render(chat, True):
+            raise DataError(
+                "its chat template does more than put pieces around messages, so that Ollama's cannot "
+                "say the same; export gguf, and write the TEMPLATE of a Modelfile by hand"
+            )
+    return pieces
+
+
+def export_ollama(gguf_file: Path, folder: Path, server: ServerSettings) -> str:
+    """Writes a Modelfile for `gguf_file`, which lies in `folder`: template, stop tokens, sampling, and room
+    for a long text, which Ollama's default context would cut.
+
+    Returns:
+        The Modelfile.
+
+    Raises:
+        DataError: the template cannot be written as Ollama's (`pieces_of`).
+    """
+    import gguf
+
+    reader = gguf.GGUFReader(gguf_file)
+    context = int(_value(reader, f"{_value(reader, 'general.architecture')}.context_length"))
+    pieces = pieces_of(_renderer(reader))
+    parameters: list[tuple[str, object]] = [
+        ("num_ctx", context),
+        ("num_predict", context),
+        *[("stop", json.dumps(token)) for token in _stops(reader)],
+        *[(n, v) for n, v in (("temperature", server.temperature), ("top_p", server.top_p)) if v],
+    ]
+    modelfile = "\n".join(
+        [
+            f"FROM ./{gguf_file.name}",
+            f'TEMPLATE """{pieces.as_go}"""',
+            *[f"PARAMETER {name} {value}" for name, value in parameters],
+            "",
+        ]
+    )
+    write_text(folder / "Modelfile", modelfile)
+    return modelfile
+
+
+def vllm_command(checkpoint: Path, name: str, server: ServerSettings) -> str:
+    """The command line by which vLLM serves the folder as the project samples it.
+
+    Raises:
+        DataError: the folder lacks something that vLLM needs.
+    """
+    for file in ("config.json", "tokenizer.json", "tokenizer_config.json"):
+        if not (checkpoint / file).is_file():
+            raise DataError(f"{checkpoint}: holds no {file}; name a checkpoint's folder")
+    if not list(checkpoint.glob("*.safetensors")):
+        raise DataError(f"{checkpoint}: holds no safetensors; name a checkpoint's folder")
+    config = json.loads((checkpoint / "config.json").read_bytes())
+    sampling = {"temperature": server.temperature, "top_p": server.top_p}
+    words = {
+        "served-model-name": name,
+        "max-model-len": config["max_position_embeddings"],
+        "generation-config": "vllm",
+        "override-generation-config": json.dumps({k: v for k, v in sampling.items() if v}),
+    }
+    options = [word for option, value in words.items() for word in (f"--{option}", str(value))]
+    return shlex.join(["vllm", "serve", str(checkpoint), *options])
+
+
+def _renderer(reader: "GGUFReader") -> Callable[[Chat, bool], str]:
+    """Renders chats by the file's template, without the token that the server puts before all text."""
+    tokens = reader.fields["tokenizer.ggml.tokens"].contents()
+    special = {
+        f"{name}_token": tokens[int(_value(reader, f"tokenizer.ggml.{name}_token_id"))]
+        for name in ("bos", "eos")
+        if f"tokenizer.ggml.{name}_token_id" in reader.fields
+    }
+    added = "tokenizer.ggml.add_bos_token" in reader.fields
+    added = added and bool(reader.fields["tokenizer.ggml.add_bos_token"].contents())
+    template = chat_environment().from_string(_value(reader, "tokenizer.chat_template"))
+
+    def render(messages: Chat, answer_follows: bool) -> str:
+        text = str(
+            template.render(messages=messages, add_generation_prompt=answer_follows, **special)
+        )
+        return text.removeprefix(special["bos_token"]) if added else text
+
+    return render
+
+
+def _stops(reader: "GGUFReader") -> list[str]:
+    """The tokens that end a turn."""
+    tokens = reader.fields["tokenizer.ggml.tokens"].contents()
+    ids = {
+        int(_value(reader, f"tokenizer.ggml.{name}_token_id"))
+        for name in ("eos", "eot")
+        if f"tokenizer.ggml.{name}_token_id" in reader.fields
+    }
+    return [tokens[number] for number in sorted(ids)]
+
+
+def _value(reader: "GGUFReader", key: str) -> str:
+    if key not in reader.fields:
+        raise DataError(f"{reader.data.filename}: holds no {key}")
+    return str(reader.fields[key].contents())
