@@ -17,9 +17,10 @@ from safetensors.numpy import load_file, save_file
 from longwriter.core.errors import DataError, SettingsError
 from longwriter.core.files import locate
 from longwriter.llm.client import ChatClient, Completion
-from longwriter.llm.gguf import gguf_of, write_gguf
+from longwriter.llm.gguf import QUANTISATIONS, gguf_of, write_gguf
 from longwriter.llm.session import CallContext, with_client
 from longwriter.models.checkpoint import materialise
+from longwriter.models.export import export_gguf
 from longwriter.models.settings import StudentSettings
 
 SRC = Path(__file__).parent.parent.parent / "src"
@@ -137,44 +138,37 @@ def test_student_s_key_values_are_the_template_s(student: StudentSettings, serve
     assert written["tokenizer.chat_template"]
 
 
-def test_served_student_writes_what_transformers_write(
-    student: StudentSettings, base: Path, served: Path, tmp_path: Path
+def test_exported_it_writes_what_the_checkpoint_writes(
+    student: StudentSettings, base: Path, tmp_path: Path
 ) -> None:
+    """Each of 200 tokens that llama.cpp takes is the one that transformers find the likeliest there."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    # Here the likeliest token leads the next by 1.5 nats or more at each of the 12 places; the
-    # rounding of llama.cpp's activations moves a token's odds by about 0.1.
-    days = (
-        "The days of the week are Monday, Tuesday, Wednesday, Thursday, Friday, Saturday, Sunday."
-    )
-    messages = [
-        {"role": "user", "content": "Name the days of the week in order."},
-        {"role": "assistant", "content": days},
-        {"role": "user", "content": "Again, please."},
-    ]
-    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
-    tokenizer = AutoTokenizer.from_pretrained(base)
-    prompt = tokenizer.apply_chat_template(
-        messages, add_generation_prompt=True, return_tensors="pt", return_dict=True
-    )
-    tokens = model.generate(**prompt, max_new_tokens=12, do_sample=False)
-    new = tokens[0, prompt["input_ids"].shape[1] :].tolist()
+    file = tmp_path / "base-F32.gguf"
+    assert export_gguf(base, student.checkpoint, file, "F32") == 0
+    messages = [{"role": "user", "content": "Write a 300-word story about a lighthouse keeper."}]
 
     async def ask(client: ChatClient) -> Completion:
-        return await client.complete(messages, temperature=0, max_tokens=12)
+        return await client.complete(messages, temperature=0, max_tokens=200)
 
-    answer, spent = with_client(
+    answer, _ = with_client(
         ask,
-        student.server,
+        replace(student.server, context=512),
         CallContext(tmp_path, seed=0, threads=2),
         name="teacher",
-        checkpoint=served,
+        checkpoint=file,
     )
-    assert answer.text == tokenizer.decode(new, skip_special_tokens=True)
-    assert answer.prompt_tokens == prompt["input_ids"].shape[1]
-    assert (answer.finish_reason, answer.completion_tokens) == ("length", len(new))
-    assert (spent["calls"], spent["completion_tokens"]) == (1, len(new))
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    prompt = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+    prompt_ids, ids = (tokenizer(text)["input_ids"] for text in (prompt, prompt + answer.text))
+    assert len(ids) - len(prompt_ids) == answer.completion_tokens == 200
+    with torch.no_grad():
+        likeliest = model(torch.tensor([ids])).logits[0].argmax(-1)
+    assert likeliest[len(prompt_ids) - 1 : -1].tolist() == ids[len(prompt_ids) :]
+    assert answer.prompt_tokens == len(prompt_ids)
+    assert answer.finish_reason == "length"
 
 
 # A Llama of one layer: 2 heads of 16, one of them for keys and values
@@ -266,6 +260,24 @@ def test_checkpoint_of_16_bits_is_read(
     path = gguf_of(tmp_path / "half", small, tmp_path / "cache")
     tensors = {name: tensor.to(torch.float32).numpy() for name, tensor in rounded.items()}
     check_tensors(path, template, tensors, heads=2, kv_heads=1)
+
+
+# The root of the mean squared error of a weight over the root of its mean square, about: a block of 32
+# weights has 2ⁿ steps between its ends, and rounding leaves 1/√12 of one.
+ERRORS = {
+    "F32": 0, "F16": 2e-4, "BF16": 2e-3, "Q8_0": 0.005, "Q5_1": 0.03, "Q5_0": 0.04, "Q4_1": 0.06, "Q4_0": 0.08,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("quantisation", QUANTISATIONS)
+def test_a_quantisation_stays_near_the_weights(
+    quantisation: str, small: str, tmp_path: Path
+) -> None:
+    checkpoint, file = write_checkpoint(tmp_path / "sft", one_layer()), tmp_path / "sft.gguf"
+    error = export_gguf(checkpoint, small, file, quantisation)
+    assert ERRORS[quantisation] / 2 <= error <= 2 * ERRORS[quantisation]
+    kinds = {tensor.tensor_type.name for tensor in gguf.GGUFReader(file).tensors}
+    assert kinds == {quantisation, "F32"}
 
 
 def test_file_is_written_once_for_each_content(small: str, tmp_path: Path) -> None:
