@@ -42,6 +42,23 @@ def main() -> None:
     guarded(lambda: work(arguments))
 
 
+def build_parser() -> argparse.ArgumentParser:
+    """Returns the parser of all subcommands."""
+    parser = argparse.ArgumentParser(prog="longwriter")
+    commands = parser.add_subparsers(dest="command", required=True)
+    for add in (
+        _add_write,
+        _add_score,
+        _add_check,
+        _add_cache,
+        _add_fetch,
+        _add_explain,
+        _add_publish,
+    ):
+        add(commands)
+    return parser
+
+
 _GROUPS = {
     "write": "teacher|agentwrite|runtime",
     "score": "judge|bench|statistics|runtime",
