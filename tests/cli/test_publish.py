@@ -20,6 +20,7 @@ from safetensors.numpy import save_file
 
 from longwriter.cli.main import build_parser
 from longwriter.cli.publish import publish
+from longwriter.config.inputs import path_digest
 from longwriter.config.run import guarded
 from longwriter.core.files import dvc_md5
 
@@ -76,11 +77,20 @@ def make_checkpoint(folder: Path, value: float, card: str | None) -> None:
         (folder / "README.md").write_text(card)
 
 
-def lock(root: Path, judge: str | None = TINY) -> None:
+def lock(
+    root: Path,
+    judge: str | None = TINY,
+    other_prompts: str | None = None,
+    other_rows: str | None = None,
+) -> None:
     """Writes dvc.lock as `dvc repro` would have for what is there."""
 
     def of(*paths: str) -> list[dict[str, str]]:
         return [{"path": path, "md5": dvc_md5(root / path)} for path in paths]
+
+    def settings(stage: str, **files: str | None) -> dict[str, Any]:
+        digests = {key: file and path_digest(file, root) for key, file in files.items()}
+        return {"params.yaml": {stage: files}, "inputs.yaml": {stage: digests}}
 
     rows = "data/sft/train.jsonl", "data/sft/validation.jsonl"
     stages: dict[str, Any] = {
@@ -89,12 +99,28 @@ def lock(root: Path, judge: str | None = TINY) -> None:
             "params": {"params.yaml": {"student.checkpoint": TINY}},
         },
         "filter": {"deps": of("models/base"), "outs": of(*rows, "data/sft/hf")},
-        "sft": {"deps": of("models/base", *rows), "outs": of("models/sft")},
+        "sft": {
+            "deps": of("models/base", *rows),
+            "outs": of("models/sft"),
+            "params": settings("sft", data=other_rows),
+        },
     }
-    for name in ("base", "sft"):
+    if (root / "models/dpo").exists():
+        pairs = of("data/dpo/pairs.jsonl")
+        stages["pairs"] = {
+            "deps": of("models/sft"),
+            "outs": pairs,
+            "params": settings("pairs", instructions="data/instructions_dpo.jsonl"),
+        }
+        stages["dpo"] = {
+            "deps": [*of("models/sft"), *pairs],
+            "outs": of("models/dpo"),
+            "params": settings("dpo", pairs=None),
+        }
+    for name in (path.name for path in (root / "models").iterdir()):
         answers = f"data/predictions/{name}.jsonl"
         bench = {"bench.path": "data/benchmark.jsonl"}
-        digest = {"bench": {"path": "sha256:177b"}}
+        digest = {"bench": {"path": "sha256:177b"}, "predict.benchmark": other_prompts}
         stages[f"predict@{name}"] = {
             "deps": of(f"models/{name}"),
             "outs": of(answers),
@@ -163,7 +189,7 @@ def test_without_send_all_is_shown_and_nothing_sent(root: Path, hub: Uploads) ->
     assert "dataset me/rows: 2 files, " in done.stdout
     assert "model me/long: 6 files, " in done.stdout
     assert "optimizer.pt" not in done.stdout
-    assert "2 rows of own, Apache-2.0" in done.stdout
+    assert "licence by source: own: Apache-2.0 (rows: 2)\n" in done.stdout
     assert "  | | S_l | 62.0 [49.5, 73.7] | 28 |\n" in done.stdout
     assert done.stdout.endswith("\nnothing was sent; the same command with --send sends it\n")
     assert hub.requests == []
@@ -196,7 +222,7 @@ def test_the_model_arrives_as_it_is_with_a_card(root: Path, hub: Uploads) -> Non
                 "results": [
                     {
                         "task": {"type": "text-generation"},
-                        "dataset": {"name": "data/benchmark.jsonl", "type": "benchmark"},
+                        "dataset": {"name": "benchmark.jsonl", "type": "benchmark"},
                         "metrics": [
                             {
                                 "type": "S_l",
@@ -224,7 +250,7 @@ def test_the_model_arrives_as_it_is_with_a_card(root: Path, hub: Uploads) -> Non
 
 ## Results
 
-On `data/benchmark.jsonl` (`sha256:177b`), 0 to 100, with 95 % intervals (bootstrap over prompts). S_l: how \
+On `benchmark.jsonl` (`sha256:177b`), 0 to 100, with 95 % intervals (bootstrap over prompts). S_l: how \
 near the length is to the required one, counted. S_q is left out: the judge was SmolLM2-135M, whose grades \
 mean nothing.
 
@@ -268,7 +294,7 @@ def test_a_source_without_licence_stops_until_it_is_given(
     write(root / "data/sft/train.jsonl", row("a", "own"), row("b", "theirs"), row("c", "theirs"))
     lock(root)
     message = (
-        "error: no licence is known of 2 rows of source 'theirs', the first b (data/sft/train.jsonl:2); "
+        "error: no licence is known of source 'theirs' (rows: 2; the first: b, data/sft/train.jsonl:2); "
         "name it with --licence 'theirs=ID', or in filter.licenses"
     )
     assert refused(capsys, "me/long") == message
@@ -338,12 +364,12 @@ def retrain_by_dvc(root: Path) -> None:
 BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "other weights": (
         retrain,
-        "error: models/sft: is not what dvc.lock has: the scores are stale or missing; `dvc repro "
+        "error: models/sft: is not what dvc.lock has: the scores may be of other weights or rows; `dvc repro "
         "eval@sft` renews them",
     ),
     "weights trained anew": (
         retrain_by_dvc,
-        "error: models/sft: was written anew since metrics/eval/sft.json: the scores are stale or missing; "
+        "error: models/sft: was written anew since metrics/eval/sft.json: the scores may be of other weights or rows; "
         "`dvc repro eval@sft` renews them",
     ),
     "other scores": (
@@ -436,6 +462,58 @@ def test_the_base_is_the_same_by_name_and_by_folder(
         shown.append(capsys.readouterr().out)
     assert len(set(shown)) == 1
     assert "no rows were trained on" in shown[0]
+
+
+def test_of_a_model_aligned_by_dpo_the_pairs_count_too(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_checkpoint(root / "models/dpo", 4.0, SFT_CARD)
+    shutil.copyfile(root / "metrics/eval/sft.json", root / "metrics/eval/dpo.json")
+    write(root / "data/predictions/dpo.jsonl", {"model": "dpo"})
+    write(root / "data/instructions_dpo.jsonl", {"id": "p", "prompt": "Write.", "source": "own"})
+    sampled = {"id": "p", "source": "candidates"}
+    write(root / "data/dpo/pairs.jsonl", sampled, {"id": "q"})
+    lock(root)
+    assert refused(capsys, "me/long") == (
+        "error: no licence is known of source '(none)' (rows: 1; the first: q, data/dpo/pairs.jsonl:2); "
+        "name it with --licence '(none)=ID', or in filter.licenses"
+    )
+    publish(build_parser().parse_args(["publish", "me/long", "--licence", "(none)=MIT"]))
+    said = "licence by source: (none): MIT (rows: 1); own: Apache-2.0 (rows: 3)\n"
+    assert said in capsys.readouterr().out
+    write(root / "data/instructions_dpo.jsonl", {"id": "p", "prompt": "Write.", "source": "theirs"})
+    assert refused(capsys, "me/long") == (
+        "error: data/instructions_dpo.jsonl: is not what data/dpo/pairs.jsonl was made of; `dvc repro pairs` "
+        "renews them"
+    )
+    lock(root)
+    assert "no licence is known of source 'theirs' (rows: 1; the first: p, " in refused(
+        capsys, "me/long"
+    )
+
+
+def test_rows_that_sft_data_names_are_those_that_count(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(root / "mine.jsonl", row("x", "mine"))
+    lock(root, other_rows="mine.jsonl")
+    words = ("me/long", "--dataset", "me/rows", "--licence", "mine=MIT")
+    publish(build_parser().parse_args(["publish", *words]))
+    model = capsys.readouterr().out.split("model me/long: ")[1]
+    assert "licence by source: mine: MIT (rows: 1)\n" in model
+    assert "me/rows" not in model  # it was not trained on them
+    write(root / "mine.jsonl", row("y", "mine"))
+    assert refused(capsys, *words).startswith(
+        "error: mine.jsonl: is not what models/sft was trained on: the scores may be of other weights"
+    )
+
+
+def test_prompts_of_predict_benchmark_are_not_called_the_benchmark(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lock(root, other_prompts="sha256:beef")
+    publish(build_parser().parse_args(["publish", "me/long"]))
+    assert "On `other prompts` (`sha256:beef`)" in capsys.readouterr().out
 
 
 def test_private_is_kept(root: Path, hub: Uploads) -> None:

@@ -10,10 +10,12 @@ from typing import Any, NamedTuple
 
 from huggingface_hub import DatasetCard
 
+from longwriter.config.inputs import path_digest
 from longwriter.config.load import read_params
 from longwriter.core.errors import DataError, SettingsError
 from longwriter.core.files import dvc_md5
-from longwriter.core.sources import parse_line, stream_lines
+from longwriter.core.rows import Instruction
+from longwriter.core.sources import open_source, read_jsonl
 from longwriter.core.tables import count
 from longwriter.dataset.card import license_of
 from longwriter.dataset.settings import FilterSettings
@@ -37,6 +39,10 @@ from longwriter.tracking.lineage import walk_back
 from longwriter.tracking.provenance import locked_stages
 
 TRAINING_ROWS, PAIRS = "data/sft/train.jsonl", "data/dpo/pairs.jsonl"
+TRAINED_ON = (("sft", "data", TRAINING_ROWS), ("dpo", "pairs", PAIRS))
+"""Stage that trains, its setting that names other rows, and the rows where it is null."""
+SAMPLED = "candidates"
+"""Source of pairs of the model's own answers; what they answer has a source of its own."""
 DATASET, DATASET_ROWS = "data/sft/hf", (TRAINING_ROWS, "data/sft/validation.jsonl")
 UNKNOWN = "unknown"
 """Licence of a source that no one named."""
@@ -74,9 +80,11 @@ def publish(arguments: Namespace) -> None:
     names = (arguments.repository, arguments.dataset, arguments.benchmark)
     for name in filter(None, names):
         check_repository(name)
+    known = read_params(root).filter
     given = dict(map(_source_license, arguments.licence))
-    uploads = [_dataset(root, arguments.dataset, given)] if arguments.dataset else []
-    uploads.append(_model(root, arguments, given))
+    settings = replace(known, licenses={**known.licenses, **given})
+    uploads = [_dataset(root, arguments.dataset, known, settings)] if arguments.dataset else []
+    uploads.append(_model(root, arguments, settings))
     for upload in uploads:
         _show(upload)
     if not arguments.send:
@@ -101,21 +109,23 @@ def _show(upload: Upload) -> None:
     print()
 
 
-def _model(root: Path, arguments: Namespace, given: Mapping[str, str]) -> Upload:
+def _model(root: Path, arguments: Namespace, settings: FilterSettings) -> Upload:
     folder, name = _checkpoint(root, arguments.model)
     files = checkpoint_files(folder)
     base, results = Base(None, None), None
     sources: list[Source] = []
+    rows: list[str] = []
     checked = "no scores and no training rows of this folder are known here"
     if name:
         stages = locked_stages(root)
-        rows = _check_provenance(root, name)
-        sources = _sources(root, rows, given)
+        rows = _check_provenance(root, name, stages)
+        sources = _sources(root, rows, settings)
         base = base_of(stages["base"]["params"]["params.yaml"]["student.checkpoint"])
         results = _results(root, name, stages, arguments.benchmark)
         checked = "weights, scores and rows belong together by dvc.lock; " + _said(sources)
     base = base._replace(license=_license(arguments.license or base.license))
-    card = model_card(folder, arguments.repository, base, sources, arguments.dataset, results)
+    dataset = arguments.dataset if TRAINING_ROWS in rows else None
+    card = model_card(folder, arguments.repository, base, sources, dataset, results)
     files["README.md"] = card.encode()
     if results and results.hub_id:
         files[f".eval_results/{name}.yaml"] = eval_results(results)
@@ -128,7 +138,7 @@ def _checkpoint(root: Path, given: str | None) -> tuple[Path, str]:
         names = [model.name for model in MODELS if (root / "models" / model.name).is_dir()]
         if not names:
             raise DataError("models/: holds no checkpoint; `dvc repro` makes them")
-        return root / "models" / names[-1], names[-1]
+        given = names[-1]
     folder = root / "models" / given if given in BY_NAME else Path(given)
     if not folder.is_dir():
         raise SettingsError(f"--model {given}: neither of {', '.join(BY_NAME)} nor a folder")
@@ -137,30 +147,34 @@ def _checkpoint(root: Path, given: str | None) -> tuple[Path, str]:
     return folder, path.name if own else ""
 
 
-def _check_provenance(root: Path, name: str) -> list[str]:
+def _check_provenance(root: Path, name: str, stages: Mapping[str, Any]) -> list[str]:
     """Checks by dvc.lock that the scores are those of the weights, and returns the files of the rows that
     the weights were trained on."""
-    scores, answers, model = (
-        f"metrics/eval/{name}.json",
-        f"data/predictions/{name}.jsonl",
-        f"models/{name}",
-    )
+    scores, model, answers = (
+        f"metrics/eval/{name}.json", f"models/{name}", f"data/predictions/{name}.jsonl"
+    )  # fmt: skip
+    fix = f"the scores may be of other weights or rows; `dvc repro eval@{name}` renews them"
     links = walk_back(root, lambda path, md5: None, scores)
-    fix = f"the scores are stale or missing; `dvc repro eval@{name}` renews them"
-    used = [
-        link
-        for link in links
-        if link.path.startswith("models/") or link.path in (scores, answers, TRAINING_ROWS, PAIRS)
-    ]
-    for needed in (scores, answers, model):
-        if needed not in {link.path for link in used}:
-            raise DataError(f"dvc.lock: does not say that {scores} was made of {model}: {fix}")
-    for link in used:
-        if not link.current:
+    paths = {link.path for link in links}
+    if model not in paths:
+        raise DataError(f"dvc.lock: does not say that {scores} was made of {model}: {fix}")
+    rows = []
+    for stage, setting, file in TRAINED_ON:
+        if f"models/{stage}" in paths:
+            values, digests = (
+                stages[stage]["params"][f"{kind}.yaml"] for kind in ("params", "inputs")
+            )
+            other = values[stage][setting]
+            if other and path_digest(other, root) != digests[stage][setting]:
+                raise DataError(f"{other}: is not what models/{stage} was trained on: {fix}")
+            rows.append(other or file)
+    for link in links:
+        used = link.path.startswith("models/") or link.path in (answers, *rows)
+        if used and not link.current:
             raise DataError(f"{link.path}: was written anew since {scores}: {fix}")
-        if link.path in (scores, model, TRAINING_ROWS, PAIRS):
+        if link.path in (scores, model, *rows):
             _check_md5(root, link.path, link.digest, fix)
-    return [link.path for link in used if link.path in (TRAINING_ROWS, PAIRS)]
+    return rows
 
 
 def _check_md5(root: Path, path: str, md5: str, fix: str) -> None:
@@ -170,13 +184,12 @@ def _check_md5(root: Path, path: str, md5: str, fix: str) -> None:
         raise DataError(f"{path}: is not what dvc.lock has: {fix}")
 
 
-def _sources(root: Path, files: Sequence[str], given: Mapping[str, str]) -> list[Source]:
+def _sources(root: Path, files: Sequence[str], settings: FilterSettings) -> list[Source]:
     """The sources of all rows.
 
     Raises:
         DataError: the licence of one is unknown.
     """
-    settings = _licenses(root, given)
     rows: dict[str, int] = {}
     unknown: dict[str, str] = {}
     for source, where in _rows(root, files):
@@ -185,7 +198,7 @@ def _sources(root: Path, files: Sequence[str], given: Mapping[str, str]) -> list
             unknown.setdefault(source, where)
     if unknown:
         named = "; ".join(
-            f"{count(rows[source])} rows of source {source!r}, the first {where}"
+            f"source {source!r} (rows: {count(rows[source])}; the first: {where})"
             for source, where in unknown.items()
         )
         raise DataError(
@@ -198,20 +211,27 @@ def _sources(root: Path, files: Sequence[str], given: Mapping[str, str]) -> list
 def _rows(root: Path, files: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Yields the source of every row, and which row it is."""
     for file in files:
-        for number, line in stream_lines(root / file):
-            row = parse_line(line, f"{file}:{number}")
-            yield str(row.get("source") or NO_SOURCE), f"{row.get('id')} ({file}:{number})"
+        if (root / file).stat().st_size:  # there may be no validation rows
+            asked = _asked(root) if file == PAIRS else {}
+            for where, row in open_source(None, None, root / file, file).rows():
+                source = row.get("source")
+                if source == SAMPLED:
+                    source = asked.get(str(row["id"]))
+                yield str(source or NO_SOURCE), f"{row.get('id')}, {where}"
 
 
-def _licenses(root: Path, given: Mapping[str, str]) -> FilterSettings:
-    """The settings of the filter, with the licences of the command line beside its own."""
-    settings = read_params(root).filter
-    return replace(settings, licenses={**settings.licenses, **given})
+def _asked(root: Path) -> dict[str, str]:
+    """Id → source of the instructions that the pairs' answers were sampled for."""
+    params = locked_stages(root)["pairs"]["params"]
+    path = params["params.yaml"]["pairs"]["instructions"]
+    if path_digest(path, root) != params["inputs.yaml"]["pairs"]["instructions"]:
+        raise DataError(f"{path}: is not what {PAIRS} was made of; `dvc repro pairs` renews them")
+    return {row.id: row.source for row in read_jsonl(root / path, Instruction)}
 
 
 def _said(sources: Sequence[Source]) -> str:
-    parts = [f"{count(rows)} rows of {name}, {license}" for name, rows, license in sources]
-    return "; ".join(parts) or "no rows were trained on"
+    parts = [f"{name}: {license} (rows: {count(rows)})" for name, rows, license in sources]
+    return f"licence by source: {'; '.join(parts) or 'no rows were trained on'}"
 
 
 def _results(root: Path, name: str, stages: Mapping[str, Any], hub_id: str | None) -> Results:
@@ -220,6 +240,8 @@ def _results(root: Path, name: str, stages: Mapping[str, Any], hub_id: str | Non
     found = json.loads((root / f"metrics/eval/{name}.json").read_bytes())
     predicted, evaluated = stages[f"predict@{name}"]["params"], stages[f"eval@{name}"]["params"]
     judge = evaluated["params.yaml"]["judge.model"] or "a model that was not named"
+    inputs = predicted["inputs.yaml"]
+    other = inputs.get("predict.benchmark")
     intervals, n = found["intervals"], found["n"]
     near = "how near the length is to the required one, counted"
     scores = [Score("S_l", near, found["S_l"], intervals["S_l"], n)]
@@ -230,40 +252,41 @@ def _results(root: Path, name: str, stages: Mapping[str, Any], hub_id: str | Non
         graded, by = n - found["unscored"], f"quality, graded by {judge}"
         scores.append(Score("S_q", by, found["S_q"], intervals["S_q"], graded))
     return Results(
-        benchmark=predicted["params.yaml"]["bench.path"],
-        digest=predicted["inputs.yaml"]["bench"]["path"],
+        benchmark="other prompts" if other else Path(predicted["params.yaml"]["bench.path"]).name,
+        digest=other or inputs["bench"]["path"],
         hub_id=hub_id,
         scores=scores,
         remark=remark,
     )
 
 
-def _dataset(root: Path, repository: str, given: Mapping[str, str]) -> Upload:
+def _dataset(
+    root: Path, repository: str, known: FilterSettings, settings: FilterSettings
+) -> Upload:
+    """The data set folder of stage filter, its card with the licences that the command line adds to those
+    known."""
     outs = locked_stages(root).get("filter", {}).get("outs", [])
     md5s = {out["path"]: out["md5"] for out in outs}
     for path in (DATASET, *DATASET_ROWS):
         _check_md5(root, path, md5s.get(path, ""), "`dvc repro filter` writes it anew")
-    sources = _sources(root, DATASET_ROWS, given)
+    sources = _sources(root, DATASET_ROWS, settings)
     folder = root / DATASET
     files: dict[str, Path | bytes] = {
         path.relative_to(folder).as_posix(): path
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
-    if given:
-        card = (folder / "README.md").read_text(encoding="utf-8")
-        files["README.md"] = _with_licenses(card, sources).encode()
-    return Upload(repository, "dataset", files, _said(sources))
-
-
-def _with_licenses(text: str, sources: Sequence[Source]) -> str:
-    """The data card with the licences of the command line."""
+    card = text = (folder / "README.md").read_text(encoding="utf-8")
     for name, _, license in sources:
-        text = text.replace(f"\n| {name} | {UNKNOWN} |\n", f"\n| {name} | {license} |\n")
-    card = DatasetCard(text)
-    licenses = {license.lower() for _, _, license in sources}
-    card.data["license"] = licenses.pop() if len(licenses) == 1 else "other"
-    return str(card)
+        text = text.replace(
+            f"\n| {name} | {license_of(name, known)} |", f"\n| {name} | {license} |"
+        )
+    if text != card:
+        new = DatasetCard(text)
+        licenses = {license.lower() for _, _, license in sources}
+        new.data["license"] = licenses.pop() if len(licenses) == 1 else "other"
+        files["README.md"] = str(new).encode()
+    return Upload(repository, "dataset", files, _said(sources))
 
 
 def _license(given: str | None) -> str:
