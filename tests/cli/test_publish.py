@@ -464,6 +464,16 @@ def test_the_base_is_the_same_by_name_and_by_folder(
     assert "no rows were trained on" in shown[0]
 
 
+def test_a_source_can_be_given_as_it_is_named(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(root / "data/sft/train.jsonl", row("a", "THUDM/LongWriter-6k at 0a1b"))
+    lock(root)
+    named = refused(capsys, "me/long").split("--licence '")[1].split("=ID'")[0]
+    publish(build_parser().parse_args(["publish", "me/long", "--licence", f"{named}=Apache-2.0"]))
+    assert f"{named}: Apache-2.0 (rows: 1)" in capsys.readouterr().out
+
+
 def test_of_a_model_aligned_by_dpo_the_pairs_count_too(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -307,4 +307,4 @@ def _source_license(given: str) -> tuple[str, str]:
             f"--licence {given}: SOURCE=ID is needed, such as own=Apache-2.0; the model's own is given by "
             "--license ID"
         )
-    return source, license
+    return source.partition(" at ")[0], license  # of a data set of the hub, whatever its revision
