@@ -240,7 +240,7 @@ def test_the_model_arrives_as_it_is_with_a_card(root: Path, hub: Uploads) -> Non
         == """
 # Tiny, fine-tuned by longwriter
 
-- Data: data card, [paper](https://arxiv.org/abs/2408.07055)
+- Data: data card (`data/sft/card.md`), [paper](https://arxiv.org/abs/2408.07055)
 
 ## Training rows
 

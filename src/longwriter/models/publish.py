@@ -39,6 +39,9 @@ PUBLISHED = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", "*.py")
 LICENSE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]*")
 """What a licence's id looks like, such as `apache-2.0`."""
 
+LOCAL_LINK = re.compile(r"\[([^\]]+)\]\((?!https?:|#)(?:\.\./)*([^)]*)\)")
+"""A Markdown link to a file, which the hub would not have."""
+
 
 class Base(NamedTuple):
     """The model that a checkpoint was tuned from."""
@@ -148,7 +151,7 @@ def model_card(
     results: Results | None,
 ) -> str:
     """The checkpoint's own card with what a reader on the hub needs: licence, base model, data set,
-    results. Links to files of the checkout become plain text.
+    results. Of links to files of the checkout the path remains.
 
     Args:
         base: with the licence of the checkpoint itself.
@@ -163,7 +166,7 @@ def model_card(
     card.data["license"] = base.license
     card.data["base_model"] = base.hub_id
     card.data["datasets"] = [dataset] if dataset else None
-    parts = [re.sub(r"\[([^\]]+)\]\((?!https?:|#)[^)]*\)", r"\1", card.text).rstrip()]
+    parts = [LOCAL_LINK.sub(r"\1 (`\2`)", card.text).rstrip()]
     if data:
         rows = [(source, count(number), license) for source, number, license in data]
         parts += ["## Training rows", markdown(Table(["source", "rows", "licence"], rows))]
