@@ -15,6 +15,7 @@ from hydra.core.override_parser.types import IntervalSweep, Override
 from mlflow.cli import cli as mlflow_cli
 from omegaconf import OmegaConf
 
+from longwriter.cli.main import build_parser
 from longwriter.config.load import validate, validate_as
 from longwriter.sweep.settings import SweepConfig
 from longwriter.text.demands import demand_in
@@ -56,6 +57,8 @@ def test_command_is_understood(command: str) -> None:
             assert demand_in(prompt).target == 5000
         case ["longwriter", "check", "teacher", *overrides]:
             compose("config", overrides)
+        case ["longwriter", "publish", *_]:
+            build_parser().parse_args(shlex.split(line)[1:])
         case ["python", "-m", "longwriter.tracking.server"]:
             pass
         case ["python", stage, *overrides]:

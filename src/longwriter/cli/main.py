@@ -4,7 +4,8 @@ import argparse
 import gc
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,21 +16,8 @@ Work = Callable[[argparse.Namespace], None]
 
 def main() -> None:
     """Runs the subcommand that the command line names."""
-    parser = argparse.ArgumentParser(prog="longwriter")
-    commands = parser.add_subparsers(dest="command", required=True)
-    for add in (
-        _add_write,
-        _add_serve,
-        _add_export,
-        _add_score,
-        _add_check,
-        _add_cache,
-        _add_fetch,
-        _add_explain,
-    ):
-        add(commands)
     words, overrides = _without_overrides(sys.argv[1:])
-    arguments = parser.parse_args(words)
+    arguments = build_parser().parse_args(words)
     arguments.overrides = overrides
     arguments.check(arguments)
 
@@ -40,6 +28,25 @@ def main() -> None:
     gc.freeze()
     gc.enable()
     guarded(lambda: work(arguments))
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Returns the parser of all subcommands."""
+    parser = argparse.ArgumentParser(prog="longwriter")
+    commands = parser.add_subparsers(dest="command", required=True)
+    for add in (
+        _add_write,
+        _add_serve,
+        _add_score,
+        _add_export,
+        _add_publish,
+        _add_check,
+        _add_cache,
+        _add_fetch,
+        _add_explain,
+    ):
+        add(commands)
+    return parser
 
 
 _GROUPS = {
@@ -357,16 +364,64 @@ def _add_explain(commands: Any) -> None:
             from longwriter.cli.explain_prompt import explain_prompt
 
             return lambda given: print(explain_prompt(given.prompt, given.json))
-        try:
+        with _of_the_pipeline("explain"):
             from longwriter.cli.explain import explain
-        except ModuleNotFoundError as error:
-            sys.exit(
-                f"error: {error.name} is not installed; `pip install 'longwriter[pipeline]'` installs "
-                "what `longwriter explain` needs"
-            )
         return lambda given: print(explain(given.root.absolute(), given.id))
 
     command.set_defaults(check=check, load=load)
+
+
+def _add_publish(commands: Any) -> None:
+    publish = commands.add_parser(
+        "publish",
+        help="send a checkpoint, and its training rows, to the Hugging Face hub",
+        description="Checks that weights, scores and training rows belong together and that every row's "
+        "licence is known, and shows what would be sent: files with sizes, and the card. Only --send "
+        "sends it, with the token in HF_TOKEN or of `hf auth login`. Run it in the checkout.",
+    )
+    publish.add_argument("repository", metavar="USER/NAME", help="the model's repository")
+    publish.add_argument(
+        "--model",
+        metavar="NAME",
+        help="base, sft or dpo, or a checkpoint's folder; default: the last that exists",
+    )
+    publish.add_argument(
+        "--dataset", metavar="USER/NAME", help="also the training rows, as this data set"
+    )
+    publish.add_argument("--license", metavar="ID", help="the model's; default: the base model's")
+    publish.add_argument(
+        "--licence",
+        action="append",
+        default=[],
+        metavar="SOURCE=ID",
+        help="that of a source of training rows, beside filter.licenses; can be repeated",
+    )
+    publish.add_argument(
+        "--benchmark",
+        metavar="USER/NAME",
+        help="the benchmark's data set on the hub, for .eval_results/",
+    )
+    publish.add_argument("--private", action="store_true", help="make the repositories private")
+    publish.add_argument("--send", action="store_true", help="send it")
+
+    def load() -> Work:
+        with _of_the_pipeline("publish"):
+            from longwriter.cli.publish import publish as publish_checkpoint
+        return publish_checkpoint
+
+    publish.set_defaults(check=lambda given: None, load=load)
+
+
+@contextmanager
+def _of_the_pipeline(command: str) -> Iterator[None]:
+    """Says what to install where a command's packages are not there."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        sys.exit(
+            f"error: {error.name} is not installed; `pip install 'longwriter[pipeline]'` installs what "
+            f"`longwriter {command}` needs"
+        )
 
 
 def _import_fast() -> None:
