@@ -20,6 +20,7 @@ from longwriter.report.load import (
     compare_models,
     read_results,
     row_table,
+    scores_by_prompt,
 )
 from longwriter.report.render import ReportProvenance, is_toy, render, render_markdown
 from longwriter.report.tables import results_table
@@ -30,6 +31,7 @@ from longwriter.tracking.pipeline import (
     log_report,
     run_address,
 )
+from longwriter.tracking.registry import ModelScores, log_scores
 from longwriter.tracking.runs import maker_finder
 
 if TYPE_CHECKING:
@@ -65,6 +67,19 @@ def report(settings: Settings, work: Workspace) -> None:
         metrics={**results.numbers, "comparison": as_json(comparisons)},
         figures=[figure.path for figure in figures],
         pointers=results.pointers,
+    )
+    quality = () if is_toy(settings.judge) else ("S_q", "S_bar")
+    log_scores(
+        work.root,
+        run,
+        settings.bench.path,
+        {
+            model: ModelScores(
+                {name: found[name] for name in ("S_l", *quality, "n", "cut_off", "mean_words")},
+                scores_by_prompt(results.judgements[model]),
+            )
+            for model, found in results.evals.items()
+        },
     )
     scores = [f"data/judgements/{model}.jsonl" for model in results.evals]
     links = walk_back(work.root, find_maker, *scores, "metrics/judge_audit.json")

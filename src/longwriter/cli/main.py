@@ -40,6 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
         _add_score,
         _add_export,
         _add_publish,
+        _add_promote,
         _add_check,
         _add_cache,
         _add_fetch,
@@ -55,6 +56,7 @@ _GROUPS = {
     "check": "teacher|judge|student|runtime",
     "serve": "student|runtime",
     "export": "student|runtime",
+    "promote": "statistics",
 }
 """Subcommand → groups of settings that its arguments `key=value` may set."""
 
@@ -214,6 +216,26 @@ def _add_export(commands: Any) -> None:
         return export_model
 
     export.set_defaults(check=lambda given: None, load=load)
+
+
+def _add_promote(commands: Any) -> None:
+    promote = commands.add_parser(
+        "promote",
+        help="make a model MLflow's registered champion, where it is shown to be better",
+        description="Registers a model of the last `dvc repro` in MLflow, with the alias champion, where "
+        "the interval of S_l minus the present champion's, paired by prompt, is above 0.",
+    )
+    promote.add_argument("model", choices=("base", "sft", "dpo"))
+    promote.add_argument(
+        "--anyway", action="store_true", help="also where that is not shown, which its version says"
+    )
+
+    def load() -> Work:
+        from longwriter.cli.promote import promote_model
+
+        return promote_model
+
+    promote.set_defaults(check=lambda given: None, load=load)
 
 
 def _add_score(commands: Any) -> None:
