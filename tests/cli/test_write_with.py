@@ -72,7 +72,7 @@ def test_one_call_writes_the_text(chat_server: Any, here: Path) -> None:
 
     status, out, err = write(here, server, PROMPT)  # kept from before
     assert (status, out) == (0, TEXT + "\n")
-    assert err[-2] == "56 words of 50: S_l 96.0; 56 tokens, kept from before"
+    assert err[-2] == "56 words of 50: S_l 96.0; 56 tokens"
     assert err[-1] == f"{NAME}-2.md"
     assert len(server.asked) == 1
 

@@ -13,38 +13,18 @@ from filelock import FileLock, Timeout
 
 from longwriter.agentwrite.context import Paragraph, TextSoFar
 from longwriter.agentwrite.instructions import in_words
-from longwriter.agentwrite.plan import call_parameters, make_plan
-from longwriter.agentwrite.prompts import read_prompts
-from longwriter.agentwrite.settings import AgentWriteSettings, Language
-from longwriter.agentwrite.writer import StepFailed, failing_at, write_paragraphs
-from longwriter.config.load import ROOT, assignment, compose
+from longwriter.agentwrite.settings import AgentWriteSettings
+from longwriter.agentwrite.writer import StepFailed
+from longwriter.config.load import ROOT
 from longwriter.core.errors import BadCompletion, CallError, LongwriterError, SettingsError
 from longwriter.core.files import write_text
-from longwriter.core.rows import Instruction, Step, Usage
-from longwriter.core.settings import RuntimeSettings
-from longwriter.core.sources import checked
+from longwriter.core.rows import Step, Usage
 from longwriter.core.workspace import Workspace
+from longwriter.library import agent, agent_place, instruction_for, write_settings
 from longwriter.llm.budget import Account
-from longwriter.llm.client import ChatClient
-from longwriter.llm.session import CallContext, spending, with_client
-from longwriter.llm.settings import ServerSettings
 from longwriter.models.serving import NAME as STUDENT
-from longwriter.models.serving import Placement, model_named, placement
-from longwriter.models.settings import StudentSettings
 from longwriter.text.demands import demand_in
-from longwriter.text.languages import prompt_language
 from longwriter.text.lengths import length_score
-
-
-@dataclass(kw_only=True)
-class WriteSettings:
-    """The groups of conf/ that writing one text needs."""
-
-    teacher: ServerSettings
-    student: StudentSettings
-    agentwrite: AgentWriteSettings
-    runtime: RuntimeSettings
-
 
 _LINE = 70
 """Characters of the line that shows what the teacher is writing."""
@@ -61,6 +41,13 @@ class ShownText(TextSoFar):
 
     coming: str = ""
     """The end of what the teacher is writing."""
+
+    def show_plan(self, plan: list[Step]) -> None:
+        """Lists the steps."""
+        self.plan, self.wanted = plan, sum(step.word_count for step in plan)
+        for number, step in enumerate(plan, start=1):
+            say(f"{number}. {step.main_point} ({step.word_count:,} words)")
+        say("")
 
     def show(self, piece: str) -> None:
         """Shows the end of what the teacher is writing on one line, where a person watches."""
@@ -88,57 +75,30 @@ def write_one(arguments: Namespace) -> None:
     Raises:
         LongwriterError: it is not complete; what there is of it stays in FILE.partial.md.
     """
-    settings = _settings(arguments)
-    row = {
-        "prompt": arguments.prompt,
-        "length": arguments.words or _length(arguments.prompt, settings.agentwrite),
-        "language": _language(arguments.prompt),
-    }
-    instruction = checked(row, Instruction, "longwriter write")
-    wording = read_prompts(settings.agentwrite.prompts, ROOT)[instruction.language]
+    of = STUDENT if arguments.model_with else "teacher"
+    overrides = [f"{of}.stream=true"] if sys.stderr.isatty() else []
+    overrides += ["agentwrite.parallel=true"] if arguments.parallel else []
+    settings = write_settings(
+        arguments.server,
+        arguments.model,
+        arguments.base_url,
+        arguments.api_key_env,
+        arguments.seed,
+        overrides + arguments.overrides,
+    )
+    instruction = instruction_for(arguments.prompt, arguments.words, settings.agentwrite)
+    if not arguments.words:
+        _say_unit(arguments.prompt, settings.agentwrite)
     cache = Workspace(ROOT, Path.cwd()).cache
     file, _claim = claimed(arguments.output, arguments.prompt, cache)
     text, account = ShownText(file=file.with_suffix(".partial.md")), Account()
     usage = account.usage
-
-    async def work(client: ChatClient) -> int:
-        with failing_at("plan"):
-            plan = await make_plan(client, instruction, settings.agentwrite, wording, account)
-        for number, step in enumerate(plan, start=1):
-            say(f"{number}. {step.main_point} ({step.word_count:,} words)")
-        say("")
-        text.plan, text.wanted = plan, sum(step.word_count for step in plan)
-        live = None if settings.agentwrite.parallel else text.show
-        await write_paragraphs(
-            client, instruction, plan, text, settings.agentwrite, wording, account, live
-        )
-        return client.from_cache
-
-    if arguments.model_with:
-        checkpoint = model_named(arguments.model_with, Path.cwd())
-        place, name = placement(checkpoint, settings.student, cache), STUDENT
-    else:
-        place, name = Placement(settings.teacher, None, ""), "teacher"
-    server = place.settings
+    place, name = agent_place(settings, arguments.model_with)
     length = f"{instruction.length:,} words" if instruction.length else "a text of no set length"
-    say(f"{arguments.model_with or server.model} plans {length} …")
+    say(f"{arguments.model_with or place.settings.model} plans {length} …")
+    live = None if settings.agentwrite.parallel else text.show
     try:
-        kept, _ = with_client(
-            work,
-            server,
-            CallContext(
-                cache,
-                settings.agentwrite.seed,
-                settings.runtime.threads,
-                spending(
-                    settings.agentwrite.max_cost, "write", settings.agentwrite, arguments.prompt
-                ),
-                call_parameters(settings.agentwrite, server),
-            ),
-            name=name,
-            checkpoint=place.checkpoint,
-            version=place.version,
-        )
+        kept = agent(settings, place, name, instruction, text, account, text.show_plan, live)
     except (StepFailed, LongwriterError, KeyboardInterrupt) as error:
         if text.paragraphs:
             say(f"\nwritten so far: {text.file}")
@@ -156,29 +116,8 @@ def write_one(arguments: Namespace) -> None:
     say(str(file))
 
 
-def _settings(arguments: Namespace) -> WriteSettings:
-    """The settings of a server or of the embedded teacher in conf/, changed by the command line."""
-    overrides = [f"teacher={arguments.server or 'smollm2'}"]
-    of = STUDENT if arguments.model_with else "teacher"
-    streams = [f"{of}.stream=true"] if sys.stderr.isatty() else []
-    if arguments.server or arguments.model:
-        overrides = [f"teacher={arguments.server or 'endpoint'}", "agentwrite=paper"]
-    for name in ("model", "base_url", "api_key_env"):
-        overrides += assignment(f"teacher.{name}", getattr(arguments, name))
-    overrides += streams
-    overrides += ["agentwrite.parallel=true"] if arguments.parallel else []
-    overrides += assignment("agentwrite.seed", arguments.seed) + arguments.overrides
-    settings = compose(WriteSettings, overrides)
-    if not settings.agentwrite.parallel:
-        settings.teacher.concurrency = settings.student.server.concurrency = (
-            1  # more slots would cost start-up time and memory
-        )
-    return settings
-
-
-def _length(prompt: str, settings: AgentWriteSettings) -> int | None:
-    """The words that a prompt asks for. A length in another unit is said, and taken where a setting
-    converts it."""
+def _say_unit(prompt: str, settings: AgentWriteSettings) -> None:
+    """Says how a length in another unit than words is taken."""
     stated = demand_in(prompt)
     demand = in_words(stated, settings)
     if demand.unit != "words":
@@ -186,25 +125,8 @@ def _length(prompt: str, settings: AgentWriteSettings) -> int | None:
             f"{stated.quotes[0]!r} is no length in words: --words N, or "
             f"agentwrite.words_per_{stated.unit.removesuffix('s')}=N, sets one; the plan does so now"
         )
-        return None
-    if stated.unit != "words":
+    elif stated.unit != "words":
         say(f"{stated.quotes[0]!r} is taken as {demand.target:,} words")
-    return demand.target
-
-
-def _language(prompt: str) -> str:
-    """The language to write in.
-
-    Raises:
-        SettingsError: it is neither English nor Chinese.
-    """
-    found = prompt_language(prompt)
-    if found not in tuple(Language):
-        raise SettingsError(
-            f"the prompt asks for a text in {found}, and longwriter writes English and Chinese; "
-            "ask for one of them (`… in English`)"
-        )
-    return found
 
 
 def claimed(output: Path | None, prompt: str, cache: Path) -> tuple[Path, FileLock]:

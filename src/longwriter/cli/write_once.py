@@ -6,15 +6,13 @@ from argparse import Namespace
 from pathlib import Path
 
 from longwriter.cli.terminal import StatusLine
-from longwriter.cli.write import WriteSettings, claimed, say
+from longwriter.cli.write import claimed, say
 from longwriter.config.load import ROOT, compose
-from longwriter.core.errors import BadCompletion, SettingsError
+from longwriter.core.errors import BadCompletion
 from longwriter.core.files import write_text
 from longwriter.core.workspace import Workspace
-from longwriter.llm.answers import Completion
-from longwriter.llm.client import ChatClient
-from longwriter.llm.session import CallContext
-from longwriter.models.serving import model_named, with_student
+from longwriter.library import WriteSettings, one_call
+from longwriter.models.serving import model_named
 from longwriter.text.demands import asking_for, words_asked
 from longwriter.text.lengths import length_score
 from longwriter.text.plan_tags import START, split_plan
@@ -96,19 +94,6 @@ def write_once(arguments: Namespace) -> None:
     wanted = arguments.words or words_asked(prompt)
     cache = Workspace(ROOT, Path.cwd()).cache
     file, _claim = claimed(arguments.output, arguments.prompt, cache)
-    server = settings.student.server
-    server.concurrency = 1  # more slots would cost start-up time and memory
-    room = server.context - len(prompt.encode()) // 3 - 64
-    if room < 16:
-        raise SettingsError(
-            f"the prompt leaves no room in student.server.context={server.context}; raise it"
-        )
-
-    async def work(client: ChatClient) -> tuple[Completion, bool]:
-        messages = [{"role": "user", "content": prompt}]
-        completion = await client.complete(messages, max_tokens=room, on_text=coming.add)
-        return completion, bool(client.from_cache)
-
     say(
         f"{arguments.model_with} writes {f'{wanted:,} words' if wanted else 'a text of no set length'} …"
     )
@@ -116,12 +101,7 @@ def write_once(arguments: Namespace) -> None:
     with StatusLine() as status:
         coming = ComingText(wanted, status)
         try:
-            (completion, kept), _ = with_student(
-                work,
-                checkpoint,
-                settings.student,
-                CallContext(cache, arguments.seed or 0, settings.runtime.threads),
-            )
+            completion, _ = one_call(settings, checkpoint, prompt, arguments.seed or 0, coming.add)
         except BaseException:
             if text_in(coming.raw).strip():
                 write_text(partial, text_in(coming.raw) + "\n")
@@ -134,12 +114,12 @@ def write_once(arguments: Namespace) -> None:
         write_text(partial, text + "\n")
         say(f"written so far: {partial}")
         raise BadCompletion(
-            f"cut off after {words:,} words: student.server.context={server.context} holds no more; "
+            f"cut off after {words:,} words: student.server.context={settings.student.server.context} holds no more; "
             "raise it as far as the model was trained for, or ask for less"
         )
     write_text(file, text + "\n")
     score = f" of {wanted:,}: S_l {length_score(wanted, words):.1f}" if wanted else ""
-    seconds = time.monotonic() - coming.begun
-    rate = "kept from before" if kept else f"{completion.completion_tokens / seconds:.1f} tokens/s"
-    say(f"\n{words:,} words{score}; {completion.completion_tokens:,} tokens, {rate}")
+    rate = completion.completion_tokens / (time.monotonic() - coming.begun) if coming.begun else 0
+    speed = f", {rate:.1f} tokens/s" if rate else ""  # nothing came: kept from before
+    say(f"\n{words:,} words{score}; {completion.completion_tokens:,} tokens{speed}")
     say(str(file))
