@@ -401,16 +401,16 @@ def test_a_terminal_without_chinese(chat_server: Any, here: Path, encoding: str)
 
 
 def test_which_words_are_settings() -> None:
-    from longwriter.cli.main import _without_overrides
+    from longwriter.cli.main import without_overrides
 
     settings = ["teacher.seed=1", "+teacher.extra_body.a=1", "++runtime.traces=3", "~teacher.top_p"]
-    assert _without_overrides(["write", PROMPT, *settings]) == (["write", PROMPT], settings)
+    assert without_overrides(["write", PROMPT, *settings]) == (["write", PROMPT], settings)
     prompt = "agentwrite=x is no equation. Explain."
-    assert _without_overrides(["write", "runtime.traces=3", "--", prompt]) == (
+    assert without_overrides(["write", "runtime.traces=3", "--", prompt]) == (
         ["write", "--", prompt],
         ["runtime.traces=3"],
     )
-    assert _without_overrides(["fetch", "teacher.seed=1"]) == (["fetch", "teacher.seed=1"], [])
+    assert without_overrides(["fetch", "teacher.seed=1"]) == (["fetch", "teacher.seed=1"], [])
 
 
 def test_settings_that_do_not_compose_are_one_line(here: Path) -> None:

@@ -11,7 +11,6 @@ from pathlib import Path
 import gguf
 import numpy as np
 import pytest
-from helpers.checkpoints import default_settings
 from safetensors.numpy import load_file, save_file
 
 from longwriter.core.errors import DataError, SettingsError
@@ -19,20 +18,12 @@ from longwriter.core.files import locate
 from longwriter.llm.client import ChatClient, Completion
 from longwriter.llm.gguf import QUANTISATIONS, gguf_of, write_gguf
 from longwriter.llm.session import CallContext, with_client
-from longwriter.models.checkpoint import materialise
 from longwriter.models.export import export_gguf
 from longwriter.models.settings import StudentSettings
 
 SRC = Path(__file__).parent.parent.parent / "src"
 
 pytestmark = pytest.mark.xdist_group("embedded")
-
-
-@pytest.fixture(scope="module")
-def student() -> StudentSettings:
-    """The embedded student, served with one slot of 256 tokens."""
-    student = default_settings().student
-    return replace(student, server=replace(student.server, concurrency=1, context=256))
 
 
 @cache
@@ -104,13 +95,6 @@ def check_tensors(
 
 
 # The real student
-
-
-@pytest.fixture(scope="module")
-def base(student: StudentSettings, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("student") / "base"
-    assert materialise(student, path) == 134_515_008  # SmolLM2-135M
-    return path
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ Work = Callable[[argparse.Namespace], None]
 
 def main() -> None:
     """Runs the subcommand that the command line names."""
-    words, overrides = _without_overrides(sys.argv[1:])
+    words, overrides = without_overrides(sys.argv[1:])
     arguments = build_parser().parse_args(words)
     arguments.overrides = overrides
     arguments.check(arguments)
@@ -61,7 +61,7 @@ _GROUPS = {
 """Subcommand → groups of settings that its arguments `key=value` may set."""
 
 
-def _without_overrides(words: list[str]) -> tuple[list[str], list[str]]:
+def without_overrides(words: list[str]) -> tuple[list[str], list[str]]:
     """The command line without its overrides of settings, and these, as on Hydra's. What follows `--`,
     and what names a file, is no override."""
     groups = _GROUPS.get(words[0] if words else "")
