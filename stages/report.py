@@ -24,6 +24,7 @@ from longwriter.report.load import (
 from longwriter.report.render import ReportProvenance, is_toy, render, render_markdown
 from longwriter.report.tables import results_table
 from longwriter.tracking.lineage import walk_back
+from longwriter.tracking.logged_models import model_scores
 from longwriter.tracking.pipeline import (
     compared_settings,
     log_pipeline_run,
@@ -59,19 +60,21 @@ def report(settings: Settings, work: Workspace) -> None:
     write_json(work.output("metrics/comparison.json"), as_json(comparisons))
     write_text(work.output("reports/results.md"), table)
     write_json(rows, row_table(results.judgements))
+    toy_judge = is_toy(settings.judge)
     run = log_pipeline_run(
         work.root,
         params=compared_settings(flatten_settings(vars(settings))),
         metrics={**results.numbers, "comparison": as_json(comparisons)},
         figures=[figure.path for figure in figures],
         pointers=results.pointers,
+        scores=model_scores(work.root, results.evals, results.judgements, toy_judge=toy_judge),
     )
     scores = [f"data/judgements/{model}.jsonl" for model in results.evals]
     links = walk_back(work.root, find_maker, *scores, "metrics/judge_audit.json")
     seconds = {link.run.stage: link.run.seconds for link in links if link.run}
     params = OmegaConf.to_yaml(OmegaConf.structured(settings))
     origin = ReportProvenance(run, run_address(work.root, run), links, params)
-    said, toy_judge = (results, comparisons, figures, seconds, origin), is_toy(settings.judge)
+    said = (results, comparisons, figures, seconds, origin)
     write_text(page, render(*said, toy_judge=toy_judge))
     write_text(text, render_markdown(*said, toy_judge=toy_judge))
     log_report(work.root, run, rows, [page, text])
