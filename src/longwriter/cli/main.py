@@ -17,7 +17,15 @@ def main() -> None:
     """Runs the subcommand that the command line names."""
     parser = argparse.ArgumentParser(prog="longwriter")
     commands = parser.add_subparsers(dest="command", required=True)
-    for add in (_add_write, _add_score, _add_check, _add_cache, _add_fetch, _add_explain):
+    for add in (
+        _add_write,
+        _add_score,
+        _add_check,
+        _add_cache,
+        _add_fetch,
+        _add_explain,
+        _add_promote,
+    ):
         add(commands)
     words, overrides = _without_overrides(sys.argv[1:])
     arguments = parser.parse_args(words)
@@ -275,6 +283,38 @@ def _add_explain(commands: Any) -> None:
     command.set_defaults(check=check, load=load)
 
 
+def _add_promote(commands: Any) -> None:
+    promote = commands.add_parser(
+        "promote",
+        help="make a model of the pipeline the champion in MLflow's registry",
+        description="Registers a model of the last `dvc repro` as a new version with the alias "
+        "champion, where it beats the present champion: the 95 % interval of the paired difference of "
+        "S_l, over the prompts that both answered, lies above 0. The first one need not beat any.",
+    )
+    promote.add_argument("model", metavar="MODEL", help="such as dpo")
+    promote.add_argument(
+        "--anyway", action="store_true", help="also where it is not shown to be better; recorded"
+    )
+    promote.add_argument(
+        "--name",
+        type=_registered_name,
+        default="longwriter",
+        help="of the registered model; default: longwriter",
+    )
+
+    def load() -> Work:
+        try:
+            from longwriter.cli.promote import promote as promote_one
+        except ModuleNotFoundError as error:
+            sys.exit(
+                f"error: {error.name} is not installed; `pip install 'longwriter[tracking]'` installs "
+                "what `longwriter promote` needs"
+            )
+        return promote_one
+
+    promote.set_defaults(check=lambda given: None, load=load)
+
+
 def _import_fast() -> None:
     """Saves a third of a second before the first call."""
     gc.disable()  # imports make many objects, and none of them is garbage
@@ -284,6 +324,12 @@ def _import_fast() -> None:
 def _prompt(text: str) -> str:
     if not text.strip():
         raise argparse.ArgumentTypeError("must say what is to be written")
+    return text
+
+
+def _registered_name(text: str) -> str:
+    if not re.fullmatch(r"[\w.-]+", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not of letters, digits, `_`, `.` and `-`")
     return text
 
 

@@ -1,0 +1,194 @@
+"""MLflow's model registry: the champion, and whether another model of the pipeline beats it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from longwriter.core.errors import DataError
+from longwriter.core.settings import StatisticsSettings
+from longwriter.core.statistics import Interval, paired
+from longwriter.core.tables import signed_interval
+from longwriter.tracking.logged_models import (
+    BENCHMARK,
+    MD5,
+    PATH,
+    SCORES_FILE,
+    Benchmark,
+    Scores,
+    logged_models,
+)
+from longwriter.tracking.provenance import locked_stages
+from longwriter.tracking.store import connect
+
+if TYPE_CHECKING:
+    from mlflow.entities import LoggedModel
+
+ALIAS = "champion"
+
+ADDRESS = "models:/"
+"""What stands before a LoggedModel's id in a version's source."""
+
+
+class Champion(NamedTuple):
+    """The registered version that has the alias."""
+
+    version: str
+    path: str
+    md5: str
+    scores: Scores
+
+    def __str__(self) -> str:
+        return f"version {self.version} ({self.path})"
+
+
+class Duel(NamedTuple):
+    """A model against the champion, on the prompts that both answered."""
+
+    difference: Interval | None
+    """Of S_l, model - champion; None where it has no interval: below two prompts, or another
+    benchmark."""
+    shared: int
+    """Prompts that both answered."""
+    fault: str = ""
+    """Why the two cannot be compared."""
+
+    @property
+    def won(self) -> bool:
+        """Whether the whole interval is above 0."""
+        return self.difference is not None and self.difference.low > 0
+
+    def __str__(self) -> str:
+        found = (
+            f"S_l {signed_interval(self.difference)}, paired [95 %], {self.shared} shared prompts"
+        )
+        return self.fault or found
+
+
+def find_model(root: Path, name: str) -> "LoggedModel":
+    """Returns the LoggedModel of models/`name` as dvc.lock has it, from the newest run of the pipeline.
+
+    Raises:
+        DataError: dvc.lock has no such checkpoint, or no run has scores of these very bytes.
+    """
+    from mlflow import MlflowClient
+
+    path, experiment, client = f"models/{name}", connect(root), MlflowClient()
+    md5 = _locked_md5(root, path)
+    of_it = f"tags.`longwriter.kind` = 'pipeline' AND tags.`dvc.{path}` = '{md5}'"
+    for run in client.search_runs([experiment], of_it, order_by=["end_time DESC"]):
+        for model in logged_models(client, experiment, run.info.run_id):
+            tags = model.tags
+            if (tags.get(PATH), tags.get(MD5)) == (path, md5) and BENCHMARK in tags:
+                return model
+    raise DataError(
+        f"{path}: MLflow has no scores of this checkpoint ({md5}); run `dvc repro`, whose stage "
+        "`report` logs them"
+    )
+
+
+def _locked_md5(root: Path, path: str) -> str:
+    for stage in locked_stages(root).values():
+        for out in stage.get("outs", []):
+            if out["path"] == path:
+                return str(out["md5"])
+    raise DataError(f"{root / 'dvc.lock'}: has no {path}; run `dvc repro`, which makes it")
+
+
+def find_champion(registered: str) -> Champion | None:
+    """Returns the champion of a registered model; None where there is none yet.
+
+    Raises:
+        DataError: its scores are no longer in MLflow.
+    """
+    from mlflow import MlflowClient
+
+    client = MlflowClient()
+    found = client.search_registered_models(f"name = '{registered}'")
+    if not found or ALIAS not in found[0].aliases:
+        return None
+    version = client.get_model_version_by_alias(registered, ALIAS)
+    tags = version.tags
+    return Champion(
+        str(version.version),
+        tags[PATH],
+        tags[MD5],
+        read_scores(str(version.source).removeprefix(ADDRESS)),
+    )
+
+
+def read_scores(model_id: str) -> Scores:
+    """Returns the scores of a LoggedModel.
+
+    Raises:
+        DataError: they are not there.
+    """
+    from mlflow import MlflowClient
+    from mlflow.artifacts import load_dict
+    from mlflow.exceptions import MlflowException
+
+    try:
+        folder = MlflowClient().get_logged_model(model_id).artifact_location
+        found: dict[str, Any] = load_dict(f"{folder}/{SCORES_FILE}")
+    except (MlflowException, OSError) as error:
+        raise DataError(
+            f"MLflow's model {model_id}: its {SCORES_FILE} cannot be read ({error}); was it deleted?"
+        ) from None
+    return Scores(Benchmark(**found["benchmark"]), {}, found["S_l"])
+
+
+def compare(champion: Scores, model: Scores, statistics: StatisticsSettings) -> Duel:
+    """Compares a model with the champion by S_l, prompt by prompt."""
+    prompts = sorted(champion.length_scores.keys() & model.length_scores.keys())
+    old, new = champion.benchmark, model.benchmark
+    if old.digest != new.digest:
+        return Duel(
+            None,
+            len(prompts),
+            f"the benchmarks differ: the champion was scored on {old.name} ({old.digest}), this model "
+            f"on {new.name} ({new.digest})",
+        )
+    if len(prompts) < 2:
+        return Duel(None, len(prompts), f"{len(prompts)} shared prompts: too few for an interval")
+    before, after = ([s.length_scores[p] for p in prompts] for s in (champion, model))
+    return Duel(paired(before, after, statistics), len(prompts))
+
+
+def register(
+    registered: str, model: "LoggedModel", champion: Champion | None, duel: Duel | None
+) -> str:
+    """Makes a LoggedModel a new version and the champion; returns the version's number.
+
+    The version's tags say against which version it stood, and how it did.
+    """
+    from mlflow import MlflowClient
+
+    client = MlflowClient()
+    if not client.search_registered_models(f"name = '{registered}'"):
+        client.create_registered_model(registered, description="Models that write long texts")
+    version = client.create_model_version(
+        registered,
+        f"{ADDRESS}{model.model_id}",
+        run_id=model.source_run_id,
+        tags={**_kept(model.tags), **_outcome(champion, duel)},
+        model_id=model.model_id,
+    )
+    client.set_registered_model_alias(registered, ALIAS, version.version)
+    return str(version.version)
+
+
+def _kept(tags: Mapping[str, str]) -> dict[str, str]:
+    return {key: value for key, value in tags.items() if key.startswith(("dvc.", "longwriter."))}
+
+
+def _outcome(champion: Champion | None, duel: Duel | None) -> dict[str, str]:
+    if champion is None or duel is None:
+        return {"longwriter.against": "none"}
+    tags = {
+        "longwriter.against": champion.version,
+        "longwriter.n": str(duel.shared),
+        "longwriter.anyway": str(not duel.won).lower(),
+    }
+    if duel.difference is None:
+        return tags | {"longwriter.fault": duel.fault}
+    mean, low, high = (round(value, 4) for value in duel.difference)
+    return tags | {"longwriter.difference": str(mean), "longwriter.interval": f"[{low}, {high}]"}

@@ -1,0 +1,256 @@
+"""LoggedModels with their scores, and `longwriter promote`, on a real MLflow database."""
+
+import hashlib
+import json
+import subprocess
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers.checkpoints import default_settings
+from helpers.finished_pipeline import METRICS, judgement, write_finished
+from mlflow import MlflowClient
+from mlflow.artifacts import load_dict
+from mlflow.entities import LoggedModel
+from mlflow.entities.model_registry import ModelVersion
+from omegaconf import OmegaConf
+
+from longwriter.cli.promote import promote
+from longwriter.core.errors import DataError, SettingsError
+from longwriter.report.load import read_results
+from longwriter.tracking.logged_models import model_scores
+from longwriter.tracking.pipeline import log_pipeline_run
+from longwriter.tracking.store import connect
+
+FILE = "data/benchmark.jsonl"
+DIGEST, OTHER = "sha256:" + "1" * 64, "sha256:" + "2" * 64
+PLAIN = [10.0, 20.0, 30.0, 40.0, 50.0, 60.0]
+BETTER = [score + 5 for score in PLAIN]
+UNCLEAR = [20.0, 10.0, 40.0, 30.0, 60.0, 50.0]
+"""PLAIN + 10, - 10, + 10, …: the mean difference is 0."""
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "DVC_ROOT", "DVC_STAGE", "DVC_EXP_NAME"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished pipeline's checkout; its database is made once, for that takes seconds."""
+    root = write_finished(tmp_path_factory.mktemp("checkout"))
+    settings = OmegaConf.structured(default_settings())
+    (root / "params.yaml").write_text(OmegaConf.to_yaml(settings))
+    return root
+
+
+@pytest.fixture
+def root(database: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(database)
+    return database
+
+
+def md5(text: str) -> str:
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest() + ".dir"
+
+
+def report(root: Path, bytes_of_sft: str, scores: Sequence[float], benchmark: str = DIGEST) -> str:
+    """Logs the run of a pipeline whose sft has these bytes and S_l prompt by prompt."""
+    rows = [judgement("sft", place) | {"length_score": s} for place, s in enumerate(scores)]
+    path = root / "data/judgements/sft.jsonl"
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    params = {"params.yaml": {"bench.path": FILE}, "inputs.yaml": {"bench": {"path": benchmark}}}
+    stages: dict[str, Any] = {
+        name: {"outs": [{"path": f"models/{name}", "md5": md5(which), "size": 1}]}
+        for name, which in (("base", "base"), ("sft", bytes_of_sft))
+    }
+    stages |= {f"predict@{name}": {"params": params} for name in ("base", "sft", "dpo")}
+    (root / "dvc.lock").write_text(json.dumps({"stages": stages}))
+    found = read_results(root)
+    scored = model_scores(root, found.evals, found.judgements, toy_judge=False)
+    numbers = {"eval": found.evals, "mean": sum(scores) / len(scores), "of": bytes_of_sft}
+    return log_pipeline_run(root, {"of": bytes_of_sft}, numbers, [], found.pointers, scored)
+
+
+def models(root: Path, run_id: str) -> dict[str, LoggedModel]:
+    client = MlflowClient()
+    found = client.search_logged_models([connect(root)], f"source_run_id = '{run_id}'")
+    names = [str(model.name) for model in found]
+    assert len(names) == len(set(names))
+    return dict(zip(names, found, strict=True))
+
+
+def ask(name: str, model: str = "sft", anyway: bool = False) -> None:
+    promote(Namespace(model=model, anyway=anyway, name=name))
+
+
+def champion(name: str) -> ModelVersion:
+    return MlflowClient().get_model_version_by_alias(name, "champion")
+
+
+def test_a_model_has_pointer_numbers_benchmark_and_scores_by_prompt(root: Path) -> None:
+    run_id = report(root, "linked", PLAIN)
+    found = models(root, run_id)
+    assert found.keys() == {"base", "sft"}  # dvc.lock has no models/dpo
+    sft = found["sft"]
+    assert {key: value for key, value in sft.tags.items() if not key.startswith("mlflow.")} == {
+        "dvc.path": "models/sft",
+        "dvc.md5": md5("linked"),
+        "longwriter.run_id": run_id,
+        "longwriter.git_commit": "",
+        "longwriter.git_dirty": "false",
+        "longwriter.benchmark": DIGEST,
+    }
+    assert sft.metrics is not None
+    assert {metric.key: metric.value for metric in sft.metrics} == {
+        "S_l": 58.25,  # as in metrics/eval/sft.json, which has no grades
+        "n": 6,
+        "unscored": 6,
+        "cut_off": 0,
+        "mean_words": 143.0,
+    }
+    assert {(m.dataset_name, m.dataset_digest) for m in sft.metrics} == {(FILE, "1" * 32)}
+    prompts = [f"Write about topic {place}." for place in range(6)]
+    keys = [hashlib.sha256(prompt.encode()).hexdigest()[:16] for prompt in prompts]
+    assert load_dict(f"{sft.artifact_location}/scores.json") == {
+        "benchmark": {"name": FILE, "digest": DIGEST},
+        "S_l": dict(zip(keys, PLAIN, strict=True)),
+    }
+    run = MlflowClient().get_run(run_id)
+    datasets = {(i.dataset.name, i.dataset.digest) for i in run.inputs.dataset_inputs}
+    assert (FILE, "1" * 32) in datasets
+    curve = MlflowClient().get_metric_history(run_id, "S_l")
+    assert [(point.step, point.value) for point in curve] == [(0, 46.0), (1, 58.25)]
+
+
+def test_the_same_state_reported_again_adds_nothing(root: Path) -> None:
+    first = report(root, "twice", PLAIN)
+    before = models(root, first)
+    assert report(root, "twice", PLAIN) == first
+    after = models(root, first)
+    assert {m.model_id for m in after.values()} == {m.model_id for m in before.values()}
+    assert after["sft"].metrics is not None and before["sft"].metrics is not None
+    assert len(after["sft"].metrics) == len(before["sft"].metrics)
+    assert len(MlflowClient().get_metric_history(first, "S_l")) == 2
+
+
+def test_a_toy_s_grades_are_left_out(root: Path) -> None:
+    report(root, "toy", PLAIN)
+    found = read_results(root)
+    for toy, graded in ((True, set()), (False, {"S_q", "S_bar"})):
+        scores = model_scores(root, found.evals, found.judgements, toy_judge=toy)
+        assert scores["base"].numbers.keys() & {"S_q", "S_bar"} == graded
+    assert METRICS["eval/base"]["S_q"] is not None
+
+
+def test_the_first_champion_beats_none(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run_id = report(root, "first", PLAIN)
+    ask("first")
+    said = capsys.readouterr().out
+    assert "first has no champion yet, so there is none to beat" in said
+    assert f"models/sft ({md5('first')}) is first version 1, alias champion" in said
+    assert said.endswith("http://127.0.0.1:5000/#/models/first/versions/1\n")
+    version = champion("first")
+    assert version.source == f"models:/{models(root, run_id)['sft'].model_id}"
+    assert version.tags["longwriter.against"] == "none"
+    assert version.tags["dvc.md5"] == md5("first")
+
+    ask("first")
+    assert "is first's champion already: version 1 (models/sft), the same bytes" in (
+        capsys.readouterr().out
+    )
+    assert len(MlflowClient().search_model_versions("name = 'first'")) == 1
+
+
+def test_a_better_one_is_promoted(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report(root, "plain", PLAIN)
+    ask("better")
+    report(root, "better", BETTER)
+    ask("better")
+    assert (
+        "models/sft against the champion, version 1 (models/sft): "
+        "S_l +5.0 [+5.0, +5.0], paired [95 %], 6 shared prompts\n"
+    ) in capsys.readouterr().out
+    version = champion("better")
+    tags = {key.partition(".")[2]: value for key, value in version.tags.items()}
+    assert str(version.version) == "2"
+    assert (tags["against"], tags["n"], tags["anyway"]) == ("1", "6", "false")
+    assert (tags["difference"], tags["interval"]) == ("5.0", "[5.0, 5.0]")
+
+
+def test_one_that_is_not_shown_to_be_better_needs_anyway(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report(root, "plain", PLAIN)
+    ask("unclear")
+    report(root, "unclear", UNCLEAR)
+    with pytest.raises(
+        DataError, match=r"not shown to be better than version 1 .*: S_l \+0\.0 \[−"
+    ):
+        ask("unclear")
+    assert str(champion("unclear").version) == "1"
+    assert len(MlflowClient().search_model_versions("name = 'unclear'")) == 1
+
+    ask("unclear", anyway=True)
+    version = champion("unclear")
+    assert (str(version.version), version.tags["longwriter.anyway"]) == ("2", "true")
+    low, high = json.loads(version.tags["longwriter.interval"])
+    assert -10 <= low < 0 < high <= 10
+    assert (version.tags["longwriter.difference"], version.tags["longwriter.n"]) == ("0.0", "6")
+    assert "is unclear version 2" in capsys.readouterr().out
+
+
+def test_scores_of_another_benchmark_are_not_compared(root: Path) -> None:
+    report(root, "plain", PLAIN)
+    ask("other")
+    report(root, "other", BETTER, benchmark=OTHER)
+    with pytest.raises(DataError, match=f"benchmarks differ.*{DIGEST}.*{OTHER}"):
+        ask("other")
+    assert str(champion("other").version) == "1"
+    ask("other", anyway=True)
+    tags = champion("other").tags
+    assert tags["longwriter.anyway"] == "true"
+    assert "benchmarks differ" in tags["longwriter.fault"]
+    assert "longwriter.difference" not in tags
+
+
+def test_only_shared_prompts_count_and_one_is_too_few(root: Path) -> None:
+    report(root, "plain", PLAIN)
+    ask("shared")
+    report(root, "one", BETTER[:1])
+    with pytest.raises(DataError, match="1 shared prompts: too few for an interval"):
+        ask("shared")
+    report(root, "three", BETTER[:3])
+    ask("shared")
+    assert champion("shared").tags["longwriter.n"] == "3"
+
+
+def test_a_checkpoint_without_scores_is_named(root: Path) -> None:
+    report(root, "known", PLAIN)
+    lock = root / "dvc.lock"
+    lock.write_text(lock.read_text().replace(md5("known"), md5("unreported")))
+    with pytest.raises(DataError, match=rf"no scores .*{md5('unreported')}\); run `dvc repro`"):
+        ask("any")
+    with pytest.raises(DataError, match=r"dvc\.lock: has no models/dpo; run `dvc repro`"):
+        ask("any", "dpo")
+    with pytest.raises(
+        SettingsError, match="'rl' is no model of the pipeline; it has base, sft, dpo"
+    ):
+        ask("any", "rl")
+
+
+def test_the_command_ends_with_1_and_says_the_interval(root: Path) -> None:
+    report(root, "plain", PLAIN)
+    ask("command")
+    report(root, "unclear", UNCLEAR)
+    words = ["promote", "sft", "--name", "command"]
+    command = [sys.executable, "-m", "longwriter.cli.main", *words]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "error: models/sft is not shown to be better than version 1" in done.stderr
+    assert "S_l +0.0 [−" in done.stderr
+    assert "Traceback" not in done.stderr
