@@ -9,17 +9,22 @@ from pathlib import Path
 
 import hydra
 import pytest
+import yaml
 from dvc.cli import parse_args
+from gto.cli import app as gto_cli
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override
 from mlflow.cli import cli as mlflow_cli
 from omegaconf import OmegaConf
 
+from longwriter.cli.main import make_parser
 from longwriter.config.load import validate, validate_as
+from longwriter.models.lineup import BY_NAME
 from longwriter.sweep.settings import SweepConfig
 from longwriter.text.demands import demand_in
 
 CHECKOUT = Path(__file__).parent.parent
+ARTIFACTS = yaml.safe_load((CHECKOUT / "dvc.yaml").read_text())["artifacts"]
 SHELL = ("cat", "cd", "export", "git", "mv", "name=", "sed", "{")
 """What a shell knows; and rows of data."""
 
@@ -45,6 +50,8 @@ def test_command_is_understood(command: str) -> None:
     match shlex.split(line):
         case ["dvc", *arguments]:
             parsed = parse_args(arguments)
+            if arguments[:2] == ["artifacts", "get"]:
+                assert parsed.name in ARTIFACTS
             if overrides := getattr(parsed, "params", None):
                 compose("config", overrides)
         case ["mlflow", name, *arguments]:
@@ -54,6 +61,10 @@ def test_command_is_understood(command: str) -> None:
                 compose("sweep", job)
         case ["longwriter", "explain", "--prompt", prompt]:
             assert demand_in(prompt).target == 5000
+        case ["longwriter", "promote", *arguments]:
+            assert make_parser().parse_args(["promote", *arguments]).model in BY_NAME
+        case ["gto", name, *arguments]:
+            gto_cli.commands[name].make_context(name, arguments)
         case ["longwriter", "check", "teacher", *overrides]:
             compose("config", overrides)
         case ["python", "-m", "longwriter.tracking.server"]:

@@ -2,8 +2,7 @@
 
 import hashlib
 import json
-import subprocess
-import sys
+import signal
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +17,9 @@ from mlflow.entities import LoggedModel
 from mlflow.entities.model_registry import ModelVersion
 from omegaconf import OmegaConf
 
+from longwriter.cli.main import make_parser
 from longwriter.cli.promote import promote
+from longwriter.config.run import guarded
 from longwriter.core.errors import DataError, SettingsError
 from longwriter.report.load import read_results
 from longwriter.tracking.logged_models import model_scores
@@ -243,14 +244,17 @@ def test_a_checkpoint_without_scores_is_named(root: Path) -> None:
         ask("any", "rl")
 
 
-def test_the_command_ends_with_1_and_says_the_interval(root: Path) -> None:
+def test_the_command_ends_with_1_and_says_the_interval(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signal, "signal", lambda *_: None)  # pytest's handlers stay
     report(root, "plain", PLAIN)
     ask("command")
     report(root, "unclear", UNCLEAR)
-    words = ["promote", "sft", "--name", "command"]
-    command = [sys.executable, "-m", "longwriter.cli.main", *words]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True)
-    assert done.returncode == 1
-    assert "error: models/sft is not shown to be better than version 1" in done.stderr
-    assert "S_l +0.0 [−" in done.stderr
-    assert "Traceback" not in done.stderr
+    given = make_parser().parse_args(["promote", "sft", "--name", "command"])
+    with pytest.raises(SystemExit) as ended:
+        guarded(lambda: given.load()(given))
+    assert ended.value.code == 1
+    said = capsys.readouterr().err
+    assert "error: models/sft is not shown to be better than version 1" in said
+    assert "S_l +0.0 [−" in said

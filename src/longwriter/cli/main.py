@@ -15,6 +15,22 @@ Work = Callable[[argparse.Namespace], None]
 
 def main() -> None:
     """Runs the subcommand that the command line names."""
+    words, overrides = _without_overrides(sys.argv[1:])
+    arguments = make_parser().parse_args(words)
+    arguments.overrides = overrides
+    arguments.check(arguments)
+
+    _import_fast()
+    from longwriter.config.run import guarded
+
+    work = arguments.load()
+    gc.freeze()
+    gc.enable()
+    guarded(lambda: work(arguments))
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Returns the parser of the command line, without its overrides of settings."""
     parser = argparse.ArgumentParser(prog="longwriter")
     commands = parser.add_subparsers(dest="command", required=True)
     for add in (
@@ -27,18 +43,7 @@ def main() -> None:
         _add_promote,
     ):
         add(commands)
-    words, overrides = _without_overrides(sys.argv[1:])
-    arguments = parser.parse_args(words)
-    arguments.overrides = overrides
-    arguments.check(arguments)
-
-    _import_fast()
-    from longwriter.config.run import guarded
-
-    work = arguments.load()
-    gc.freeze()
-    gc.enable()
-    guarded(lambda: work(arguments))
+    return parser
 
 
 _GROUPS = {
