@@ -39,12 +39,12 @@ def promote(arguments: Namespace) -> None:
         print(f"{registered} has no champion yet, so there is none to beat")
     else:
         duel = compare(champion.scores, read_scores(model.model_id), statistics)
-        print(f"models/{name} against the champion, {champion}: {duel}")
         if not (duel.won or arguments.anyway):
             raise DataError(
                 f"models/{name} is not shown to be better than {champion}: {duel}. Nothing was "
                 "registered; --anyway promotes it all the same, and its version says so"
             )
+        print(f"models/{name} against the champion, {champion}: {duel}")
     version = register(registered, model, champion, duel)
     print(f"models/{name} ({model.tags[MD5]}) is {registered} version {version}, alias {ALIAS}")
     print(f"`make ui` shows it: http://127.0.0.1:5000/#/models/{registered}/versions/{version}")
