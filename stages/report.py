@@ -20,18 +20,17 @@ from longwriter.report.load import (
     compare_models,
     read_results,
     row_table,
-    scores_by_prompt,
 )
 from longwriter.report.render import ReportProvenance, is_toy, render, render_markdown
 from longwriter.report.tables import results_table
 from longwriter.tracking.lineage import walk_back
+from longwriter.tracking.logged_models import model_scores
 from longwriter.tracking.pipeline import (
     compared_settings,
     log_pipeline_run,
     log_report,
     run_address,
 )
-from longwriter.tracking.registry import ModelScores, log_scores
 from longwriter.tracking.runs import maker_finder
 
 if TYPE_CHECKING:
@@ -61,32 +60,21 @@ def report(settings: Settings, work: Workspace) -> None:
     write_json(work.output("metrics/comparison.json"), as_json(comparisons))
     write_text(work.output("reports/results.md"), table)
     write_json(rows, row_table(results.judgements))
+    toy_judge = is_toy(settings.judge)
     run = log_pipeline_run(
         work.root,
         params=compared_settings(flatten_settings(vars(settings))),
         metrics={**results.numbers, "comparison": as_json(comparisons)},
         figures=[figure.path for figure in figures],
         pointers=results.pointers,
-    )
-    quality = () if is_toy(settings.judge) else ("S_q", "S_bar")
-    log_scores(
-        work.root,
-        run,
-        settings.bench.path,
-        {
-            model: ModelScores(
-                {name: found[name] for name in ("S_l", *quality, "n", "cut_off", "mean_words")},
-                scores_by_prompt(results.judgements[model]),
-            )
-            for model, found in results.evals.items()
-        },
+        scores=model_scores(work.root, results.evals, results.judgements, toy_judge=toy_judge),
     )
     scores = [f"data/judgements/{model}.jsonl" for model in results.evals]
     links = walk_back(work.root, find_maker, *scores, "metrics/judge_audit.json")
     seconds = {link.run.stage: link.run.seconds for link in links if link.run}
     params = OmegaConf.to_yaml(OmegaConf.structured(settings))
     origin = ReportProvenance(run, run_address(work.root, run), links, params)
-    said, toy_judge = (results, comparisons, figures, seconds, origin), is_toy(settings.judge)
+    said = (results, comparisons, figures, seconds, origin)
     write_text(page, render(*said, toy_judge=toy_judge))
     write_text(text, render_markdown(*said, toy_judge=toy_judge))
     log_report(work.root, run, rows, [page, text])

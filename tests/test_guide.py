@@ -9,7 +9,9 @@ from pathlib import Path
 
 import hydra
 import pytest
+import yaml
 from dvc.cli import parse_args
+from gto.cli import app as gto_cli
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override
 from mlflow.cli import cli as mlflow_cli
@@ -21,6 +23,7 @@ from longwriter.sweep.settings import SweepConfig
 from longwriter.text.demands import demand_in
 
 CHECKOUT = Path(__file__).parent.parent
+ARTIFACTS = yaml.safe_load((CHECKOUT / "dvc.yaml").read_text())["artifacts"]
 SHELL = ("cat", "cd", "export", "git", "mv", "name=", "sed", "{")
 """What a shell knows; and rows of data."""
 
@@ -46,6 +49,8 @@ def test_command_is_understood(command: str) -> None:
     match shlex.split(line):
         case ["dvc", *arguments]:
             parsed = parse_args(arguments)
+            if arguments[:2] == ["artifacts", "get"]:
+                assert parsed.name in ARTIFACTS
             if overrides := getattr(parsed, "params", None):
                 compose("config", overrides)
         case ["mlflow", name, *arguments]:
@@ -60,8 +65,8 @@ def test_command_is_understood(command: str) -> None:
         case ["longwriter", *words]:
             rest, _ = without_overrides(words[: words.index(">")] if ">" in words else words)
             build_parser().parse_args(rest)
-        case ["gto", "register" | "show", "sft"]:  # run in tests/tracking/test_registry.py
-            pass
+        case ["gto", name, *arguments]:
+            gto_cli.commands[name].make_context(name, arguments)
         case ["python", "-m", "longwriter.tracking.server"]:
             pass
         case ["python", stage, *overrides]:

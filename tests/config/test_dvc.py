@@ -103,8 +103,12 @@ def _own_environment(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def run(folder: Path, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Runs `python …` or `dvc …` in the repository `folder`."""
-    program = {"python": [sys.executable], "dvc": [sys.executable, "-m", "dvc"]}[command[0]]
+    """Runs `python …`, `dvc …` or `gto …` in the repository `folder`."""
+    program = {
+        "python": [sys.executable],
+        "dvc": [sys.executable, "-m", "dvc"],
+        "gto": [str(Path(sys.executable).with_name("gto"))],
+    }[command[0]]
     return subprocess.run(
         [*program, *command[1:]],
         cwd=folder,
@@ -544,6 +548,40 @@ def test_typo_in_conf_stops_repro_and_stages_by_hand(root: Path, tmp_path: Path)
         assert "Traceback" not in done.stderr
         assert "Running stage 'filter'" not in done.stdout
     assert files_of(root, "data", "params.yaml", "metrics") == before
+
+
+# Artifacts
+
+
+def test_artifacts_are_the_models_and_outputs_of_stages() -> None:
+    with Repo(CHECKOUT) as repo:
+        artifacts = repo.artifacts.read()["dvc.yaml"]
+        outs = {Path(out.fs_path).relative_to(CHECKOUT).as_posix() for out in repo.index.outs}
+    models = {name: found.path for name, found in artifacts.items() if found.type == "model"}
+    assert models == {model.name: f"models/{model.name}" for model in MODELS}
+    data = {name: found.path for name, found in artifacts.items() if found.type == "dataset"}
+    assert data == {"long-writing-data": "data/sft/hf", "preference-pairs": "data/dpo/pairs.jsonl"}
+    assert {found.path for found in artifacts.values()} <= outs
+    assert all(found.desc and found.labels for found in artifacts.values())
+
+
+def test_a_registered_version_is_got_with_its_own_bytes(root: Path, tmp_path: Path) -> None:
+    weights = root / "models/sft/file"
+    for version in ("1.0.0", "2.0.0"):
+        weights.write_text(f"weights of {version}")
+        succeed(root, "dvc", "commit", "--force", "--quiet", "sft")
+        git(root, "commit", "--quiet", "--all", "--message", version)
+        succeed(root, "gto", "register", "sft", "--version", f"v{version}")
+    succeed(root, "gto", "assign", "sft", "--version", "v1.0.0", "--stage", "live")
+    shown = json.loads(succeed(root, "gto", "show", "--json"))
+    assert shown["sft"]["version"] == "v2.0.0"
+
+    got = tmp_path / "got"
+    got.mkdir()
+    for out, chosen in (("new", ["--rev", "v2.0.0"]), ("live", ["--stage", "live"])):
+        succeed(got, "dvc", "artifacts", "get", str(root), "sft", "--out", out, *chosen)
+    texts = {path.parent.name: path.read_text() for path in got.glob("*/file")}
+    assert texts == {"new": "weights of 2.0.0", "live": "weights of 1.0.0"}
 
 
 # A stage by hand

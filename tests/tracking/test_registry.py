@@ -1,205 +1,260 @@
-"""Scores linked to models in MLflow, and the champion among them."""
+"""LoggedModels with their scores, and `longwriter promote`, on a real MLflow database."""
 
-import shutil
-import subprocess
-import sys
+import hashlib
+import json
+import signal
+from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
-import yaml
+from helpers.checkpoints import default_settings
+from helpers.finished_pipeline import METRICS, judgement, write_finished
 from mlflow import MlflowClient
+from mlflow.artifacts import load_dict
+from mlflow.entities import LoggedModel
+from mlflow.entities.model_registry import ModelVersion
+from omegaconf import OmegaConf
 
-from longwriter.core.errors import DataError
-from longwriter.core.settings import StatisticsSettings
-from longwriter.models.lineup import MODELS
+from longwriter.cli.main import build_parser
+from longwriter.cli.promote import promote
+from longwriter.config.run import guarded
+from longwriter.core.errors import DataError, SettingsError
+from longwriter.report.load import read_results
+from longwriter.tracking.logged_models import model_scores
 from longwriter.tracking.pipeline import log_pipeline_run
-from longwriter.tracking.registry import (
-    CHAMPION,
-    REGISTERED,
-    ModelScores,
-    Promotion,
-    log_scores,
-    promote,
-)
-from longwriter.tracking.store import _migrate, sqlite_uri, tracking_uri
+from longwriter.tracking.store import connect
 
-CHECKOUT = Path(__file__).parents[2]
-STATISTICS = StatisticsSettings(resamples=1000, seed=0)
-PROMPTS = [f"Write {number} words." for number in range(20)]
+FILE = "data/benchmark.jsonl"
+DIGEST, OTHER = "sha256:" + "1" * 64, "sha256:" + "2" * 64
+PLAIN = [10.0, 20.0, 30.0, 40.0, 50.0, 60.0]
+BETTER = [score + 5 for score in PLAIN]
+UNCLEAR = [20.0, 10.0, 40.0, 30.0, 60.0, 50.0]
+"""PLAIN + 10, - 10, + 10, …: the mean difference is 0."""
 
-pytestmark = pytest.mark.xdist_group("registry")
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "DVC_ROOT", "DVC_STAGE", "DVC_EXP_NAME"):
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture(scope="module")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database as MLflow makes it, which takes seconds."""
-    path = tmp_path_factory.mktemp("migrated") / "mlflow.db"
-    _migrate(sqlite_uri(path))
-    return path
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished pipeline's checkout; its database is made once, for that takes seconds."""
+    root = write_finished(tmp_path_factory.mktemp("checkout"))
+    settings = OmegaConf.structured(default_settings())
+    (root / "params.yaml").write_text(OmegaConf.to_yaml(settings))
+    return root
 
 
 @pytest.fixture
-def root(migrated: Path, tmp_path: Path) -> Path:
-    (tmp_path / "mlruns").mkdir()
-    shutil.copy(migrated, tmp_path / "mlruns/mlflow.db")
-    return tmp_path
+def root(database: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(database)
+    return database
 
 
-def report(root: Path, md5: str, lift: float, prompts: list[str] = PROMPTS) -> str:
-    """A pipeline run whose models sft and dpo score 50 and 50 + lift, more or less."""
-    run = log_pipeline_run(
-        root, {"lift": lift}, {}, [], {f"models/{n}": f"{md5}-{n}" for n in ("sft", "dpo")}
+def md5(text: str) -> str:
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest() + ".dir"
+
+
+def report(root: Path, bytes_of_sft: str, scores: Sequence[float], benchmark: str = DIGEST) -> str:
+    """Logs the run of a pipeline whose sft has these bytes and S_l prompt by prompt."""
+    rows = [judgement("sft", place) | {"length_score": s} for place, s in enumerate(scores)]
+    path = root / "data/judgements/sft.jsonl"
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    params = {"params.yaml": {"bench.path": FILE}, "inputs.yaml": {"bench": {"path": benchmark}}}
+    stages: dict[str, Any] = {
+        name: {"outs": [{"path": f"models/{name}", "md5": md5(which), "size": 1}]}
+        for name, which in (("base", "base"), ("sft", bytes_of_sft))
+    }
+    stages |= {f"predict@{name}": {"params": params} for name in ("base", "sft", "dpo")}
+    (root / "dvc.lock").write_text(json.dumps({"stages": stages}))
+    found = read_results(root)
+    scored = model_scores(root, found.evals, found.judgements, toy_judge=False)
+    numbers = {"eval": found.evals, "mean": sum(scores) / len(scores), "of": bytes_of_sft}
+    return log_pipeline_run(root, {"of": bytes_of_sft}, numbers, [], found.pointers, scored)
+
+
+def models(root: Path, run_id: str) -> dict[str, LoggedModel]:
+    client = MlflowClient()
+    found = client.search_logged_models([connect(root)], f"source_run_id = '{run_id}'")
+    names = [str(model.name) for model in found]
+    assert len(names) == len(set(names))
+    return dict(zip(names, found, strict=True))
+
+
+def ask(name: str, model: str = "sft", anyway: bool = False) -> None:
+    promote(Namespace(model=model, anyway=anyway, name=name))
+
+
+def champion(name: str) -> ModelVersion:
+    return MlflowClient().get_model_version_by_alias(name, "champion")
+
+
+def test_a_model_has_pointer_numbers_benchmark_and_scores_by_prompt(root: Path) -> None:
+    run_id = report(root, "linked", PLAIN)
+    found = models(root, run_id)
+    assert found.keys() == {"base", "sft"}  # dvc.lock has no models/dpo
+    sft = found["sft"]
+    assert {key: value for key, value in sft.tags.items() if not key.startswith("mlflow.")} == {
+        "dvc.path": "models/sft",
+        "dvc.md5": md5("linked"),
+        "longwriter.run_id": run_id,
+        "longwriter.git_commit": "",
+        "longwriter.git_dirty": "false",
+        "longwriter.benchmark": DIGEST,
+    }
+    assert sft.metrics is not None
+    assert {metric.key: metric.value for metric in sft.metrics} == {
+        "S_l": 58.25,  # as in metrics/eval/sft.json, which has no grades
+        "n": 6,
+        "unscored": 6,
+        "cut_off": 0,
+        "mean_words": 143.0,
+    }
+    assert {(m.dataset_name, m.dataset_digest) for m in sft.metrics} == {(FILE, "1" * 32)}
+    prompts = [f"Write about topic {place}." for place in range(6)]
+    keys = [hashlib.sha256(prompt.encode()).hexdigest()[:16] for prompt in prompts]
+    assert load_dict(f"{sft.artifact_location}/scores.json") == {
+        "benchmark": {"name": FILE, "digest": DIGEST},
+        "S_l": dict(zip(keys, PLAIN, strict=True)),
+    }
+    run = MlflowClient().get_run(run_id)
+    datasets = {(i.dataset.name, i.dataset.digest) for i in run.inputs.dataset_inputs}
+    assert (FILE, "1" * 32) in datasets
+    curve = MlflowClient().get_metric_history(run_id, "S_l")
+    assert [(point.step, point.value) for point in curve] == [(0, 46.0), (1, 58.25)]
+
+
+def test_the_same_state_reported_again_adds_nothing(root: Path) -> None:
+    first = report(root, "twice", PLAIN)
+    before = models(root, first)
+    assert report(root, "twice", PLAIN) == first
+    after = models(root, first)
+    assert {m.model_id for m in after.values()} == {m.model_id for m in before.values()}
+    assert after["sft"].metrics is not None and before["sft"].metrics is not None
+    assert len(after["sft"].metrics) == len(before["sft"].metrics)
+    assert len(MlflowClient().get_metric_history(first, "S_l")) == 2
+
+
+def test_a_toy_s_grades_are_left_out(root: Path) -> None:
+    report(root, "toy", PLAIN)
+    found = read_results(root)
+    for toy, graded in ((True, set()), (False, {"S_q", "S_bar"})):
+        scores = model_scores(root, found.evals, found.judgements, toy_judge=toy)
+        assert scores["base"].numbers.keys() & {"S_q", "S_bar"} == graded
+    assert METRICS["eval/base"]["S_q"] is not None
+
+
+def test_the_first_champion_beats_none(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run_id = report(root, "first", PLAIN)
+    ask("first")
+    said = capsys.readouterr().out
+    assert "first has no champion yet, so there is none to beat" in said
+    assert f"models/sft ({md5('first')}) is first version 1, alias champion" in said
+    assert said.endswith("http://127.0.0.1:5000/#/models/first/versions/1\n")
+    version = champion("first")
+    assert version.source == f"models:/{models(root, run_id)['sft'].model_id}"
+    assert version.tags["longwriter.against"] == "none"
+    assert version.tags["dvc.md5"] == md5("first")
+
+    ask("first")
+    assert "is first's champion already: version 1 (models/sft), the same bytes" in (
+        capsys.readouterr().out
     )
-    of = {
-        "sft": {prompt: 50.0 + number % 5 for number, prompt in enumerate(prompts)},
-        "dpo": {prompt: 50.0 + lift + number % 5 for number, prompt in enumerate(prompts)},
-    }
-    scores = {
-        name: ModelScores({"S_l": sum(by.values()) / len(by), "n": len(by)}, by)
-        for name, by in of.items()
-    }
-    log_scores(root, run, "data/benchmark.jsonl", scores)
-    return run
+    assert len(MlflowClient().search_model_versions("name = 'first'")) == 1
 
 
-def test_scores_are_linked_once(root: Path) -> None:
-    run = report(root, "a", 5)
-    assert report(root, "a", 5) == run
-    client = MlflowClient(tracking_uri(root))
-    found = {
-        model.name: model
-        for model in client.search_logged_models([client.get_run(run).info.experiment_id])
-    }
-    assert set(found) == {"sft", "dpo"}
-    metrics = {(m.key, m.value, m.dataset_name) for m in found["dpo"].metrics}
-    assert metrics == {
-        ("S_l", 57.0, "data/benchmark.jsonl"),
-        ("n", 20.0, "data/benchmark.jsonl"),
-    }
-    assert found["dpo"].tags["dvc.md5"] == "a-dpo"
-    # By the steps of training: the run's own number is its last model's.
-    history = client.get_metric_history(run, "S_l")
-    assert [(m.step, m.value) for m in history] == [(0, 52.0), (1, 57.0)]
+def test_a_better_one_is_promoted(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report(root, "plain", PLAIN)
+    ask("better")
+    report(root, "better", BETTER)
+    ask("better")
+    assert (
+        "models/sft against the champion, version 1 (models/sft): "
+        "S_l +5.0 [+5.0, +5.0], paired [95 %], 6 shared prompts\n"
+    ) in capsys.readouterr().out
+    version = champion("better")
+    tags = {key.partition(".")[2]: value for key, value in version.tags.items()}
+    assert str(version.version) == "2"
+    assert (tags["against"], tags["n"], tags["anyway"]) == ("1", "6", "false")
+    assert (tags["difference"], tags["interval"]) == ("5.0", "[5.0, 5.0]")
 
 
-def test_the_first_champion_has_none_to_beat(root: Path) -> None:
-    report(root, "a", 5)
-    assert promote(root, "sft", "a-sft", STATISTICS, False) == Promotion("1", True, None, 0, "")
-    client = MlflowClient(tracking_uri(root))
-    version = client.get_model_version_by_alias(REGISTERED, CHAMPION)
-    assert version.tags == {"dvc.md5": "a-sft", "dvc.path": "models/sft"}
-    assert version.source.startswith("models:/m-")
-    # Again: it is the champion already.
-    assert promote(root, "sft", "a-sft", STATISTICS, False) == Promotion("1", False, None, 0, "")
-    assert len(client.search_model_versions(f"name = '{REGISTERED}'")) == 1
-
-
-def test_a_better_model_of_another_run_is_promoted(root: Path) -> None:
-    report(root, "a", 5)
-    promote(root, "sft", "a-sft", STATISTICS, False)
-    report(root, "b", 3)
-    done = promote(root, "dpo", "b-dpo", STATISTICS, False)
-    # Every prompt gained 3, so the interval is a point.
-    assert (done.version, done.new, done.difference, done.prompts) == ("2", True, (3, 3, 3), 20)
-    client = MlflowClient(tracking_uri(root))
-    version = client.get_model_version_by_alias(REGISTERED, CHAMPION)
-    assert version.version == 2
-    assert version.tags["S_l_difference"] == "+3.0 [+3.0, +3.0] over 20 prompts"
-    assert version.tags["compared_with"] == "1"
-    assert "anyway" not in version.tags
-
-
-def test_one_that_is_not_better_is_refused_or_promoted_anyway(root: Path) -> None:
-    report(root, "a", 5)
-    promote(root, "dpo", "a-dpo", STATISTICS, False)
-    with pytest.raises(DataError) as raised:
-        promote(root, "sft", "a-sft", STATISTICS, False)
-    assert "version 1, the champion: -5.0 [-5.0, -5.0] over 20 prompts" in str(raised.value)
-    client = MlflowClient(tracking_uri(root))
-    assert client.get_model_version_by_alias(REGISTERED, CHAMPION).version == 1
-    assert promote(root, "sft", "a-sft", STATISTICS, True).version == "2"
-    version = client.get_model_version_by_alias(REGISTERED, CHAMPION)
-    assert (version.version, version.tags["anyway"]) == (2, "true")
-
-
-def test_other_prompts_are_not_compared(root: Path) -> None:
-    report(root, "a", 5)
-    promote(root, "sft", "a-sft", STATISTICS, False)
-    report(root, "b", 9, [*PROMPTS[:18], "Write about tea."])
+def test_one_that_is_not_shown_to_be_better_needs_anyway(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report(root, "plain", PLAIN)
+    ask("unclear")
+    report(root, "unclear", UNCLEAR)
     with pytest.raises(
-        DataError, match="was asked 19 prompts, version 1, the champion, 20, and 18"
+        DataError, match=r"not shown to be better than version 1 .*: S_l \+0\.0 \[−"
     ):
-        promote(root, "dpo", "b-dpo", STATISTICS, True)
-    with pytest.raises(DataError, match="MLflow holds no scores of these weights"):
-        promote(root, "dpo", "c-dpo", STATISTICS, False)
+        ask("unclear")
+    assert str(champion("unclear").version) == "1"
+    assert len(MlflowClient().search_model_versions("name = 'unclear'")) == 1
+
+    ask("unclear", anyway=True)
+    version = champion("unclear")
+    assert (str(version.version), version.tags["longwriter.anyway"]) == ("2", "true")
+    low, high = json.loads(version.tags["longwriter.interval"])
+    assert -10 <= low < 0 < high <= 10
+    assert (version.tags["longwriter.difference"], version.tags["longwriter.n"]) == ("0.0", "6")
+    assert "is unclear version 2" in capsys.readouterr().out
 
 
-def test_the_command(root: Path) -> None:
-    report(root, "a", 5)
-    outs = [{"path": "models/sft", "md5": "a-sft"}]
-    (root / "dvc.lock").write_text(yaml.safe_dump({"stages": {"sft": {"outs": outs}}}))
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "longwriter.cli.main", "promote", *arguments],
-            cwd=root, capture_output=True, text=True,
-        )  # fmt: skip
-        return done.returncode, done.stdout, done.stderr
-
-    status, out, _ = run("sft")
-    assert (status, out.splitlines()) == (
-        0,
-        [
-            "there was no champion to compare with",
-            "sft: is version 1 of longwriter, alias champion",
-            "make ui shows it under Models",
-        ],
-    )
-    assert run("sft")[:2] == (0, "sft: is the champion already, version 1 of longwriter\n")
-    status, out, err = run("dpo")
-    assert (status, out) == (1, "")
-    assert err.strip() == "error: models/dpo: dvc.lock knows none; `dvc repro dpo` makes it"
+def test_scores_of_another_benchmark_are_not_compared(root: Path) -> None:
+    report(root, "plain", PLAIN)
+    ask("other")
+    report(root, "other", BETTER, benchmark=OTHER)
+    with pytest.raises(DataError, match=f"benchmarks differ.*{DIGEST}.*{OTHER}"):
+        ask("other")
+    assert str(champion("other").version) == "1"
+    ask("other", anyway=True)
+    tags = champion("other").tags
+    assert tags["longwriter.anyway"] == "true"
+    assert "benchmarks differ" in tags["longwriter.fault"]
+    assert "longwriter.difference" not in tags
 
 
-def test_dvc_s_artifacts_are_the_pipeline_s_models_and_rows() -> None:
-    pipeline = yaml.safe_load((CHECKOUT / "dvc.yaml").read_text())
-    artifacts = pipeline["artifacts"]
-    models = {name: it["path"] for name, it in artifacts.items() if it["type"] == "model"}
-    assert models == {model.name: f"models/{model.name}" for model in MODELS}
-    outs = {
-        out if isinstance(out, str) else next(iter(out))
-        for stage in pipeline["stages"].values()
-        for out in stage.get("outs", [])
-    }
-    assert {it["path"] for it in artifacts.values()} <= outs
+def test_only_shared_prompts_count_and_one_is_too_few(root: Path) -> None:
+    report(root, "plain", PLAIN)
+    ask("shared")
+    report(root, "one", BETTER[:1])
+    with pytest.raises(DataError, match="1 shared prompts: too few for an interval"):
+        ask("shared")
+    report(root, "three", BETTER[:3])
+    ask("shared")
+    assert champion("shared").tags["longwriter.n"] == "3"
 
 
-def test_dvc_gets_an_artifact_by_name_and_gto_knows_it(tmp_path: Path) -> None:
-    """In a repository of its own, with the artifacts of this one."""
-    repository, elsewhere = tmp_path / "repository", tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    artifacts = yaml.safe_load((CHECKOUT / "dvc.yaml").read_text())["artifacts"]
-    command = "mkdir -p models/sft && echo weights > models/sft/model.safetensors"
-    pipeline = {
-        "artifacts": {"sft": artifacts["sft"]},
-        "stages": {"sft": {"cmd": command, "outs": ["models/sft"]}},
-    }
-    repository.mkdir()
-    (repository / "dvc.yaml").write_text(yaml.safe_dump(pipeline))
+def test_a_checkpoint_without_scores_is_named(root: Path) -> None:
+    report(root, "known", PLAIN)
+    lock = root / "dvc.lock"
+    lock.write_text(lock.read_text().replace(md5("known"), md5("unreported")))
+    with pytest.raises(DataError, match=rf"no scores .*{md5('unreported')}\); run `dvc repro`"):
+        ask("any")
+    with pytest.raises(DataError, match=r"dvc\.lock: has no models/dpo; run `dvc repro`"):
+        ask("any", "dpo")
+    with pytest.raises(
+        SettingsError, match="'rl' is no model of the pipeline; it has base, sft, dpo"
+    ):
+        ask("any", "rl")
 
-    def run(*words: str, cwd: Path = repository) -> str:
-        done = subprocess.run(words, cwd=cwd, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
 
-    run("git", "init", "-q")
-    run("git", "config", "user.email", "a@b")
-    run("git", "config", "user.name", "a")
-    run("dvc", "init", "-q")
-    run("dvc", "repro", "-q")
-    run("git", "add", "-A")
-    run("git", "commit", "-qm", "a")
-    run("gto", "register", "sft")
-    assert "v0.0.1" in run("gto", "show", "sft")
-    run("dvc", "artifacts", "get", str(repository), "sft", "-o", "got", cwd=elsewhere)
-    assert (elsewhere / "got/model.safetensors").read_text() == "weights\n"
+def test_the_command_ends_with_1_and_says_the_interval(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signal, "signal", lambda *_: None)  # pytest's handlers stay
+    report(root, "plain", PLAIN)
+    ask("command")
+    report(root, "unclear", UNCLEAR)
+    given = build_parser().parse_args(["promote", "sft", "--name", "command"])
+    with pytest.raises(SystemExit) as ended:
+        guarded(lambda: given.load()(given))
+    assert ended.value.code == 1
+    said = capsys.readouterr().err
+    assert "error: models/sft is not shown to be better than version 1" in said
+    assert "S_l +0.0 [−" in said

@@ -187,11 +187,13 @@ def test_pipeline_run_is_updated_not_repeated(database: Path, tmp_path: Path) ->
     client = MlflowClient(tracking_uri(database))
     assert len(client.get_metric_history(first, "eval/sft/S_l")) == 1
     assert [file.path for file in client.list_artifacts(first)] == ["scores.svg"]
-    [model] = client.search_logged_models([run.info.experiment_id])
-    assert (model.name, model.source_run_id) == ("sft", first)
-    assert model.tags["dvc.md5"] == "b" * 32 + ".dir"
-    digests = {(i.dataset.name, i.dataset.digest) for i in run.inputs.dataset_inputs}
-    assert ("data/sft/train.jsonl", "b" * 32) in digests
+    report("b" * 32)
+    models = client.search_logged_models([run.info.experiment_id])
+    assert {(model.name, model.source_run_id) for model in models} == {("sft", first)}
+    digests = sorted(model.tags["dvc.md5"] for model in models)  # one for each checkpoint
+    assert digests == ["a" * 32 + ".dir", "b" * 32 + ".dir"]
+    datasets = {(i.dataset.name, i.dataset.digest) for i in run.inputs.dataset_inputs}
+    assert ("data/sft/train.jsonl", "b" * 32) in datasets
 
     other = log_pipeline_run(database, {"sft.learning_rate": "2e-05"}, metrics, [], {})
     assert other != first

@@ -1,5 +1,6 @@
 """A team's MLflow server: a real `mlflow server` process, away and there, on sqlite and PostgreSQL."""
 
+import json
 import os
 import socket
 import subprocess
@@ -13,12 +14,14 @@ import pytest
 from helpers import postgres
 from helpers.checkpoints import default_settings
 from mlflow import MlflowClient
+from mlflow.artifacts import download_artifacts
 from mlflow.entities import Run
 
 from longwriter.config.schema import Settings
 from longwriter.core.rows import Failure
 from longwriter.core.workspace import Workspace
 from longwriter.llm.budget import CallRecord
+from longwriter.tracking.logged_models import Benchmark, Scores
 from longwriter.tracking.pipeline import log_pipeline_run
 from longwriter.tracking.runs import stage_run
 from longwriter.tracking.server import SENT, mirrored, send_finished
@@ -121,7 +124,9 @@ def test_a_server_that_is_away_stops_nothing_and_gets_all_later(
             mlflow.log_metric("loss", 2.0 - step / 1000, step=step, synchronous=False)
         log.log({"rows": 37})
     pointers = {"data/sft/train.jsonl": "a" * 32, "models/sft": "b" * 32 + ".dir"}
-    log_pipeline_run(root, {"sft.max_length": 1024}, {"S_l": 60.7}, [figure], pointers)
+    benchmark = Benchmark("data/benchmark.jsonl", "sha256:" + "c" * 64)
+    scores = {"sft": Scores(benchmark, {"n": 2.0}, {"p": 50.0, "q": 71.4})}
+    log_pipeline_run(root, {"sft.max_length": 1024}, {"S_l": 60.7}, [figure], pointers, scores)
     warned = capsys.readouterr().err
     assert "1 run(s) could not be sent" in warned
     assert "2 run(s) could not be sent" in warned
@@ -140,13 +145,21 @@ def test_a_server_that_is_away_stops_nothing_and_gets_all_later(
     assert [(point.step, point.value) for point in history] == [
         (step, 2.0 - step / 1000) for step in range(1200)
     ]
-    assert pipeline.data.metrics == {"S_l": 60.7}
+    assert pipeline.data.metrics == {"S_l": 60.7, "n": 2.0}
     assert pipeline.data.tags["dvc.models/sft"] == "b" * 32 + ".dir"
     assert [file.path for file in server.list_artifacts(pipeline.info.run_id)] == ["scores.svg"]
     [model] = server.search_logged_models([pipeline.info.experiment_id])
     assert (model.name, model.tags["dvc.md5"]) == ("sft", "b" * 32 + ".dir")
+    assert model.metrics is not None
+    assert [(m.key, m.value, m.dataset_name, m.dataset_digest) for m in model.metrics] == [
+        ("n", 2.0, "data/benchmark.jsonl", "c" * 32)
+    ]
+    address = f"{model.artifact_location}/scores.json"
+    file = download_artifacts(address, tracking_uri=server.tracking_uri)
+    assert json.loads(Path(file).read_text()) == scores["sft"].as_json()
     assert pipeline.inputs is not None
-    assert [i.dataset.digest for i in pipeline.inputs.dataset_inputs] == ["a" * 32]
+    digests = sorted(i.dataset.digest for i in pipeline.inputs.dataset_inputs)
+    assert digests == ["a" * 32, "c" * 32]
     assert not any("planted" in text for run in found.values() for text in run.data.tags.values())
 
 

@@ -4,12 +4,21 @@ import os
 import shutil
 import sys
 from argparse import Namespace
+from dataclasses import dataclass
 from pathlib import Path
 
-from longwriter.cli.serve import ServeSettings, named
 from longwriter.config.load import compose
 from longwriter.core.errors import DataError, SettingsError
 from longwriter.models.export import export_gguf, export_ollama, vllm_command
+from longwriter.models.serving import models_named
+from longwriter.models.settings import StudentSettings
+
+
+@dataclass(kw_only=True)
+class ExportSettings:
+    """The group of conf/ that exporting needs."""
+
+    student: StudentSettings
 
 
 def export(arguments: Namespace) -> None:
@@ -18,8 +27,8 @@ def export(arguments: Namespace) -> None:
     Raises:
         LongwriterError: it is not there, cannot be written in that form, or the output is there already.
     """
-    [(name, checkpoint)] = named([arguments.model], Path.cwd()).items()
-    settings = compose(ServeSettings, arguments.overrides)
+    [(name, checkpoint)] = models_named([arguments.model], Path.cwd()).items()
+    settings = compose(ExportSettings, arguments.overrides)
     student, kind = settings.student, arguments.quantization
     if arguments.form == "vllm":
         print(vllm_command(checkpoint, name, student.server))

@@ -55,8 +55,7 @@ _GROUPS = {
     "score": "judge|bench|statistics|runtime",
     "check": "teacher|judge|student|runtime",
     "serve": "student|runtime",
-    "export": "student|runtime",
-    "promote": "statistics",
+    "export": "student",
 }
 """Subcommand → groups of settings that its arguments `key=value` may set."""
 
@@ -221,19 +220,31 @@ def _add_export(commands: Any) -> None:
 def _add_promote(commands: Any) -> None:
     promote = commands.add_parser(
         "promote",
-        help="make a model MLflow's registered champion, where it is shown to be better",
-        description="Registers a model of the last `dvc repro` in MLflow, with the alias champion, where "
-        "the interval of S_l minus the present champion's, paired by prompt, is above 0.",
+        help="make a model of the pipeline the champion in MLflow's registry",
+        description="Registers a model of the last `dvc repro` as a new version with the alias "
+        "champion, where it beats the present champion: the 95 % interval of the paired difference of "
+        "S_l, over the prompts that both answered, lies above 0. The first one need not beat any.",
     )
-    promote.add_argument("model", choices=("base", "sft", "dpo"))
+    promote.add_argument("model", metavar="MODEL", help="such as dpo")
     promote.add_argument(
-        "--anyway", action="store_true", help="also where that is not shown, which its version says"
+        "--anyway", action="store_true", help="also where it is not shown to be better; recorded"
+    )
+    promote.add_argument(
+        "--name",
+        type=_registered_name,
+        default="longwriter",
+        help="of the registered model; default: longwriter",
     )
 
     def load() -> Work:
-        from longwriter.cli.promote import promote_model
-
-        return promote_model
+        try:
+            from longwriter.cli.promote import promote as promote_one
+        except ModuleNotFoundError as error:
+            sys.exit(
+                f"error: {error.name} is not installed; `pip install 'longwriter[tracking]'` installs "
+                "what `longwriter promote` needs"
+            )
+        return promote_one
 
     promote.set_defaults(check=lambda given: None, load=load)
 
@@ -475,6 +486,12 @@ def _port(text: str) -> int:
     if not text.isdecimal() or int(text) > 65535:
         raise argparse.ArgumentTypeError(f"{text!r} is no port: 0 to 65535")
     return int(text)
+
+
+def _registered_name(text: str) -> str:
+    if not re.fullmatch(r"[\w.-]+", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not of letters, digits, `_`, `.` and `-`")
+    return text
 
 
 def _positive(text: str) -> int:

@@ -1,45 +1,50 @@
-"""`longwriter promote`: a model of the last `dvc repro` becomes MLflow's registered champion."""
+"""`longwriter promote`: a model of the pipeline becomes the champion of MLflow's registry."""
 
 from argparse import Namespace
-from dataclasses import dataclass
 from pathlib import Path
 
-from longwriter.config.load import compose
-from longwriter.core.errors import SettingsError
-from longwriter.core.settings import StatisticsSettings
-from longwriter.tracking.provenance import locked_stages
-from longwriter.tracking.registry import CHAMPION, REGISTERED, promote
+from longwriter.config.load import read_params
+from longwriter.core.errors import DataError, SettingsError
+from longwriter.models.lineup import BY_NAME
+from longwriter.tracking.logged_models import MD5
+from longwriter.tracking.registry import (
+    ALIAS,
+    compare,
+    find_champion,
+    find_model,
+    read_scores,
+    register,
+)
 
 
-@dataclass(kw_only=True)
-class PromoteSettings:
-    """The group of conf/ that says how intervals are made."""
-
-    statistics: StatisticsSettings
-
-
-def promote_model(arguments: Namespace) -> None:
-    """Promotes the model that the command line names.
+def promote(arguments: Namespace) -> None:
+    """Registers the model that the command line names as the champion, where it beats the present one
+    or there is none.
 
     Raises:
-        LongwriterError: it has no scores, or is not shown to be better than the champion.
+        SettingsError: the pipeline has no such model, or there is no params.yaml.
+        DataError: it has no scores in MLflow, or it is not shown to be better than the champion.
     """
-    root, name = Path.cwd(), arguments.model
-    outs = [out for stage in locked_stages(root).values() for out in stage.get("outs", [])]
-    md5 = next((out["md5"] for out in outs if out["path"] == f"models/{name}"), None)
-    if md5 is None:
-        raise SettingsError(f"models/{name}: dvc.lock knows none; `dvc repro {name}` makes it")
-    settings = compose(PromoteSettings, arguments.overrides)
-    done = promote(root, name, md5, settings.statistics, arguments.anyway)
-    if not done.new:
-        print(f"{name}: is the champion already, version {done.version} of {REGISTERED}")
+    root, name, registered = Path.cwd(), arguments.model, arguments.name
+    if name not in BY_NAME:
+        raise SettingsError(f"{name!r} is no model of the pipeline; it has {', '.join(BY_NAME)}")
+    statistics = read_params(root).statistics
+    model = find_model(root, name)
+    champion = find_champion(registered)
+    if champion and champion.md5 == model.tags[MD5]:
+        print(f"models/{name} is {registered}'s champion already: {champion}, the same bytes")
         return
-    found = done.difference
-    print(
-        f"S_l minus that of version {done.against}: {found.mean:+.1f} [{found.low:+.1f}, {found.high:+.1f}] "
-        f"over {done.prompts} prompts"
-        if found
-        else "there was no champion to compare with"
-    )
-    print(f"{name}: is version {done.version} of {REGISTERED}, alias {CHAMPION}")
-    print("make ui shows it under Models")
+    duel = None
+    if champion is None:
+        print(f"{registered} has no champion yet, so there is none to beat")
+    else:
+        duel = compare(champion.scores, read_scores(model.model_id), statistics)
+        if not (duel.won or arguments.anyway):
+            raise DataError(
+                f"models/{name} is not shown to be better than {champion}: {duel}. Nothing was "
+                "registered; --anyway promotes it all the same, and its version says so"
+            )
+        print(f"models/{name} against the champion, {champion}: {duel}")
+    version = register(registered, model, champion, duel)
+    print(f"models/{name} ({model.tags[MD5]}) is {registered} version {version}, alias {ALIAS}")
+    print(f"`make ui` shows it: http://127.0.0.1:5000/#/models/{registered}/versions/{version}")

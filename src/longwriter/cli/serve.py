@@ -8,9 +8,9 @@ import signal
 import socket
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import uvicorn
@@ -19,10 +19,11 @@ from longwriter.config.load import ROOT, compose
 from longwriter.core.errors import SettingsError
 from longwriter.core.settings import RuntimeSettings
 from longwriter.core.workspace import Workspace
-from longwriter.models.serving import model_named
+from longwriter.llm.servers import serve
+from longwriter.llm.settings import ServerKind
+from longwriter.models.serving import models_named, placement
 from longwriter.models.settings import StudentSettings
-from longwriter.serve.app import application
-from longwriter.serve.engines import started
+from longwriter.serve.app import Served, application
 
 TOKEN = "LONGWRITER_TOKEN"  # noqa: S105
 """Environment variable of the token that clients send."""
@@ -45,7 +46,7 @@ def serve_models(arguments: Namespace) -> None:
     Raises:
         LongwriterError: a model is not there or cannot be served, or the port is taken.
     """
-    checkpoints = named(arguments.models, Path.cwd())
+    checkpoints = models_named(arguments.models, Path.cwd())
     settings = compose(ServeSettings, server_overrides(arguments.server) + arguments.overrides)
     token = os.environ.get(TOKEN, "")
     if not token and not _loopback(arguments.host):
@@ -81,20 +82,39 @@ async def _run(server: uvicorn.Server, listener: socket.socket) -> None:
     print("stopped", file=sys.stderr)
 
 
-def named(models: Sequence[str], root: Path) -> dict[str, Path]:
-    """The checkpoints by the names under which they are served.
+@contextmanager
+def started(
+    checkpoints: Mapping[str, Path], student: StudentSettings, cache: Path, threads: int | None
+) -> Iterator[list[Served]]:
+    """Yields the models, each served as `student.server` says; their servers end with the block.
+
+    Args:
+        checkpoints: name → folder or GGUF file.
+        cache: folder of conversions to GGUF.
+        threads: of llama.cpp; None: every core.
 
     Raises:
-        SettingsError: one is not there, or two have the same name.
+        SettingsError, DataError, ServerError: as `placement` and `serve`.
     """
-    checkpoints: dict[str, Path] = {}
-    for model in models:
-        path = model_named(model, root)
-        name = path.stem if path.is_file() else path.absolute().name
-        if name in checkpoints:
-            raise SettingsError(f"{model}: {checkpoints[name]} is called {name} too")
-        checkpoints[name] = path
-    return checkpoints
+    server = student.server
+    if server.kind is ServerKind.endpoint:
+        raise SettingsError(
+            "student.server.kind=endpoint is up already; name --server llama_cpp, transformers or vllm"
+        )
+    sampling = {"temperature": server.temperature, "top_p": server.top_p}
+    sampling = {name: value for name, value in sampling.items() if value is not None}
+    if server.kind is ServerKind.transformers:  # would end after 20 tokens
+        sampling["max_tokens"] = server.context
+    with ExitStack() as stack:
+        models = []
+        for name, checkpoint in checkpoints.items():
+            place = placement(checkpoint, student, cache)
+            settings = replace(place.settings, model=name)
+            address = stack.enter_context(
+                serve(settings, checkpoint=place.checkpoint, threads=threads)
+            )
+            models.append(Served(name, address, sampling, server.kind is ServerKind.llama_cpp))
+        yield models
 
 
 def server_overrides(kind: str | None) -> list[str]:

@@ -1,9 +1,17 @@
-"""A line of status below a text that is being written."""
+"""What a command that writes a text has: a line of status, messages, a file of its own."""
 
+import hashlib
 import os
+import re
 import sys
 import time
+from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
+
+from filelock import FileLock, Timeout
+
+from longwriter.core.errors import SettingsError
 
 _EVERY_S = 0.2
 
@@ -56,3 +64,34 @@ class StatusLine:
     @staticmethod
     def _write(text: str) -> None:
         print(text, end="", file=sys.stderr, flush=True)
+
+
+def claimed(output: Path | None, prompt: str, cache: Path) -> tuple[Path, FileLock]:
+    """The file to write, and the lock by which no other process writes it as long as this one lives:
+    `output`, which must be new, else one named after the prompt, with a number where that one exists or
+    another process writes it.
+
+    Raises:
+        SettingsError: it cannot be written.
+    """
+    name = "-".join(re.findall(r"\w+", prompt.lower()))[:50].strip("-") or "text"
+    file, number = output or Path(f"{name}.md"), 1
+    if not os.access(file.absolute().parent, os.W_OK):
+        raise SettingsError(f"{file.absolute().parent}: no folder that can be written to")
+    while True:
+        place = hashlib.sha256(str(file.absolute()).encode()).hexdigest()[:16]
+        lock = FileLock(cache / "writing" / f"{place}.lock", timeout=0)
+        Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
+        if not file.exists():
+            with suppress(Timeout):
+                lock.acquire()
+                return file, lock
+        if output:
+            why = "exists already" if file.exists() else "is being written by another process"
+            raise SettingsError(f"--output {output}: {why}; name another, or remove it")
+        number += 1
+        file = Path(f"{name}-{number}.md")
+
+
+def say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

@@ -1,22 +1,17 @@
 """`longwriter write`: AgentWrite for one person and one text."""
 
-import hashlib
-import os
-import re
 import sys
 from argparse import Namespace
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 from longwriter.agentwrite.context import Paragraph, TextSoFar
 from longwriter.agentwrite.instructions import in_words
 from longwriter.agentwrite.settings import AgentWriteSettings
 from longwriter.agentwrite.writer import StepFailed
+from longwriter.cli.terminal import claimed, say
 from longwriter.config.load import ROOT
-from longwriter.core.errors import BadCompletion, CallError, LongwriterError, SettingsError
+from longwriter.core.errors import BadCompletion, CallError, LongwriterError
 from longwriter.core.files import write_text
 from longwriter.core.rows import Step, Usage
 from longwriter.core.workspace import Workspace
@@ -129,33 +124,6 @@ def _say_unit(prompt: str, settings: AgentWriteSettings) -> None:
         say(f"{stated.quotes[0]!r} is taken as {demand.target:,} words")
 
 
-def claimed(output: Path | None, prompt: str, cache: Path) -> tuple[Path, FileLock]:
-    """The file to write, and the lock by which no other process writes it as long as this one lives:
-    `output`, which must be new, else one named after the prompt, with a number where that one exists or
-    another process writes it.
-
-    Raises:
-        SettingsError: it cannot be written.
-    """
-    name = "-".join(re.findall(r"\w+", prompt.lower()))[:50].strip("-") or "text"
-    file, number = output or Path(f"{name}.md"), 1
-    if not os.access(file.absolute().parent, os.W_OK):
-        raise SettingsError(f"{file.absolute().parent}: no folder that can be written to")
-    while True:
-        place = hashlib.sha256(str(file.absolute()).encode()).hexdigest()[:16]
-        lock = FileLock(cache / "writing" / f"{place}.lock", timeout=0)
-        Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
-        if not file.exists():
-            with suppress(Timeout):
-                lock.acquire()
-                return file, lock
-        if output:
-            why = "exists already" if file.exists() else "is being written by another process"
-            raise SettingsError(f"--output {output}: {why}; name another, or remove it")
-        number += 1
-        file = Path(f"{name}-{number}.md")
-
-
 def _explained(failed: StepFailed, usage: Usage) -> CallError:
     """The error with its step, and what running the command again would do."""
     again = "The same command goes on: finished calls are kept."
@@ -163,7 +131,3 @@ def _explained(failed: StepFailed, usage: Usage) -> CallError:
         again = "--seed N takes other samples; a larger model needs fewer." if usage.calls else ""
     kind = type(failed.error)
     return kind(f"{failed.step}: {kind.__name__}: {failed.error}. {again}".rstrip())
-
-
-def say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

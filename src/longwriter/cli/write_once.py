@@ -5,8 +5,7 @@ import time
 from argparse import Namespace
 from pathlib import Path
 
-from longwriter.cli.terminal import StatusLine
-from longwriter.cli.write import claimed, say
+from longwriter.cli.terminal import StatusLine, claimed, say
 from longwriter.config.load import ROOT, compose
 from longwriter.core.errors import BadCompletion
 from longwriter.core.files import write_text

@@ -1,6 +1,6 @@
 """Serves a checkpoint of the student: by llama.cpp, vLLM or transformers, or at an endpoint that is up."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -8,7 +8,6 @@ from typing import NamedTuple, TypeVar
 from longwriter.core.errors import DataError, SettingsError
 from longwriter.core.files import weights_digest
 from longwriter.llm.client import ChatClient
-from longwriter.llm.gguf import gguf_of
 from longwriter.llm.session import CallContext, with_client
 from longwriter.llm.settings import ServerKind, ServerSettings
 from longwriter.models.lineup import BY_NAME
@@ -40,6 +39,8 @@ def placement(checkpoint: Path, student: StudentSettings, cache: Path) -> Placem
     """
     server = student.server
     if server.kind is ServerKind.llama_cpp:
+        from longwriter.llm.gguf import gguf_of  # numpy, for this kind only
+
         return Placement(server, gguf_of(checkpoint, student.checkpoint, cache), "")
     named = replace(server, model=server.model or f"{checkpoint.parent.name}/{checkpoint.name}")
     if server.kind is ServerKind.endpoint:
@@ -61,6 +62,22 @@ def model_named(name: str, root: Path) -> Path:
     made = f"`dvc repro {name}` makes it, `dvc checkout models/{name}` brings it back"
     known = f"there are {', '.join(BY_NAME)} below models/, folders, and GGUF files"
     raise SettingsError(f"{path}: is not there; {made if name in BY_NAME else known}")
+
+
+def models_named(models: Sequence[str], root: Path) -> dict[str, Path]:
+    """The checkpoints by the names under which they are served.
+
+    Raises:
+        SettingsError: one is not there, or two have the same name.
+    """
+    checkpoints: dict[str, Path] = {}
+    for model in models:
+        path = model_named(model, root)
+        name = path.stem if path.is_file() else path.absolute().name
+        if name in checkpoints:
+            raise SettingsError(f"{model}: {checkpoints[name]} is called {name} too")
+        checkpoints[name] = path
+    return checkpoints
 
 
 def with_student(

@@ -4,14 +4,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
 from typing import Any, NamedTuple
 
 from longwriter.core.errors import DataError
 from longwriter.core.rows import Judgement
 from longwriter.core.settings import StatisticsSettings
 from longwriter.core.sources import read_jsonl
-from longwriter.core.statistics import Interval, grouped
+from longwriter.core.statistics import Interval
 from longwriter.evaluation.health import health, marks
 from longwriter.evaluation.judge import quality_score
 from longwriter.evaluation.scoring import comparison, reason
@@ -102,13 +101,6 @@ def compare_models(
                 for name, difference in differences.items()
             }
     return found
-
-
-def scores_by_prompt(judgements: Sequence[Judgement]) -> dict[str, float]:
-    """Returns S_l of each prompt, of several samples their mean."""
-    prompts = [row.prompt for row in judgements]
-    found = grouped(prompts, [row.length_score for row in judgements])
-    return {prompt: fmean(values) for prompt, values in found.items()}
 
 
 def as_json(comparisons: Mapping[str, Mapping[str, Interval]]) -> dict[str, Any]:

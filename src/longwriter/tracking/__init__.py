@@ -14,6 +14,7 @@ for _name, _value in {
     "DO_NOT_TRACK": "true",
     "MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL": "1",  # seconds: many a stage is short
     "MLFLOW_MAX_LOG_PARAMS": "0",  # the Trainer's own callback adds metrics, no parameters
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",  # for files of a few kilobytes
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # what a server does not take is kept and sent later
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",  # seconds
 }.items():

@@ -3,12 +3,12 @@
 import hashlib
 import json
 import os
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from longwriter.core.settings import LONGEST_VALUE
+from longwriter.tracking.logged_models import Scores, log_models
 from longwriter.tracking.provenance import SWEEP, owner, provenance, sweep_overrides
 from longwriter.tracking.server import SENT, send_finished
 from longwriter.tracking.store import connect, lock
@@ -45,6 +45,7 @@ def log_pipeline_run(
     metrics: Mapping[str, object],
     figures: Sequence[Path],
     pointers: Mapping[str, str],
+    scores: Mapping[str, Scores] | None = None,
 ) -> str:
     """Writes the run of the pipeline as a whole, or updates the one that it wrote before.
 
@@ -59,6 +60,7 @@ def log_pipeline_run(
         figures: files to keep as artifacts.
         pointers: path → md5 in DVC. Those below data/ and models/ are linked as data sets and
             external models; all become tags `dvc.<path>`.
+        scores: model, such as `sft` → what its LoggedModel says of it (see `model_scores`).
 
     Returns:
         The run's id.
@@ -73,12 +75,13 @@ def log_pipeline_run(
     identity = json.dumps([params, numbers, *filter(None, [sweep])], sort_keys=True, default=str)
     with lock(root):
         run = _pipeline_run(client, experiment, hashlib.sha256(identity.encode()).hexdigest()[:16])
-    tags = provenance(root) | {f"dvc.{valid(path)}": md5 for path, md5 in pointers.items()}
+    origin = provenance(root)
+    tags = origin | {f"dvc.{valid(path)}": md5 for path, md5 in pointers.items()}
     _log_batch(client, run, params, numbers, tags)
     for path in figures:
         client.log_artifact(run.info.run_id, str(path))
     _link_datasets(client, run.info.run_id, pointers)
-    _link_models(client, run, pointers)
+    log_models(client, run, pointers, scores or {}, origin)
     client.set_terminated(run.info.run_id)
     send_finished(root)
     return str(run.info.run_id)
@@ -149,22 +152,3 @@ def _link_datasets(client: "MlflowClient", run_id: str, pointers: Mapping[str, s
         if path.startswith("data/")
     ]
     client.log_inputs(run_id, datasets=[DatasetInput(dataset, tags=[]) for dataset in datasets])
-
-
-def _link_models(client: "MlflowClient", run: "Run", pointers: Mapping[str, str]) -> None:
-    import mlflow
-
-    experiment, run_id = run.info.experiment_id, run.info.run_id
-    found = client.search_logged_models([experiment], f"source_run_id = '{run_id}'")
-    known = {model.name: model.model_id for model in found}
-    for path, md5 in pointers.items():
-        if not path.startswith("models/"):
-            continue
-        name = re.sub(r"[^\w-]", "-", path.removeprefix("models/"))
-        tags = {"dvc.path": path, "dvc.md5": md5}
-        if name in known:
-            client.set_logged_model_tags(known[name], tags)
-        else:
-            mlflow.create_external_model(
-                name=name, source_run_id=run_id, tags=tags, experiment_id=experiment
-            )

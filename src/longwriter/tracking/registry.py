@@ -1,209 +1,194 @@
-"""Scores of the pipeline's models in MLflow, and the registered model, whose champion is the best so far.
+"""MLflow's model registry: the champion, and whether another model of the pipeline beats it."""
 
-DVC keeps the weights. A LoggedModel is a pointer to them (tags `dvc.path` and `dvc.md5`) with the scores; a
-version of the registered model points to a LoggedModel.
-"""
-
-import hashlib
-import json
-import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from longwriter.core.errors import DataError
-from longwriter.core.files import write_json
 from longwriter.core.settings import StatisticsSettings
 from longwriter.core.statistics import Interval, paired
+from longwriter.core.tables import signed_interval
+from longwriter.tracking.logged_models import (
+    BENCHMARK,
+    MD5,
+    PATH,
+    SCORES_FILE,
+    Benchmark,
+    Scores,
+    logged_models,
+)
+from longwriter.tracking.provenance import locked_stages
 from longwriter.tracking.store import connect
-from longwriter.tracking.values import flatten
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
     from mlflow.entities import LoggedModel
-    from mlflow.entities.model_registry import ModelVersion
 
-REGISTERED, CHAMPION = "longwriter", "champion"
-"""Name of the registered model; alias of its best version."""
+ALIAS = "champion"
 
-_SCORES = "scores"
-"""Folder of a run's artifacts: NAME.json, S_l by prompt."""
+ADDRESS = "models:/"
+"""What stands before a LoggedModel's id in a version's source."""
 
 
-class ModelScores(NamedTuple):
-    """What a benchmark says of a model."""
-
-    metrics: Mapping[str, float]
-    """Such as S_l, for MLflow's list of models."""
-    by_prompt: Mapping[str, float]
-    """S_l of each prompt; of several samples their mean."""
-
-
-def log_scores(root: Path, run_id: str, benchmark: str, scores: Mapping[str, ModelScores]) -> None:
-    """Links each model's scores to its LoggedModel of the pipeline's run, and keeps them by prompt, by which
-    models of other runs can be compared with it. The same scores again add nothing.
-
-    Args:
-        benchmark: its name.
-        scores: model → scores, in the order of training, which is the step of the run's metrics.
-    """
-    from mlflow import MlflowClient
-    from mlflow.entities import Dataset, DatasetInput, Metric
-
-    connect(root)
-    client = MlflowClient()
-    run = client.get_run(run_id)
-    found = client.search_logged_models([run.info.experiment_id], f"source_run_id = '{run_id}'")
-    models = {model.name: model for model in found}
-    for step, (name, score) in enumerate(scores.items()):
-        digest = _digest(score.by_prompt)
-        data = Dataset(benchmark, digest, "local", json.dumps({"uri": benchmark}))
-        client.log_inputs(run_id, datasets=[DatasetInput(data, tags=[])])
-        with TemporaryDirectory() as folder:
-            file = Path(folder) / f"{name}.json"
-            write_json(file, dict(score.by_prompt))
-            client.log_artifact(run_id, str(file), _SCORES)
-        if name in models:  # a stage that was skipped may have no checkpoint here
-            at = run.info.start_time  # so that a point that exists is not added again
-            ids = models[name].model_id, benchmark, digest
-            metrics = flatten(score.metrics).items()
-            client.log_batch(
-                run_id, metrics=[Metric(key, value, at, step, *ids) for key, value in metrics]
-            )
-
-
-def _digest(by_prompt: Mapping[str, float]) -> str:
-    """Of a benchmark's prompts."""
-    return hashlib.sha256(json.dumps(sorted(by_prompt)).encode()).hexdigest()[:16]
-
-
-@dataclass(frozen=True)
-class Promotion:
-    """What became of a model that wants to be champion."""
+class Champion(NamedTuple):
+    """The registered version that has the alias."""
 
     version: str
-    """Of the registered model; the present champion's where `new` is False."""
-    new: bool
+    path: str
+    md5: str
+    scores: Scores
+
+    def __str__(self) -> str:
+        return f"version {self.version} ({self.path})"
+
+
+class Duel(NamedTuple):
+    """A model against the champion, on the prompts that both answered."""
+
     difference: Interval | None
-    """S_l minus the champion's, paired by prompt; None: there was no champion."""
-    prompts: int
-    against: str
-    """The version that it was compared with; empty: none."""
+    """Of S_l, model - champion; None where it has no interval: below two prompts, or another
+    benchmark."""
+    shared: int
+    """Prompts that both answered."""
+    fault: str = ""
+    """Why the two cannot be compared."""
+
+    @property
+    def won(self) -> bool:
+        """Whether the whole interval is above 0."""
+        return self.difference is not None and self.difference.low > 0
+
+    def __str__(self) -> str:
+        found = (
+            f"S_l {signed_interval(self.difference)}, paired [95 %], {self.shared} shared prompts"
+        )
+        return self.fault or found
 
 
-def promote(
-    root: Path, name: str, md5: str, statistics: StatisticsSettings, anyway: bool
-) -> Promotion:
-    """Makes the model with these weights the champion, where it is better than the present one.
-
-    Args:
-        name: of the model in the pipeline.
-        md5: of its weights, in DVC.
-        anyway: also where it is not shown to be better, which its version says.
+def find_model(root: Path, name: str) -> "LoggedModel":
+    """Returns the LoggedModel of models/`name` as dvc.lock has it, from the newest run of the pipeline.
 
     Raises:
-        DataError: the weights have no scores in MLflow, or other prompts than the champion's; the interval
-            of the difference is not above 0.
+        DataError: dvc.lock has no such checkpoint, or no run has scores of these very bytes.
     """
     from mlflow import MlflowClient
 
-    experiment = connect(root)
-    client = MlflowClient()
-    model = _logged(client, experiment, name, md5)
-    champion = _champion(client)
-    tags = {"dvc.md5": md5, "dvc.path": f"models/{name}"}
-    difference, prompts, against = None, 0, ""
-    if champion is not None:
-        against = str(champion.version)
-        if champion.tags.get("dvc.md5") == md5:
-            return Promotion(against, False, None, 0, "")
-        difference, prompts = _difference(client, champion, model, statistics)
-        low, high = difference.low, difference.high
-        said = f"{difference.mean:+.1f} [{low:+.1f}, {high:+.1f}] over {prompts} prompts"
-        if not low > 0 and not anyway:
-            raise DataError(
-                f"{name}: S_l minus that of version {against}, the champion: {said}. That does not show it "
-                "to be better; more prompts or samples would narrow the interval, --anyway promotes it "
-                "all the same"
-            )
-        tags |= {"compared_with": against, "S_l_difference": said}
-        tags |= {"anyway": "true"} if not low > 0 else {}
-    if champion is None and not _registered(client):
-        client.create_registered_model(
-            REGISTERED, description="Models that write long; the alias champion is the best so far."
-        )
-    version = client.create_model_version(
-        REGISTERED, f"models:/{model.model_id}", model.source_run_id, tags, model_id=model.model_id
-    )
-    client.set_registered_model_alias(REGISTERED, CHAMPION, version.version)
-    return Promotion(str(version.version), True, difference, prompts, against)
-
-
-def _logged(client: "MlflowClient", experiment: str, name: str, md5: str) -> "LoggedModel":
-    """The newest LoggedModel of these weights."""
-    found = client.search_logged_models(
-        [experiment],
-        f"name = '{name}' AND tags.`dvc.md5` = '{md5}'",
-        order_by=[{"field_name": "creation_timestamp", "ascending": False}],
-    )
-    for model in found:
-        if _artifact(client, str(model.source_run_id), name) is not None:
-            return model
+    path, experiment, client = f"models/{name}", connect(root), MlflowClient()
+    md5 = _locked_md5(root, path)
+    of_it = f"tags.`longwriter.kind` = 'pipeline' AND tags.`dvc.{path}` = '{md5}'"
+    for run in client.search_runs([experiment], of_it, order_by=["end_time DESC"]):
+        for model in logged_models(client, experiment, run.info.run_id):
+            tags = model.tags
+            if (tags.get(PATH), tags.get(MD5)) == (path, md5) and BENCHMARK in tags:
+                return model
     raise DataError(
-        f"models/{name}: MLflow holds no scores of these weights; `dvc repro` scores and reports them"
+        f"{path}: MLflow has no scores of this checkpoint ({md5}); run `dvc repro`, whose stage "
+        "`report` logs them"
     )
 
 
-def _champion(client: "MlflowClient") -> "ModelVersion | None":
+def _locked_md5(root: Path, path: str) -> str:
+    for stage in locked_stages(root).values():
+        for out in stage.get("outs", []):
+            if out["path"] == path:
+                return str(out["md5"])
+    raise DataError(f"{root / 'dvc.lock'}: has no {path}; run `dvc repro`, which makes it")
+
+
+def find_champion(registered: str) -> Champion | None:
+    """Returns the champion of a registered model; None where there is none yet.
+
+    Raises:
+        DataError: its scores are no longer in MLflow.
+    """
+    from mlflow import MlflowClient
+
+    client = MlflowClient()
+    found = client.search_registered_models(f"name = '{registered}'")
+    if not found or ALIAS not in found[0].aliases:
+        return None
+    version = client.get_model_version_by_alias(registered, ALIAS)
+    tags = version.tags
+    return Champion(
+        str(version.version),
+        tags[PATH],
+        tags[MD5],
+        read_scores(str(version.source).removeprefix(ADDRESS)),
+    )
+
+
+def read_scores(model_id: str) -> Scores:
+    """Returns the scores of a LoggedModel.
+
+    Raises:
+        DataError: they are not there.
+    """
+    from mlflow import MlflowClient
+    from mlflow.artifacts import load_dict
     from mlflow.exceptions import MlflowException
 
     try:
-        return client.get_model_version_by_alias(REGISTERED, CHAMPION)
-    except MlflowException:
-        return None
-
-
-def _registered(client: "MlflowClient") -> bool:
-    return bool(client.search_registered_models(f"name = '{REGISTERED}'"))
-
-
-def _difference(
-    client: "MlflowClient",
-    champion: "ModelVersion",
-    model: "LoggedModel",
-    statistics: StatisticsSettings,
-) -> tuple[Interval, int]:
-    """S_l of the model minus the champion's, and the number of prompts."""
-    name = champion.tags["dvc.path"].removeprefix("models/")
-    before = _artifact(client, str(champion.run_id), name)
-    after = _artifact(client, str(model.source_run_id), model.name)
-    assert after is not None
-    if before is None or sorted(before) != sorted(after):
-        shared = len(set(before or {}) & set(after))
+        folder = MlflowClient().get_logged_model(model_id).artifact_location
+        found: dict[str, Any] = load_dict(f"{folder}/{SCORES_FILE}")
+    except (MlflowException, OSError) as error:
         raise DataError(
-            f"{model.name}: was asked {len(after)} prompts, version {champion.version}, the champion, "
-            f"{len(before or {})}, and {shared} are the same; score both on one benchmark (`bench`)"
+            f"MLflow's model {model_id}: its {SCORES_FILE} cannot be read ({error}); was it deleted?"
+        ) from None
+    return Scores(Benchmark(**found["benchmark"]), {}, found["S_l"])
+
+
+def compare(champion: Scores, model: Scores, statistics: StatisticsSettings) -> Duel:
+    """Compares a model with the champion by S_l, prompt by prompt."""
+    prompts = sorted(champion.length_scores.keys() & model.length_scores.keys())
+    old, new = champion.benchmark, model.benchmark
+    if old.digest != new.digest:
+        return Duel(
+            None,
+            len(prompts),
+            f"the benchmarks differ: the champion was scored on {old.name} ({old.digest}), this model "
+            f"on {new.name} ({new.digest})",
         )
-    prompts = sorted(after)
-    found = paired(
-        [before[prompt] for prompt in prompts], [after[prompt] for prompt in prompts], statistics
+    if len(prompts) < 2:
+        return Duel(None, len(prompts), f"{len(prompts)} shared prompts: too few for an interval")
+    before, after = ([s.length_scores[p] for p in prompts] for s in (champion, model))
+    return Duel(paired(before, after, statistics), len(prompts))
+
+
+def register(
+    registered: str, model: "LoggedModel", champion: Champion | None, duel: Duel | None
+) -> str:
+    """Makes a LoggedModel a new version and the champion; returns the version's number.
+
+    The version's tags say against which version it stood, and how it did.
+    """
+    from mlflow import MlflowClient
+
+    client = MlflowClient()
+    if not client.search_registered_models(f"name = '{registered}'"):
+        client.create_registered_model(registered, description="Models that write long texts")
+    version = client.create_model_version(
+        registered,
+        f"{ADDRESS}{model.model_id}",
+        run_id=model.source_run_id,
+        tags={**_kept(model.tags), **_outcome(champion, duel)},
+        model_id=model.model_id,
     )
-    if found is None:
-        raise DataError(f"{model.name}: {len(prompts)} prompts are too few for an interval")
-    return found, len(prompts)
+    client.set_registered_model_alias(registered, ALIAS, version.version)
+    return str(version.version)
 
 
-def _artifact(client: "MlflowClient", run_id: str, name: str) -> dict[str, float] | None:
-    """S_l by prompt of a model of a run; None where the run holds none."""
-    from mlflow.exceptions import MlflowException
+def _kept(tags: Mapping[str, str]) -> dict[str, str]:
+    return {key: value for key, value in tags.items() if key.startswith(("dvc.", "longwriter."))}
 
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    with TemporaryDirectory() as folder:
-        try:
-            path = client.download_artifacts(run_id, f"{_SCORES}/{name}.json", folder)
-        except (MlflowException, OSError):
-            return None
-        scores: dict[str, float] = json.loads(Path(path).read_text("utf-8"))
-        return scores
+
+def _outcome(champion: Champion | None, duel: Duel | None) -> dict[str, str]:
+    if champion is None or duel is None:
+        return {"longwriter.against": "none"}
+    tags = {
+        "longwriter.against": champion.version,
+        "longwriter.n": str(duel.shared),
+        "longwriter.anyway": str(not duel.won).lower(),
+    }
+    if duel.difference is None:
+        return tags | {"longwriter.fault": duel.fault}
+    mean, low, high = (round(value, 4) for value in duel.difference)
+    return tags | {"longwriter.difference": str(mean), "longwriter.interval": f"[{low}, {high}]"}

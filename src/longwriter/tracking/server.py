@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from longwriter.tracking.logged_models import BENCHMARK, MD5, SCORES_FILE, logged_models
 from longwriter.tracking.store import connect, experiment_id, local_uri, lock, server_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Run, Trace
+    from mlflow.entities import LoggedModel, Run, Trace
 
 SENT, COPY_OF = "longwriter.sent", "longwriter.copy_of"
 """Tags: on a run that was sent completely, the server; on the server's copy, the id of our run."""
@@ -129,17 +130,39 @@ def _send_values(ours: "MlflowClient", theirs: "MlflowClient", run: "Run", copy:
 
 
 def _send_models(ours: "MlflowClient", theirs: "MlflowClient", run: "Run", copy: "Run") -> None:
-    def of(client: "MlflowClient", which: "Run") -> dict[str, dict[str, str]]:
-        source = f"source_run_id = '{which.info.run_id}'"
-        found = client.search_logged_models([which.info.experiment_id], source)
-        return {model.name: model.tags for model in found}
+    experiment, name = copy.info.experiment_id, copy.info.run_id
+    there = {
+        (model.name, model.tags.get(MD5)): model
+        for model in logged_models(theirs, experiment, name)
+    }
+    for model in logged_models(ours, run.info.experiment_id, run.info.run_id):
+        copied = there.get((model.name, model.tags.get(MD5)))
+        if copied is None:
+            tags = {key: value for key, value in model.tags.items() if key != BENCHMARK}
+            copied = theirs.create_logged_model(experiment, model.name, name, tags)
+            theirs.finalize_logged_model(copied.model_id, "READY")
+        if BENCHMARK in model.tags and BENCHMARK not in copied.tags:
+            _send_scores(ours, theirs, model, copied)
 
-    there = of(theirs, copy)
-    for name, tags in of(ours, run).items():
-        if name not in there:
-            info = copy.info
-            model = theirs.create_logged_model(info.experiment_id, name, info.run_id, tags)
-            theirs.finalize_logged_model(model.model_id, "READY")
+
+def _send_scores(
+    ours: "MlflowClient", theirs: "MlflowClient", model: "LoggedModel", copied: "LoggedModel"
+) -> None:
+    from mlflow.artifacts import download_artifacts
+    from mlflow.entities import Metric
+
+    with tempfile.TemporaryDirectory() as folder:
+        address = f"{model.artifact_location}/{SCORES_FILE}"
+        file = download_artifacts(address, dst_path=folder, tracking_uri=ours.tracking_uri)
+        theirs.log_model_artifact(copied.model_id, file)
+    metrics = [
+        Metric(
+            m.key, m.value, m.timestamp, m.step, copied.model_id, m.dataset_name, m.dataset_digest
+        )
+        for m in model.metrics or []
+    ]
+    theirs.log_batch(str(copied.source_run_id), metrics=metrics)
+    theirs.set_logged_model_tags(copied.model_id, {BENCHMARK: model.tags[BENCHMARK]})
 
 
 def _send_traces(ours: "MlflowClient", theirs: "MlflowClient", run: "Run", copy: "Run") -> None:
