@@ -139,6 +139,16 @@ def test_the_same_state_reported_again_adds_nothing(root: Path) -> None:
     assert len(MlflowClient().get_metric_history(first, "S_l")) == 2
 
 
+def test_a_report_that_was_stopped_amid_the_scores_goes_on(root: Path) -> None:
+    """The tag that says that all is there comes last."""
+    first = report(root, "stopped", PLAIN)
+    sft = models(root, first)["sft"]
+    MlflowClient().delete_logged_model_tag(sft.model_id, "longwriter.benchmark")
+    assert report(root, "stopped", PLAIN) == first
+    after = models(root, first)["sft"]
+    assert (after.tags, after.metrics) == (sft.tags, sft.metrics)
+
+
 def test_a_toy_s_grades_are_left_out(root: Path) -> None:
     report(root, "toy", PLAIN)
     found = read_results(root)

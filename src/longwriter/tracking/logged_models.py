@@ -172,9 +172,11 @@ def _log_scores(client: "MlflowClient", run: "Run", model: "LoggedModel", scores
         file = Path(folder) / SCORES_FILE
         file.write_text(json.dumps(scores.as_json()), encoding="utf-8")
         client.log_model_artifact(model.model_id, str(file))
+    there = {metric.key for metric in model.metrics or []}  # of a report that was stopped here
     metrics = [
         Metric(key, value, run.info.start_time, step, model.model_id, name, digest)
         for key, value in scores.numbers.items()
+        if key not in there
     ]
     client.log_batch(run.info.run_id, metrics=metrics)
     client.set_logged_model_tags(model.model_id, {BENCHMARK: scores.benchmark.digest})
