@@ -167,12 +167,15 @@ def _log_scores(client: "MlflowClient", run: "Run", model: "LoggedModel", scores
     context = InputTag("mlflow.data.context", "eval")
     client.log_inputs(run.info.run_id, datasets=[DatasetInput(dataset, tags=[context])])
     step = [model.name for model in MODELS].index(model.name)
-    client.log_outputs(run.info.run_id, [LoggedModelOutput(model.model_id, step)])
+    outputs = client.get_run(run.info.run_id).outputs
+    # A report that was stopped here may have made the link and some of the numbers.
+    if model.model_id not in {out.model_id for out in (outputs.model_outputs if outputs else [])}:
+        client.log_outputs(run.info.run_id, [LoggedModelOutput(model.model_id, step)])
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / SCORES_FILE
         file.write_text(json.dumps(scores.as_json()), encoding="utf-8")
         client.log_model_artifact(model.model_id, str(file))
-    there = {metric.key for metric in model.metrics or []}  # of a report that was stopped here
+    there = {metric.key for metric in model.metrics or []}
     metrics = [
         Metric(key, value, run.info.start_time, step, model.model_id, name, digest)
         for key, value in scores.numbers.items()
