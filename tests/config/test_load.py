@@ -14,10 +14,10 @@ import pytest
 from dvc.utils.hydra import compose_and_dump
 from omegaconf import DictConfig, OmegaConf
 
-from longwriter.cli.write import WriteSettings
 from longwriter.config.load import assignment, compose, compose_params, validate
 from longwriter.config.schema import RENAMED, Settings
 from longwriter.core.errors import SettingsError
+from longwriter.library import WriteSettings
 from longwriter.preference.settings import Loss
 
 CHECKOUT = Path(__file__).parents[2]
