@@ -106,17 +106,8 @@ def write(
     chosen = write_settings(server, model, base_url, api_key_env, seed, settings)
     instruction = instruction_for(prompt, words, chosen.agentwrite)
     text, account, plans = TextSoFar(), Account(), list[list[Step]]()
-    _outside_a_loop(
-        lambda: agent(
-            chosen,
-            Placement(chosen.teacher, None, ""),
-            "teacher",
-            instruction,
-            text,
-            account,
-            plans.append,
-        )
-    )
+    place, name = agent_place(chosen, None)
+    _outside_a_loop(lambda: agent(chosen, place, name, instruction, text, account, plans.append))
     [plan] = plans
     wanted = sum(step.word_count for step in plan)
     return Text("\n\n".join(text.paragraphs), wanted, plan=plan, usage=account.usage)

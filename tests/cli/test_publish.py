@@ -295,11 +295,13 @@ def test_a_source_without_licence_stops_until_it_is_given(
     lock(root)
     message = (
         "error: no licence is known of source 'theirs' (rows: 2; the first: b, data/sft/train.jsonl:2); "
-        "name it with --licence 'theirs=ID', or in filter.licenses"
+        "name it with --source-license 'theirs=ID', or in filter.licenses"
     )
     assert refused(capsys, "me/long") == message
     assert refused(capsys, "me/long", "--dataset", "me/rows") == message
-    done = run(hub, "me/long", "--dataset", "me/rows", "--licence", "theirs=CC-BY-4.0", "--send")
+    done = run(
+        hub, "me/long", "--dataset", "me/rows", "--source-license", "theirs=CC-BY-4.0", "--send"
+    )
     assert done.returncode == 0, done.stderr
     model = hub.repositories["models/me/long"].files["README.md"].decode()
     assert "| own | 1 | Apache-2.0 |\n| theirs | 2 | CC-BY-4.0 |\n" in model
@@ -331,11 +333,11 @@ WRONG: dict[str, tuple[list[str], str]] = {
     "the two licences exchanged": (
         ["me/long", "--license", "own=MIT"],
         "error: --license own=MIT: is no licence's id, such as apache-2.0; that of a source of rows is "
-        "given by --licence SOURCE=ID",
+        "given by --source-license SOURCE=ID",
     ),
     "and back": (
-        ["me/long", "--licence", "mit"],
-        "error: --licence mit: SOURCE=ID is needed, such as own=Apache-2.0",
+        ["me/long", "--source-license", "mit"],
+        "error: --source-license mit: SOURCE=ID is needed, such as own=Apache-2.0",
     ),
 }
 
@@ -469,8 +471,10 @@ def test_a_source_can_be_given_as_it_is_named(
 ) -> None:
     write(root / "data/sft/train.jsonl", row("a", "THUDM/LongWriter-6k at 0a1b"))
     lock(root)
-    named = refused(capsys, "me/long").split("--licence '")[1].split("=ID'")[0]
-    publish(build_parser().parse_args(["publish", "me/long", "--licence", f"{named}=Apache-2.0"]))
+    named = refused(capsys, "me/long").split("--source-license '")[1].split("=ID'")[0]
+    publish(
+        build_parser().parse_args(["publish", "me/long", "--source-license", f"{named}=Apache-2.0"])
+    )
     assert f"{named}: Apache-2.0 (rows: 1)" in capsys.readouterr().out
 
 
@@ -486,9 +490,9 @@ def test_of_a_model_aligned_by_dpo_the_pairs_count_too(
     lock(root)
     assert refused(capsys, "me/long") == (
         "error: no licence is known of source '(none)' (rows: 1; the first: q, data/dpo/pairs.jsonl:2); "
-        "name it with --licence '(none)=ID', or in filter.licenses"
+        "name it with --source-license '(none)=ID', or in filter.licenses"
     )
-    publish(build_parser().parse_args(["publish", "me/long", "--licence", "(none)=MIT"]))
+    publish(build_parser().parse_args(["publish", "me/long", "--source-license", "(none)=MIT"]))
     said = "licence by source: (none): MIT (rows: 1); own: Apache-2.0 (rows: 3)\n"
     assert said in capsys.readouterr().out
     write(root / "data/instructions_dpo.jsonl", {"id": "p", "prompt": "Write.", "source": "theirs"})
@@ -507,7 +511,7 @@ def test_rows_that_sft_data_names_are_those_that_count(
 ) -> None:
     write(root / "mine.jsonl", row("x", "mine"))
     lock(root, other_rows="mine.jsonl")
-    words = ("me/long", "--dataset", "me/rows", "--licence", "mine=MIT")
+    words = ("me/long", "--dataset", "me/rows", "--source-license", "mine=MIT")
     publish(build_parser().parse_args(["publish", *words]))
     model = capsys.readouterr().out.split("model me/long: ")[1]
     assert "licence by source: mine: MIT (rows: 1)\n" in model

@@ -2,6 +2,7 @@
 
 import json
 import re
+from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,11 @@ SHOWN = 300
 
 NEAREST = 3
 """Training rows named for an answer: those whose length is nearest to the required one."""
+
+
+def show(arguments: Namespace) -> None:
+    """Prints what is known of the row or the answer that the command line names."""
+    print(explain(arguments.root.absolute(), arguments.id))
 
 
 def explain(root: Path, name: str) -> str:

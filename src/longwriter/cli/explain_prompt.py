@@ -1,9 +1,15 @@
 """`longwriter explain --prompt`: the length and the language that a prompt asks for."""
 
 import json
+from argparse import Namespace
 
 from longwriter.text.demands import demand_in
 from longwriter.text.languages import prompt_language
+
+
+def show(arguments: Namespace) -> None:
+    """Prints what is read from the prompt on the command line."""
+    print(explain_prompt(arguments.prompt, arguments.json))
 
 
 def explain_prompt(prompt: str, as_json: bool) -> str:

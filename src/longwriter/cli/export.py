@@ -9,6 +9,7 @@ from pathlib import Path
 
 from longwriter.config.load import compose
 from longwriter.core.errors import DataError, SettingsError
+from longwriter.llm.gguf import QUANTISATIONS
 from longwriter.models.export import export_gguf, export_ollama, vllm_command
 from longwriter.models.serving import models_named
 from longwriter.models.settings import StudentSettings
@@ -30,6 +31,8 @@ def export(arguments: Namespace) -> None:
     [(name, checkpoint)] = models_named([arguments.model], Path.cwd()).items()
     settings = compose(ExportSettings, arguments.overrides)
     student, kind = settings.student, arguments.quantization
+    if kind not in QUANTISATIONS:
+        raise SettingsError(f"--quantization {kind}: there are {', '.join(QUANTISATIONS)}")
     if arguments.form == "vllm":
         print(vllm_command(checkpoint, name, student.server))
         return

@@ -4,9 +4,9 @@ import argparse
 import gc
 import re
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,13 @@ def main() -> None:
     words, overrides = without_overrides(sys.argv[1:])
     arguments = build_parser().parse_args(words)
     arguments.overrides = overrides
-    arguments.check(arguments)
+    if arguments.check:
+        arguments.check(arguments)
 
     _import_fast()
     from longwriter.config.run import guarded
 
-    work = arguments.load()
+    work = _loaded(arguments)
     gc.freeze()
     gc.enable()
     guarded(lambda: work(arguments))
@@ -33,6 +34,8 @@ def main() -> None:
 def build_parser() -> argparse.ArgumentParser:
     """Returns the parser of all subcommands."""
     parser = argparse.ArgumentParser(prog="longwriter")
+    # work: `module:function` in longwriter.cli; extra: of pyproject.toml, where the module needs one.
+    parser.set_defaults(check=None, extra=None)
     commands = parser.add_subparsers(dest="command", required=True)
     for add in (
         _add_write,
@@ -139,16 +142,10 @@ def _add_write(commands: Any) -> None:
             write.error("--with names the model; leave --server, --base-url and --model out")
         if given.parallel and given.model_with and not given.agent:
             write.error("--parallel needs --agent: without it the text is one call")
+        if given.model_with and not given.agent:
+            given.work = "write_once:write_once"
 
-    def load() -> Work:
-        from longwriter.cli.write import write_one
-        from longwriter.cli.write_once import write_once
-
-        return lambda given: (write_once if given.model_with and not given.agent else write_one)(
-            given
-        )
-
-    write.set_defaults(check=check, load=load)
+    write.set_defaults(work="write:write_one", check=check)
 
 
 def _add_serve(commands: Any) -> None:
@@ -178,12 +175,7 @@ def _add_serve(commands: Any) -> None:
         help="what runs the model; default: student.server.kind",
     )
 
-    def load() -> Work:
-        from longwriter.cli.serve import serve_models
-
-        return serve_models
-
-    serve.set_defaults(check=lambda given: None, load=load)
+    serve.set_defaults(work="serve:serve_models")
 
 
 def _add_export(commands: Any) -> None:
@@ -201,20 +193,15 @@ def _add_export(commands: Any) -> None:
     export.add_argument(
         "--quantization",
         type=str.upper,
-        choices=("F32", "F16", "BF16", "Q8_0", "Q5_1", "Q5_0", "Q4_1", "Q4_0"),
         default="Q8_0",
-        help="of matrices; default: Q8_0, as the pipeline's own scores were made with",
+        help="of matrices: F32, F16, BF16, Q8_0 … Q4_0; default: Q8_0, by which the pipeline itself "
+        "serves the model",
     )
     export.add_argument(
         "--output", type=Path, metavar="PATH", help="new; default: named after MODEL"
     )
 
-    def load() -> Work:
-        from longwriter.cli.export import export as export_model
-
-        return export_model
-
-    export.set_defaults(check=lambda given: None, load=load)
+    export.set_defaults(work="export:export")
 
 
 def _add_promote(commands: Any) -> None:
@@ -236,17 +223,7 @@ def _add_promote(commands: Any) -> None:
         help="of the registered model; default: longwriter",
     )
 
-    def load() -> Work:
-        try:
-            from longwriter.cli.promote import promote as promote_one
-        except ModuleNotFoundError as error:
-            sys.exit(
-                f"error: {error.name} is not installed; `pip install 'longwriter[tracking]'` installs "
-                "what `longwriter promote` needs"
-            )
-        return promote_one
-
-    promote.set_defaults(check=lambda given: None, load=load)
+    promote.set_defaults(work="promote:promote", extra="tracking")
 
 
 def _add_score(commands: Any) -> None:
@@ -292,12 +269,7 @@ def _add_score(commands: Any) -> None:
         ):
             score.error("--api-key-env, --judge-prompt and --repeats need --judge or --server")
 
-    def load() -> Work:
-        from longwriter.cli.score import score_files
-
-        return score_files
-
-    score.set_defaults(check=check, load=load)
+    score.set_defaults(work="score:score_files", check=check)
 
 
 def _add_check(commands: Any) -> None:
@@ -311,12 +283,7 @@ def _add_check(commands: Any) -> None:
     check.add_argument("server", choices=("teacher", "judge", "student.server"))
     check.epilog = "settings follow as on Hydra's command line: teacher=openai teacher.seed=null"
 
-    def load() -> Work:
-        from longwriter.cli.check import check as check_one
-
-        return check_one
-
-    check.set_defaults(check=lambda given: None, load=load)
+    check.set_defaults(work="check:check")
 
 
 def _add_cache(commands: Any) -> None:
@@ -337,12 +304,7 @@ def _add_cache(commands: Any) -> None:
         if given.action == "prune" and given.before is None and given.model is None:
             prune.error("name --before, --model or both")
 
-    def load() -> Work:
-        from longwriter.cli.cache import cache as show_cache
-
-        return show_cache
-
-    cache.set_defaults(check=check, load=load)
+    cache.set_defaults(work="cache:cache", check=check)
 
 
 def _add_fetch(commands: Any) -> None:
@@ -356,12 +318,7 @@ def _add_fetch(commands: Any) -> None:
     fetch.add_argument("--output", type=Path, metavar="FILE", help="default: below data/")
     fetch.add_argument("--address", type=_url, help="a mirror's folder instead of the paper's")
 
-    def load() -> Work:
-        from longwriter.cli.fetch import fetch as fetch_benchmark
-
-        return fetch_benchmark
-
-    fetch.set_defaults(check=lambda given: None, load=load)
+    fetch.set_defaults(work="fetch:fetch")
 
 
 def _add_explain(commands: Any) -> None:
@@ -391,17 +348,10 @@ def _add_explain(commands: Any) -> None:
     def check(given: argparse.Namespace) -> None:
         if (given.id is None) == (given.prompt is None) or (given.json and given.id):
             command.error("name an id, or --prompt TEXT, which --json goes with")
+        if given.id is None:
+            given.work = "explain_prompt:show"
 
-    def load() -> Work:
-        if "--prompt" in sys.argv:
-            from longwriter.cli.explain_prompt import explain_prompt
-
-            return lambda given: print(explain_prompt(given.prompt, given.json))
-        with _of_the_pipeline("explain"):
-            from longwriter.cli.explain import explain
-        return lambda given: print(explain(given.root.absolute(), given.id))
-
-    command.set_defaults(check=check, load=load)
+    command.set_defaults(work="explain:show", check=check, extra="pipeline")
 
 
 def _add_publish(commands: Any) -> None:
@@ -423,7 +373,7 @@ def _add_publish(commands: Any) -> None:
     )
     publish.add_argument("--license", metavar="ID", help="the model's; default: the base model's")
     publish.add_argument(
-        "--licence",
+        "--source-license",
         action="append",
         default=[],
         metavar="SOURCE=ID",
@@ -437,24 +387,22 @@ def _add_publish(commands: Any) -> None:
     publish.add_argument("--private", action="store_true", help="make the repositories private")
     publish.add_argument("--send", action="store_true", help="send it")
 
-    def load() -> Work:
-        with _of_the_pipeline("publish"):
-            from longwriter.cli.publish import publish as publish_checkpoint
-        return publish_checkpoint
-
-    publish.set_defaults(check=lambda given: None, load=load)
+    publish.set_defaults(work="publish:publish", extra="pipeline")
 
 
-@contextmanager
-def _of_the_pipeline(command: str) -> Iterator[None]:
-    """Says what to install where a command's packages are not there."""
+def _loaded(arguments: argparse.Namespace) -> Work:
+    """The function of the subcommand, whose module is loaded now."""
+    module, _, function = arguments.work.partition(":")
     try:
-        yield
+        found: Work = getattr(import_module(f"longwriter.cli.{module}"), function)
     except ModuleNotFoundError as error:
+        if arguments.extra is None:
+            raise
         sys.exit(
-            f"error: {error.name} is not installed; `pip install 'longwriter[pipeline]'` installs what "
-            f"`longwriter {command}` needs"
+            f"error: {error.name} is not installed; `pip install 'longwriter[{arguments.extra}]'` "
+            f"installs what `longwriter {arguments.command}` needs"
         )
+    return found
 
 
 def _import_fast() -> None:

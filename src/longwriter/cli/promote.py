@@ -34,17 +34,17 @@ def promote(arguments: Namespace) -> None:
     if champion and champion.md5 == model.tags[MD5]:
         print(f"models/{name} is {registered}'s champion already: {champion}, the same bytes")
         return
-    duel = None
+    comparison = None
     if champion is None:
         print(f"{registered} has no champion yet, so there is none to beat")
     else:
-        duel = compare(champion.scores, read_scores(model.model_id), statistics)
-        if not (duel.won or arguments.anyway):
+        comparison = compare(champion.scores, read_scores(model.model_id), statistics)
+        if not (comparison.better or arguments.anyway):
             raise DataError(
-                f"models/{name} is not shown to be better than {champion}: {duel}. Nothing was "
+                f"models/{name} is not shown to be better than {champion}: {comparison}. Nothing was "
                 "registered; --anyway promotes it all the same, and its version says so"
             )
-        print(f"models/{name} against the champion, {champion}: {duel}")
-    version = register(registered, model, champion, duel)
+        print(f"models/{name} against the champion, {champion}: {comparison}")
+    version = register(registered, model, champion, comparison)
     print(f"models/{name} ({model.tags[MD5]}) is {registered} version {version}, alias {ALIAS}")
     print(f"`make ui` shows it: http://127.0.0.1:5000/#/models/{registered}/versions/{version}")

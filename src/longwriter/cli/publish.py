@@ -81,7 +81,7 @@ def publish(arguments: Namespace) -> None:
     for name in filter(None, names):
         check_repository(name)
     known = read_params(root).filter
-    given = dict(map(_source_license, arguments.licence))
+    given = dict(map(_source_license, arguments.source_license))
     settings = replace(known, licenses={**known.licenses, **given})
     uploads = [_dataset(root, arguments.dataset, known, settings)] if arguments.dataset else []
     uploads.append(_model(root, arguments, settings))
@@ -202,7 +202,7 @@ def _sources(root: Path, files: Sequence[str], settings: FilterSettings) -> list
             for source, where in unknown.items()
         )
         raise DataError(
-            f"no licence is known of {named}; name it with --licence '{next(iter(unknown))}=ID', or in "
+            f"no licence is known of {named}; name it with --source-license '{next(iter(unknown))}=ID', or in "
             "filter.licenses"
         )
     return [Source(name, rows[name], license_of(name, settings)) for name in sorted(rows)]
@@ -295,7 +295,7 @@ def _license(given: str | None) -> str:
     if not LICENSE_ID.fullmatch(given):
         raise SettingsError(
             f"--license {given}: is no licence's id, such as apache-2.0; that of a source of rows is given "
-            "by --licence SOURCE=ID"
+            "by --source-license SOURCE=ID"
         )
     return given.lower()
 
@@ -304,7 +304,7 @@ def _source_license(given: str) -> tuple[str, str]:
     source, _, license = given.rpartition("=")
     if not source or not LICENSE_ID.fullmatch(license) or license.lower() == UNKNOWN:
         raise SettingsError(
-            f"--licence {given}: SOURCE=ID is needed, such as own=Apache-2.0; the model's own is given by "
+            f"--source-license {given}: SOURCE=ID is needed, such as own=Apache-2.0; the model's own is given by "
             "--license ID"
         )
     return source.partition(" at ")[0], license  # of a data set of the hub, whatever its revision

@@ -41,7 +41,7 @@ class Champion(NamedTuple):
         return f"version {self.version} ({self.path})"
 
 
-class Duel(NamedTuple):
+class Comparison(NamedTuple):
     """A model against the champion, on the prompts that both answered."""
 
     difference: Interval | None
@@ -53,7 +53,7 @@ class Duel(NamedTuple):
     """Why the two cannot be compared."""
 
     @property
-    def won(self) -> bool:
+    def better(self) -> bool:
         """Whether the whole interval is above 0."""
         return self.difference is not None and self.difference.low > 0
 
@@ -136,29 +136,31 @@ def read_scores(model_id: str) -> Scores:
     return Scores(Benchmark(**found["benchmark"]), {}, found["S_l"])
 
 
-def compare(champion: Scores, model: Scores, statistics: StatisticsSettings) -> Duel:
+def compare(champion: Scores, model: Scores, statistics: StatisticsSettings) -> Comparison:
     """Compares a model with the champion by S_l, prompt by prompt."""
     prompts = sorted(champion.length_scores.keys() & model.length_scores.keys())
     old, new = champion.benchmark, model.benchmark
     if old.digest != new.digest:
-        return Duel(
+        return Comparison(
             None,
             len(prompts),
             f"the benchmarks differ: the champion was scored on {old.name} ({old.digest}), this model "
             f"on {new.name} ({new.digest})",
         )
     if len(prompts) < 2:
-        return Duel(None, len(prompts), f"{len(prompts)} shared prompts: too few for an interval")
+        return Comparison(
+            None, len(prompts), f"{len(prompts)} shared prompts: too few for an interval"
+        )
     before, after = ([s.length_scores[p] for p in prompts] for s in (champion, model))
-    return Duel(paired(before, after, statistics), len(prompts))
+    return Comparison(paired(before, after, statistics), len(prompts))
 
 
 def register(
-    registered: str, model: "LoggedModel", champion: Champion | None, duel: Duel | None
+    registered: str, model: "LoggedModel", champion: Champion | None, comparison: Comparison | None
 ) -> str:
     """Makes a LoggedModel a new version and the champion; returns the version's number.
 
-    The version's tags say against which version it stood, and how it did.
+    The version's tags say which version it was compared with, and the result.
     """
     from mlflow import MlflowClient
 
@@ -169,7 +171,7 @@ def register(
         registered,
         f"{ADDRESS}{model.model_id}",
         run_id=model.source_run_id,
-        tags={**_kept(model.tags), **_outcome(champion, duel)},
+        tags={**_kept(model.tags), **_outcome(champion, comparison)},
         model_id=model.model_id,
     )
     client.set_registered_model_alias(registered, ALIAS, version.version)
@@ -180,15 +182,15 @@ def _kept(tags: Mapping[str, str]) -> dict[str, str]:
     return {key: value for key, value in tags.items() if key.startswith(("dvc.", "longwriter."))}
 
 
-def _outcome(champion: Champion | None, duel: Duel | None) -> dict[str, str]:
-    if champion is None or duel is None:
+def _outcome(champion: Champion | None, comparison: Comparison | None) -> dict[str, str]:
+    if champion is None or comparison is None:
         return {"longwriter.against": "none"}
     tags = {
         "longwriter.against": champion.version,
-        "longwriter.n": str(duel.shared),
-        "longwriter.anyway": str(not duel.won).lower(),
+        "longwriter.n": str(comparison.shared),
+        "longwriter.anyway": str(not comparison.better).lower(),
     }
-    if duel.difference is None:
-        return tags | {"longwriter.fault": duel.fault}
-    mean, low, high = (round(value, 4) for value in duel.difference)
+    if comparison.difference is None:
+        return tags | {"longwriter.fault": comparison.fault}
+    mean, low, high = (round(value, 4) for value in comparison.difference)
     return tags | {"longwriter.difference": str(mean), "longwriter.interval": f"[{low}, {high}]"}
