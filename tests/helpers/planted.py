@@ -69,6 +69,7 @@ def _one_by_one(settings: Settings, folder: Path) -> Iterator[Planted]:
         settings.filter,
         settings.contamination,
         settings.filter.rules,
+        [],
         "planted",
         [folder / "own.jsonl"],
         folder / "tokenizer",

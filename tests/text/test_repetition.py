@@ -1,6 +1,12 @@
 import pytest
 
-from longwriter.text.repetition import copied_sentences, repeated_ngrams
+from longwriter.text.repetition import (
+    copied_sentences,
+    repeated_ngrams,
+    said_again,
+    scaled,
+    share_said_again,
+)
 
 
 def test_words_that_come_again() -> None:
@@ -24,17 +30,53 @@ def test_texts_shorter_than_n_repeat_nothing(text: str) -> None:
 
 
 def test_copied_sentences() -> None:
-    # Four sentences of four or more words: A B A A. "And so what" has three and does not count.
+    # Four sentences of eight or more words: A B A A. "And so what" has three and does not count.
     text = (
-        "The sea was calm. And so what? It rained all night! The  sea was calm\n"
-        "And so what? The sea was calm? And so what?"
+        "The sea was calm on that long afternoon. And so what? It rained all night and all the next day! The  sea "
+        "was calm on that long afternoon\nAnd so what? The sea was calm on that long afternoon? And so what?"
     )
     assert copied_sentences(text) == 2 / 4
 
 
 def test_copied_chinese_sentences() -> None:
-    # Three sentences: A B A; 好的 has two tokens and does not count.
-    assert copied_sentences("今天下雨。好的。明天出门！今天下雨？好的。") == 1 / 3
+    # Three sentences of 12 or more characters: A B A; 好的 has two and does not count.
+    text = (
+        "今天的雨下得比昨天还要大。好的。明天我们一起出门去看海吧！今天的雨下得比昨天还要大？好的。"
+    )
+    assert copied_sentences(text) == 1 / 3
+
+
+def test_labels_and_formulas_are_no_sentences() -> None:
+    label = "INT. THE KITCHEN OF THE OLD HOUSE - DAY\n**Difficulty:** Very high\n"
+    formula = (
+        r"\[ \text{Area} = \text{length} \times \text{width} = 5 \times 3 = 15 \text{ square feet} \]"
+        + "\n"
+    )
+    assert copied_sentences(f"{label}{formula}" * 3) == copied_sentences(label * 3)
+
+
+def test_paragraphs_said_again() -> None:
+    first = (
+        "The harbour lay still under the fog, and Mara counted the boats that had not come home since the "
+        "storm, one by one, as her mother had done before her."
+    )
+    other = (
+        "In the market the women spoke of nothing else, and the price of salt fell by half, because nobody had "
+        "any fish to put it on in those days of waiting."
+    )
+    changed = first.replace("Mara", "she").replace("storm", "gale")  # 27 of 33 sequences remain
+    assert said_again(f"{first}\n\n{other}\n\n{changed}") == [changed]
+    assert said_again(f"{first}\n\n{other}") == []
+    # As items of a list they may
+    assert said_again(f"- {first}\n- {changed}") == []
+    text = f"{first}\n\n{other}\n\n{changed}"
+    assert share_said_again(text) == len(changed) / (len(first) + len(other) + len(changed))
+    assert share_said_again("Short.") == 0.0
+
+
+def test_a_limit_in_words_is_more_characters() -> None:
+    assert scaled(8, "The harbour lay still.") == 8
+    assert scaled(8, "海港在雾中静静地躺着。") == 13  # 8 x 1.6 = 12.8
 
 
 def test_no_sentence_long_enough() -> None:

@@ -210,7 +210,9 @@ def _runner(
     folder = work.input(settings.tokenizer, BASE)
     benchmarks = locate_benchmarks(work.root, contamination.benchmarks).found
     tokenizer = folder if has_tokenizer(folder) else None
-    return RuleRunner(RuleJob(settings, contamination, rules, "", benchmarks, tokenizer))
+    return RuleRunner(
+        RuleJob(settings, contamination, rules, settings.strip, "", benchmarks, tokenizer)
+    )
 
 
 def _steps(record: dict[str, Any]) -> Iterator[str]:

@@ -22,7 +22,14 @@ from longwriter.core.tables import (
     signed_percent,
 )
 from longwriter.library import score_settings, scored
-from longwriter.report.tables import COMPARED, SCORES, bin_title, constraints_met, score_cells
+from longwriter.report.tables import (
+    COMPARED,
+    HEALTH,
+    SCORES,
+    bin_title,
+    constraints_met,
+    score_cells,
+)
 
 COLUMNS = (
     "file",
@@ -31,7 +38,6 @@ COLUMNS = (
     "deviation",
     "±20 %",
     "length constraints met",
-    "looping",
 )
 
 
@@ -56,7 +62,10 @@ def score_files(arguments: Namespace) -> None:
         print(json.dumps(round_floats(found), indent=2))  # ASCII, whatever reads it
         return
     summaries, refused = found["files"], found["not_compared"]
-    print(markdown(_scores(summaries)), markdown(_by_length(summaries)), sep="\n\n", end="\n\n")
+    tables = _scores(summaries), _by_length(summaries), _health(summaries)
+    print(*map(markdown, tables), sep="\n\n", end="\n\n")
+    for line in _uncounted(summaries):
+        print(line)
     lines = _differences(found["comparisons"])
     for line in [*lines, *(f"{pair}: {why}" for pair, why in refused.items())]:
         print(line)
@@ -78,7 +87,6 @@ def _scores(summaries: Mapping[str, Mapping[str, Any]]) -> Table:
             signed_percent(found["length"]["deviation"]),
             percent(found["length"]["within_20"]),
             constraints_met(found["length"]["obedience"]),
-            percent(found["health"]["looping"]),
         ]
         for name, found in summaries.items()
     ]
@@ -92,6 +100,24 @@ def _by_length(summaries: Mapping[str, Mapping[str, Any]]) -> Table:
         for name, found in summaries.items()
     ]
     return Table(["S_l by required length", *map(bin_title, bins)], rows)
+
+
+def _health(summaries: Mapping[str, Mapping[str, Any]]) -> Table:
+    rows = [
+        [name, *(percent(found["health"][key]) for key in HEALTH)]
+        for name, found in summaries.items()
+    ]
+    return Table(["text health", *HEALTH.values()], rows)
+
+
+def _uncounted(summaries: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A warning for each file with texts whose words the paper's rule doesn't count."""
+    return [
+        f"{name}: most letters of {share * found['n']:.0f} of {found['n']} texts are in words that don't count "
+        "(kana, Hangul, Cyrillic, accents): S_l says nothing about them"
+        for name, found in summaries.items()
+        if (share := found["health"]["mostly_uncounted"])
+    ]
 
 
 def _bin_cell(cell: Mapping[str, Any] | None) -> str:

@@ -54,6 +54,7 @@ class FilterCounts:
         self.drafts = 0
         self.chat = Counter[str]()
         self.rejected = Counter[str]()
+        self.stripped = Counter[str]()
         self.chat_rejected = Counter[str]()
         self.over_length: list[str] = []
         self.graded = Counter[str]()
@@ -90,6 +91,7 @@ class FilterCounts:
             self.chat["read"] += 1
             return
         self.drafts += 1
+        self.stripped.update(row.stripped)
         if row.language:
             self._languages[row.language].drafts += 1
             self._lengths[self.bin(row.words)].drafts += 1
@@ -156,6 +158,7 @@ class FilterCounts:
             "drafts": self.drafts,
             "kept": self.kept,
             "rejected": dict(sorted(self.rejected.items())),
+            "stripped": dict(sorted(self.stripped.items())),
             "validation": self.validation.rows,
             "chat_mix": {name: self.chat[name] for name in ("read", "mixed_in")}
             | {"rejected": dict(sorted(self.chat_rejected.items()))},

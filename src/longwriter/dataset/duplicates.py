@@ -3,9 +3,9 @@
 Two texts to one request, and one template of many requests, are no duplicates: what decides is the response,
 or the instruction where the responses are half as alike.
 
-Rows are taken in the order of their ids, whatever order they came in, and a row is rejected if it is a
-duplicate of one that was kept. So of a chain in which each row is like the next, but the last is not
-like the first, the first stays, and so does every later one that is like no kept row.
+The best row is taken first (by quality score and S_l, then by id), whatever order they came in, and a row is
+rejected if it is a duplicate of one that was kept. So of a chain in which each row is like the next, but
+the last is not like the first, the first stays, and so does every later one that is like no kept row.
 """
 
 from collections.abc import Callable
@@ -17,9 +17,13 @@ from longwriter.text.similarity import Hashes, hashes, jaccard, shingles
 from longwriter.text.words import tokens
 
 
-def sets_of(prompt: str, response: str) -> tuple[Hashes, Hashes]:
-    """Returns the sets of 3-word sequences by which near duplicates are found."""
-    return shingles(hashes(tokens(prompt))), shingles(hashes(tokens(response)))
+def sets_of(prompt: str, response: Hashes) -> tuple[Hashes, Hashes]:
+    """Returns the sets of 3-word sequences by which near duplicates are found.
+
+    Args:
+        response: hashes of its tokens.
+    """
+    return shingles(hashes(tokens(prompt))), shingles(response)
 
 
 def stored(signatures: tuple[Signature, Signature] | None) -> bytes:
@@ -34,7 +38,7 @@ def restored(data: bytes) -> tuple[Signature, Signature]:
 
 
 class Duplicates:
-    """Decides for row after row, in the order of their ids, whether one like it was kept.
+    """Decides for row after row, the best first, whether one like it was kept.
 
     Args:
         threshold: similarity from which on two texts are near duplicates.

@@ -18,7 +18,8 @@ from longwriter.dataset.duplicates import Duplicates, restored, sets_of, stored
 from longwriter.dataset.row import RowVerdict
 from longwriter.dataset.rules import BETWEEN_ROWS
 from longwriter.dataset.settings import FilterSettings
-from longwriter.text.similarity import Hashes
+from longwriter.text.similarity import Hashes, hashes
+from longwriter.text.words import tokens
 
 Grade = Callable[[Iterator[TrainingRow]], list[float | None]]
 """Asks the judge for the quality scores of rows; None for a row without one."""
@@ -28,6 +29,8 @@ class _Place(NamedTuple):
     """Where a row is in the temporary file: its training row, its record and its signatures, one after
     another."""
 
+    demerit: float
+    """Minus the row's merit: the best come first."""
     id: str
     fingerprint: bytes
     start: int
@@ -76,16 +79,16 @@ class Filtering:
             start = self._spool.seek(0, 2)
             self._spool.writelines(parts)
             sizes = len(parts[0]), len(parts[1]), len(parts[2])
-            places.append(_Place(row.id, row.fingerprint, start, sizes))
+            places.append(_Place(-row.merit, row.id, row.fingerprint, start, sizes))
 
     def compare(self) -> None:
-        """Applies the rules that compare rows: to drafts first, each kind in the order of its ids."""
+        """Applies the rules that compare rows: to drafts first, the best of each kind first."""
         known: list[_Place] = []
 
         def sets(key: int) -> tuple[Hashes, Hashes]:
             row = self._row(known[key])
             prompt = "\n\n".join(m.content for m in row.messages if m.role == "user")
-            return sets_of(prompt, row.messages[-1].content)
+            return sets_of(prompt, hashes(tokens(row.messages[-1].content)))
 
         duplicates = Duplicates(self._settings.min_similarity, sets)
         for chat, places in ((False, self._drafts), (True, self._chat)):

@@ -11,9 +11,13 @@ from pydantic import ValidationError
 from longwriter.core.errors import DataError
 from longwriter.core.rows import Instruction, Message, TrainingRow
 from longwriter.core.sources import parse_line
+from longwriter.text.chinese import simplified
 from longwriter.text.demands import words_asked
+from longwriter.text.lengths import length_score
+from longwriter.text.markup import squeezed
 from longwriter.text.minhash import Signature
-from longwriter.text.words import count_words, language
+from longwriter.text.similarity import Hashes, hashes
+from longwriter.text.words import count_words, language, tokens
 
 LARGEST_ROW = 10_000_000
 """Bytes of a line. The longest text of LongWriter-6k has 200 kB: a longer line is no row."""
@@ -39,6 +43,8 @@ class Row:
     """Of the whole chat by the student's tokenizer; None: there is none."""
     plan: str = ""
     """What SFT reads before the response; the rules read the response only."""
+    stripped: dict[str, str] = field(default_factory=dict)
+    """Rule → words that were taken off the response."""
 
     @classmethod
     def read(cls, line: bytes, where: str, source: str) -> Self:
@@ -92,17 +98,46 @@ class Row:
         return "\n\n".join(m["content"] for m in self.messages if m["role"] == "user")
 
     @cached_property
+    def plain(self) -> str:
+        """The response in simplified characters, without long runs of white space."""
+        return squeezed(simplified(self.response))
+
+    @cached_property
+    def asked(self) -> str:
+        """The prompt likewise."""
+        return squeezed(simplified(self.prompt))
+
+    @cached_property
+    def hashes(self) -> Hashes:
+        """Of the response's tokens."""
+        return hashes(tokens(self.response))
+
+    @cached_property
     def words(self) -> int:
         """Words of the response, as the paper counts them."""
         return count_words(self.response)
+
+    @property
+    def merit(self) -> float:
+        """What the better of two near duplicates has more of: the quality score if the row has one, and S_l,
+        0 to 200."""
+        score = self.record.get("quality_score")
+        quality = float(score) if isinstance(score, int | float) else 0.0
+        return quality + (length_score(self.length, self.words) if self.length else 0.0)
 
     @property
     def trained(self) -> list[dict[str, str]]:
         """The messages as SFT reads them."""
         return [*self.messages[:-1], {"role": "assistant", "content": self.plan + self.response}]
 
+    def strip(self, rule: str, text: str, words: str) -> None:
+        """Makes `text` the response, because `rule` took `words` off; before anything is counted."""
+        self.stripped[rule] = words
+        self.messages[-1]["content"] = text
+
     def training_row(self) -> TrainingRow:
         """Returns the row of train.jsonl."""
+        noted = {"stripped": self.stripped} if self.stripped else {}
         return TrainingRow(
             messages=[Message.model_validate(message) for message in self.trained],
             id=self.id,
@@ -112,6 +147,7 @@ class Row:
             language=self.language,
             type=self.type,
             tokens=self.tokens,
+            **noted,
         )
 
 
@@ -128,6 +164,9 @@ class RowVerdict:
     """The row as it was read; empty if it is malformed."""
     words: int
     language: str
+    stripped: tuple[str, ...] = ()
+    """Rules whose finding was taken off."""
+    merit: float = 0.0
     fingerprint: bytes = b""
     """Of the response; rows with the same one are duplicates."""
     signatures: tuple[Signature, Signature] | None = None

@@ -14,7 +14,7 @@ from longwriter.core.errors import DataError
 from longwriter.core.sources import parse_line
 from longwriter.dataset.duplicates import sets_of
 from longwriter.dataset.row import Row, RowVerdict
-from longwriter.dataset.rules import MALFORMED, chosen
+from longwriter.dataset.rules import MALFORMED, chosen, strip
 from longwriter.dataset.settings import FilterSettings
 from longwriter.dataset.tokenizer import ChatTokenizer
 from longwriter.evaluation.contamination import read_benchmarks
@@ -39,6 +39,8 @@ class RuleJob:
     contamination: ContaminationSettings
     rules: list[str]
     """Names of the rules, in their order."""
+    strip: list[str]
+    """Names of those whose finding is taken off."""
     source: str
     """Of rows that don't say theirs."""
     benchmarks: list[Path]
@@ -67,6 +69,7 @@ class RuleRunner:
             DataError: it is malformed.
         """
         row = Row.read(line, where, self._job.source)
+        strip(row, self._job.strip)
         if self._job.settings.plan:
             row.plan = render_plan(row.record.get("plan") or [])
         if self._tokenizer:
@@ -96,14 +99,16 @@ class RuleRunner:
         reason = next(((name, detail) for name, detail in found if detail), None)
         record = json.dumps(row.record, ensure_ascii=False).encode()
         if reason:
-            return RowVerdict(row.id, reason, record, record, row.words, row.language)
+            return RowVerdict(
+                row.id, reason, record, record, row.words, row.language, tuple(row.stripped)
+            )
         training = json.dumps(row.training_row().model_dump(), ensure_ascii=False).encode()
         signatures = None
         if "near_duplicate" in self._job.rules:
-            prompt, response = sets_of(row.prompt, row.response)
+            prompt, response = sets_of(row.prompt, row.hashes)
             signatures = signature(prompt), signature(response)
         return RowVerdict(
-            row.id, None, training, record, row.words, row.language,
+            row.id, None, training, record, row.words, row.language, tuple(row.stripped), row.merit,
             fingerprint(row.response), signatures,
         )  # fmt: skip
 

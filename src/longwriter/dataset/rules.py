@@ -7,19 +7,22 @@ one row at a time. Three more are applied elsewhere: `malformed` when a line is 
 refusal, an ending or a label by is in the modules of the room `text`.
 """
 
+import re
 from collections.abc import Callable, Sequence
 
 from longwriter.core.errors import SettingsError
 from longwriter.dataset.row import Row
 from longwriter.dataset.settings import FilterSettings
-from longwriter.text import endings, languages
+from longwriter.text import endings, languages, remarks, structure
+from longwriter.text.chinese import simplified
 from longwriter.text.control_tokens import control_token_in
 from longwriter.text.lengths import constraint_in, length_score
-from longwriter.text.markup import is_verse, lines_of
+from longwriter.text.markup import is_verse, lines_of, without_formulas
+from longwriter.text.placeholders import placeholder_in
 from longwriter.text.refusals import refusal_in
-from longwriter.text.repetition import copied_sentences, repeated_ngrams
+from longwriter.text.repetition import copied_sentences, repeated_ngrams, said_again, scaled
 from longwriter.text.scaffolding import residue_in
-from longwriter.text.similarity import compression, hashes, longest_repeat
+from longwriter.text.similarity import compression, hashes, longest_repeat, shared_span
 from longwriter.text.thinking import thinking_in
 from longwriter.text.words import tokens
 
@@ -132,12 +135,12 @@ def residue(row: Row, settings: FilterSettings) -> str | None:
 
 
 def repetition(row: Row, settings: FilterSettings) -> str | None:
-    """Loops: more than max_repetition of the 8-word sequences occurred earlier in the text; verse may
-    have a refrain.
+    """Loops: more than max_repetition of the 8-word sequences (13 characters in Chinese) occurred earlier in
+    the text; verse may have a refrain.
 
     Source: seq-rep-n, arXiv 1908.04319.
     """
-    share = repeated_ngrams(row.response, 8)
+    share = repeated_ngrams(row.response, scaled(8, row.response))
     most = _most(row, settings.max_repetition, settings)
     return f"{share:.0%} of 8-grams repeated" if share > most else None
 
@@ -153,22 +156,24 @@ def copied(row: Row, settings: FilterSettings) -> str | None:
 
 
 def repeated_span(row: Row, settings: FilterSettings) -> str | None:
-    """A passage of more than max_repeated_span words occurs twice; verse may have a refrain.
+    """A passage of more than max_repeated_span words, or 1.6 times as many Chinese characters, occurs twice;
+    verse may have a refrain.
 
     Source: our own; the copied paragraphs of long outputs are too few for the shares above to show.
     """
     if is_verse(lines_of(row.response)):
         return None
-    longest = longest_repeat(hashes(tokens(row.response)), settings.max_repeated_span + 1)
+    longest = longest_repeat(row.hashes, scaled(settings.max_repeated_span, row.response) + 1)
     return f"{longest} words occur in it twice" if longest else None
 
 
 def low_variety(row: Row, settings: FilterSettings) -> str | None:
-    """Compresses to less than min_compression of its size: a template with changing words.
+    """Compresses to less than min_compression of its size, code and formulas left out: a template with
+    changing words.
 
     Source: our own.
     """
-    ratio = compression(row.response)
+    ratio = compression(without_formulas(row.response))
     return f"compresses to {ratio:.0%}" if ratio < settings.min_compression else None
 
 
@@ -186,6 +191,92 @@ def mixed_script(row: Row, settings: FilterSettings) -> str | None:
     return found or None
 
 
+def opener(row: Row, settings: FilterSettings) -> str | None:
+    """The text begins with words to the asker: `Here is a story that …:`. Source: our own."""
+    return _said(remarks.opener(row.plain))
+
+
+def closer(row: Row, settings: FilterSettings) -> str | None:
+    """The text ends with words to the asker: `Let me know if …`. Source: our own."""
+    return _said(remarks.closer(row.plain, row.asked))
+
+
+def note(row: Row, settings: FilterSettings) -> str | None:
+    """A line is a note to the asker on the text: `(Note: this is a brief excerpt …)`. Source: our own."""
+    return _said(remarks.note(row.plain))
+
+
+def soft_refusal(row: Row, settings: FilterSettings) -> str | None:
+    """The text excuses that it is shorter than what was asked for, or an outline of it.
+
+    Source: our own; models that cannot write long say so in soft words.
+    """
+    return _said(remarks.soft_refusal(row.plain, row.asked))
+
+
+def self_judgement(row: Row, settings: FilterSettings) -> str | None:
+    """The text speaks of itself at its end: `This script provides a foundation for …`. Source: our own."""
+    return _said(remarks.self_judgement(row.plain, row.asked))
+
+
+def outline(row: Row, settings: FilterSettings) -> str | None:
+    """An outline stands instead of the text. Source: our own."""
+    return structure.outline(row.plain, row.asked) or None
+
+
+def continuation(row: Row, settings: FilterSettings) -> str | None:
+    """The text announces a part that is not there, or calls itself the continuation of one. Source: our
+    own."""
+    return structure.continuation(row.plain) or None
+
+
+def after_end(row: Row, settings: FilterSettings) -> str | None:
+    """The text goes on after THE END. Source: our own."""
+    found = structure.text_after_end(row.plain)
+    return f"goes on after {found!r}" if found else None
+
+
+def numbering(row: Row, settings: FilterSettings) -> str | None:
+    """A chapter's number is not above that of the chapter before it, or a heading stands twice. Source: our
+    own."""
+    found = structure.misnumbered(row.plain)
+    return f"has {found!r} again or too late" if found else None
+
+
+def fence(row: Row, settings: FilterSettings) -> str | None:
+    """A code fence stands around the whole text. Source: our own."""
+    return "stands in a code fence" if structure.fenced(row.response) else None
+
+
+def placeholder(row: Row, settings: FilterSettings) -> str | None:
+    """A blank is left to be filled: `[Your Name]`. Source: our own."""
+    found = placeholder_in(row.response, row.prompt)
+    return f"holds {found!r}" if found else None
+
+
+def foreign_word(row: Row, settings: FilterSettings) -> str | None:
+    """A Chinese word slipped into an English text, or an English one into a Chinese text. Source: our own."""
+    found = languages.foreign_word(row.response, row.prompt)
+    return f"holds {found!r}" if found else None
+
+
+def near_copy(row: Row, settings: FilterSettings) -> str | None:
+    """A paragraph says an earlier one again: the Jaccard similarity of their 3-word sequences is
+    min_paragraph_similarity or more; verse may have a refrain. Source: our own."""
+    if is_verse(lines_of(row.response)):
+        return None
+    found = said_again(row.response, settings.min_paragraph_similarity)
+    return f"says again: {found[0][:80]!r}" if found else None
+
+
+def prompt_copy(row: Row, settings: FilterSettings) -> str | None:
+    """More than max_prompt_copy consecutive words of the prompt stand in the text: a story that was given to
+    be continued or rewritten. Source: our own."""
+    span = scaled(settings.max_prompt_copy, row.response) + 1
+    place = shared_span(row.hashes, hashes(tokens(row.prompt)), span)
+    return f"copies {span} words or more of the prompt" if place >= 0 else None
+
+
 def low_quality(row: Row, settings: FilterSettings) -> str | None:
     """A `quality_score` below min_quality, if the row has one.
 
@@ -197,8 +288,56 @@ def low_quality(row: Row, settings: FilterSettings) -> str | None:
     return f"quality score {score:g}"
 
 
+def _said(remark: remarks.Remark | None) -> str | None:
+    return f"says {remark.words[:80]!r}" if remark else None
+
+
 def _most(row: Row, share: float, settings: FilterSettings) -> float:
     return max(share, settings.max_verse_repetition) if is_verse(lines_of(row.response)) else share
+
+
+def _without_opener(row: Row) -> tuple[str, str]:
+    text = row.response
+    found = remarks.opener(simplified(text))
+    return (
+        (_RULE_LINE.sub("", text[found.end :], count=1), text[: found.end]) if found else (text, "")
+    )
+
+
+def _without_closer(row: Row) -> tuple[str, str]:
+    text = row.response
+    found = remarks.closer(simplified(text), simplified(row.prompt))
+    return (_LAST_RULE.sub("", text[: found.start]), text[found.start :]) if found else (text, "")
+
+
+def _without_fence(row: Row) -> tuple[str, str]:
+    found = structure.fenced(row.response)
+    return (found[1], "```") if found else (row.response, "")
+
+
+_RULE_LINE = re.compile(r"\s*(?:[-*_=—]{3,}[ \t]*\n)?\s*")
+_LAST_RULE = re.compile(r"\s{0,200}(?:\n[-*_=—]{3,200}[ \t]{0,20})?\s{0,200}$")
+"""A ruled line between the remark and the text goes with the remark."""
+STRIP = {"fence": _without_fence, "opener": _without_opener, "closer": _without_closer}
+"""Rule → what is left of a response, and what was taken off."""
+
+
+def strip(row: Row, names: Sequence[str]) -> None:
+    """Takes off the row's response what the rules `names` find; a row of which nothing would be left is
+    not touched.
+
+    Raises:
+        SettingsError: a rule is none whose finding can be taken off.
+    """
+    for name in names:
+        if name not in STRIP:
+            raise SettingsError(
+                f"filter.strip: {name!r} cannot be stripped; {', '.join(STRIP)} can"
+            )
+    for name in (name for name in STRIP if name in names):
+        text, off = STRIP[name](row)
+        if off and text.strip():
+            row.strip(name, text.strip(), off.strip())
 
 
 MALFORMED = "malformed"
@@ -225,6 +364,20 @@ RULES: dict[str, Rule] = {
     "low_variety": low_variety,
     "wrong_language": wrong_language,
     "mixed_script": mixed_script,
+    "opener": opener,
+    "closer": closer,
+    "note": note,
+    "soft_refusal": soft_refusal,
+    "self_judgement": self_judgement,
+    "outline": outline,
+    "continuation": continuation,
+    "after_end": after_end,
+    "numbering": numbering,
+    "fence": fence,
+    "placeholder": placeholder,
+    "foreign_word": foreign_word,
+    "near_copy": near_copy,
+    "prompt_copy": prompt_copy,
     "low_quality": low_quality,
 }
 

@@ -44,6 +44,9 @@ class FilterSettings:
     rules: list[str]
     """Names of the rules that a draft must pass, in the order in which they are applied; a rule that
     isn't listed is off. Those that compare rows (duplicate, near_duplicate) come last."""
+    strip: list[str]
+    """Names of the rules among opener, closer and fence whose finding is taken off the response instead of
+    rejecting it; the row says what was stripped, and its words are counted without it."""
     min_words: int = bounded(ge=0)
     """Fewest words of a response."""
     max_words: int | None = bounded(gt=0)
@@ -65,6 +68,10 @@ class FilterSettings:
     max_foreign_run: int = bounded(ge=0)
     """Most consecutive words of a line in another script than the rest of the response, without
     quotations and code."""
+    min_paragraph_similarity: float = bounded(gt=0, le=1)
+    """Jaccard similarity of their 3-word sequences from which on a paragraph says another one again."""
+    max_prompt_copy: int = bounded(ge=8)
+    """Longest sequence of the prompt's words that may stand in a response."""
     min_similarity: float = bounded(gt=0, le=1)
     """Jaccard similarity of their 3-word sequences from which on two texts are near duplicates."""
     max_length: int | None = bounded(gt=0)

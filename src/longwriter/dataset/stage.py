@@ -56,7 +56,13 @@ def filter_rows(
         versions: dict[str, str] = {}
         for given in _inputs(settings, work):
             job = RuleJob(
-                settings, contamination, given.rules, given.origin, benchmarks.found, tokenizer
+                settings,
+                contamination,
+                given.rules,
+                [] if given.chat else settings.strip,
+                given.origin,
+                benchmarks.found,
+                tokenizer,
             )
             verdicts = run_rules(given.rows.lines, job, runtime.threads or cores())
             filtering.read(verdicts, given.chat)

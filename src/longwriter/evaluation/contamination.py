@@ -5,9 +5,10 @@ instructions for preference pairs.
 """
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import log, sqrt
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,58 @@ class _Prompt:
     grams: Hashes
     """Its N-word sequences; none of a prompt below FEWEST_WORDS."""
     shingles: Hashes
+    content: frozenset[str]
+    """Its content words."""
+
+
+_CONTENT = re.compile(r"[a-z]{3,}|[\u4e00-\u9fff]+")
+_STOP = frozenset(
+    [
+        "the",
+        "and",
+        "for",
+        "with",
+        "that",
+        "this",
+        "are",
+        "was",
+        "were",
+        "have",
+        "has",
+        "you",
+        "your",
+        "not",
+        "but",
+        "from",
+        "they",
+        "about",
+        "write",
+        "words",
+        "word",
+        "essay",
+        "story",
+        "article",
+        "please",
+        "should",
+        "must",
+        "can",
+        "will",
+        "its",
+        "his",
+        "her",
+        "their",
+        "than",
+        "into",
+        "more",
+        "least",
+        "length",
+        "long",
+        "short",
+    ]
+)
+"""Words of nearly every request."""
+FEWEST_CONTENT_WORDS = 4
+"""Prompts with fewer content words are not compared by them."""
 
 
 class PromptIndex:
@@ -45,23 +98,29 @@ class PromptIndex:
         self._prompts: list[_Prompt] = []
         self._of_gram: dict[int, list[int]] = {}
         self._similar = NearIndex()
+        self._of_word: dict[str, list[int]] = {}
         numbers = Counter[str]()
         for place, (file, text) in enumerate(prompts):
             numbers[file] += 1
             words = normalised(text)
             grams = np.unique(sequences(words, N)) if len(words) >= FEWEST_WORDS else words[:0]
-            self._prompts.append(_Prompt(file, numbers[file], grams, shingles(words)))
+            content = content_words(text)
+            self._prompts.append(_Prompt(file, numbers[file], grams, shingles(words), content))
+            for word in content:
+                self._of_word.setdefault(word, []).append(place)
             for gram in grams.tolist():
                 self._of_gram.setdefault(gram, []).append(place)
             self._similar.insert(place, signature(self._prompts[-1].shingles))
+        self._norms = [self._norm(prompt.content) for prompt in self._prompts]
 
     def find(self, prompt: str, limits: ContaminationSettings) -> str | None:
         """Returns which indexed prompt `prompt` contains or nearly equals, in words; None: none.
 
         `prompt` contains one if it has `limits.max_overlap` of the other's 3-word sequences, and
         nearly equals one if their sets of such sequences have a Jaccard similarity of
-        `limits.min_similarity`. Numbers are not compared, and the length asked for is left out: the
-        same request for another length is the same request.
+        `limits.min_similarity`, or their content words a cosine of `limits.min_cosine`. Numbers are not
+        compared, and the length asked for is left out: the same request for another length is the same
+        request.
 
         Source: n-gram overlap as in GPT-3 (arXiv 2005.14165), appendix C. Sequences of 3 words, where
         GPT-3 took 8 to 13: a prompt is short, and every changed word takes as many of them away.
@@ -81,18 +140,55 @@ class PromptIndex:
             alike = jaccard(own, one.shingles)
             if alike >= limits.min_similarity:
                 return f"{alike:.0%} like prompt {one.number} of {one.file}"
+        return self._in_other_words(content_words(prompt), limits.min_cosine)
+
+    def _in_other_words(self, content: frozenset[str], least: float) -> str | None:
+        if len(content) < FEWEST_CONTENT_WORDS or least == 1:
+            return None
+        products: dict[int, float] = defaultdict(float)
+        for word in content:
+            for place in self._of_word.get(word, ()):
+                products[place] += self._weight(word) ** 2
+        norm = self._norm(content)
+        for place, product in sorted(products.items()):
+            one = self._prompts[place]
+            cosine = product / (norm * self._norms[place])
+            if cosine >= least and len(one.content) >= FEWEST_CONTENT_WORDS:
+                return f"asks for what prompt {one.number} of {one.file} asks for (cosine {cosine:.2f})"
         return None
+
+    def _weight(self, word: str) -> float:
+        """Inverse document frequency among the indexed prompts."""
+        return log((len(self._prompts) + 1) / (len(self._of_word.get(word, ())) + 0.5))
+
+    def _norm(self, content: frozenset[str]) -> float:
+        return sqrt(sum(self._weight(word) ** 2 for word in content)) or 1.0
 
 
 def normalised(text: str) -> Hashes:
     """Hashes of the words in lower case, without punctuation and the length that is asked for, and with
     every other number replaced by 0."""
+    return hashes(tokens(re.sub(r"\d[\d,，.]*(?:k\b)?", " 0 ", _without_length(text))))
+
+
+def content_words(text: str) -> frozenset[str]:
+    """Returns the English words of three letters and more but the commonest, and the pairs of neighbouring
+    Chinese characters, without the length that is asked for."""
+    found: set[str] = set()
+    for run in _CONTENT.findall(_without_length(text)):
+        if run < "\u4e00":
+            found.add(run)
+        else:
+            found.update(run[place : place + 2] for place in range(len(run) - 1))
+    return frozenset(found - _STOP)
+
+
+def _without_length(text: str) -> str:
     kept, end = [], 0
     for length in mentions(text):
         kept.append(text[end : length.start])
         end = length.end
-    text = " ".join([*kept, text[end:]]).lower()
-    return hashes(tokens(re.sub(r"\d[\d,，.]*(?:k\b)?", " 0 ", text)))
+    return " ".join([*kept, text[end:]]).lower()
 
 
 @dataclass(frozen=True)

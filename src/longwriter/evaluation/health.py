@@ -8,12 +8,15 @@ from pydantic import BaseModel
 from longwriter.core.rows import Prediction
 from longwriter.text.endings import unfinished
 from longwriter.text.languages import wanted_language, words_elsewhere
-from longwriter.text.repetition import TOKEN, copied_sentences, share_seen
+from longwriter.text.repetition import TOKEN, copied_sentences, share_said_again, share_seen
+from longwriter.text.words import uncounted_letters
 
 NGRAM = 8
 WINDOW = 200
 """Tokens of the windows in which distinct tokens and bigrams are counted: over whole texts their share
 falls with length, so models that write more would look less varied."""
+MOSTLY = 0.5
+"""Share of letters from which on a text's number of words says nothing."""
 COPIES, LEAST_LOOP = 3, 20
 """A loop is at least this many consecutive copies of a piece, of at least this many tokens in all."""
 
@@ -25,6 +28,8 @@ class Health(BaseModel):
     """Share of 8-grams that occurred earlier in the text (seq-rep-8)."""
     copied: float
     """Share of sentences that copy an earlier one."""
+    said_again: float
+    """Share of the prose in paragraphs that say an earlier one again with few words changed."""
     loop: float
     """Share of tokens in loops: three or more consecutive copies of a piece, 20 tokens or more."""
     distinct_1: float
@@ -35,6 +40,8 @@ class Health(BaseModel):
     """Cut off at the token limit, or it stops in the middle, as the filter's rule sees it."""
     other_language: float
     """Share of words that are not in the language that the answer should be in."""
+    uncounted: float
+    """Share of letters in words that S_l doesn't count, such as Cyrillic ones."""
     drift: float
     """`other_language` of the last quarter less that of the first: above 0 if the text leaves its
     language on the way."""
@@ -54,11 +61,13 @@ def health(prediction: Prediction) -> Health:
     return Health(
         repetition=share_seen(grams),
         copied=copied_sentences(text),
+        said_again=share_said_again(text),
         loop=looped(grams),
         distinct_1=_distinct(tokens, 1),
         distinct_2=_distinct(tokens, 2),
         unfinished=prediction.finish_reason == "length" or bool(unfinished(text)),
         other_language=_share(elsewhere),
+        uncounted=uncounted_letters(text),
         drift=_share(elsewhere[-quarter:]) - _share(elsewhere[:quarter]),
     )
 
@@ -91,19 +100,24 @@ def looped(grams: Sequence[int]) -> float:
 def marks(found: Health) -> list[str]:
     """Returns in words what a reader should know of a text, for the report's samples."""
     named = {
-        "repeats itself": found.repetition > 0.2,
+        "repeats itself": found.repetition > 0.2 or found.said_again > 0.2,
         "loops": found.loop > 0,
         "unfinished": found.unfinished,
         "other language": found.other_language > 0.3,
         "leaves its language": found.drift > 0.3,
+        "counts few words": found.uncounted > MOSTLY,
     }
     return [name for name, holds in named.items() if holds]
 
 
 def summary(found: Sequence[Health]) -> dict[str, float]:
-    """Returns the means over texts, and the share of texts that loop at all (`looping`)."""
+    """Returns the means over texts, the share of texts that loop at all (`looping`), and of those most of
+    whose letters count no words (`mostly_uncounted`)."""
     fields = {name: fmean(getattr(each, name) for each in found) for name in Health.model_fields}
-    return fields | {"looping": fmean(each.loop > 0 for each in found)}
+    return fields | {
+        "looping": fmean(each.loop > 0 for each in found),
+        "mostly_uncounted": fmean(each.uncounted > MOSTLY for each in found),
+    }
 
 
 def _distinct(tokens: Sequence[str], n: int) -> float:

@@ -43,6 +43,9 @@ class ContaminationSettings:
     """Share of a benchmark prompt's 3-word sequences from which on a prompt contains it."""
     min_similarity: float = bounded(gt=0, le=1)
     """Jaccard similarity of their 3-word sequences from which on two prompts are the same."""
+    min_cosine: float = bounded(gt=0, le=1)
+    """Cosine of their rare words (by their inverse document frequency in the benchmark) from which on two
+    prompts are the same in other words or with typos; 1: not compared."""
 
 
 @dataclass(kw_only=True)

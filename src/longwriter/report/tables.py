@@ -30,6 +30,7 @@ SCORES = ("S̄", "S_l [95 %]", "S_q [95 %]", "n", "unscored", "cut off", "mean w
 HEALTH = {
     "repetition": "repeated 8-grams",
     "copied": "copied sentences",
+    "said_again": "paragraphs said again",
     "looping": "texts that loop",
     "unfinished": "unfinished texts",
     "other_language": "other language",
@@ -229,7 +230,8 @@ def _health(evals: Mapping[str, Metrics]) -> Section:
     return Section(
         "Text health",
         "Counted, not judged. Repeated 8-grams: share of eight-word sequences that occurred earlier "
-        "in the text. Looping: the same piece three times in a row. Unfinished: cut off, or not "
+        "in the text. Paragraphs said again: three-word sequences half as in an earlier paragraph. Looping: the "
+        "same piece three times in a row. Unfinished: cut off, or not "
         "ending with a complete sentence. Other language: share of words not in the language of the "
         "request. Distinct bigrams: in windows of 200 words, so that length does not matter; more is "
         "better.",

@@ -6,6 +6,7 @@ Source: LongWriter, section 3.2: crashed outputs are dropped. The patterns are o
 import re
 
 from longwriter.text.chinese import simplified
+from longwriter.text.control_tokens import without_last_token
 from longwriter.text.markup import is_verse, lines_of, squeezed
 
 _CONTINUED = re.compile(
@@ -50,6 +51,17 @@ _HEADING = re.compile(
 _LISTED = re.compile(r"(?:[-*•·–+✓✔☐□]|\d{1,3}[.)、．]|[a-zA-Z][.)]|[（(]\d+[)）]|[①-⑳])\s*\S")
 _EMPTY_ITEM = re.compile(r"\d{1,3}[.、]")
 _CODE_END = re.compile(r"[;{}>]$|\\\]$|\$$|\\end\{\w+\}$|```$")
+_FORMULA_END = re.compile(
+    r"=[^=\u4e00-\u9fff]{0,60}[\d)}\]]\W{0,4}$|\\\)$|^\W*\d{1,3}[.)、:：]?\s*[A-Ha-h]\b\W{0,3}$"
+)
+"""An equation, an answer of a key."""
+_ADDRESS_END = re.compile(
+    r"(?:https?://|www\.|doi[:.]|10\.\d{4,9}/)\S{1,200}$|\S{1,80}@\S{1,80}\.\w{2,8}$|<[^<>\s]{3,200}>$",
+    re.IGNORECASE,
+)
+_ORNAMENT = re.compile(r"[\W_]{2,}")
+_NEIGHBOURS = 8
+"""Lines before the last by which it is judged."""
 _CLOSING = re.compile(
     r"(?:(?:yours|sincerely|best|kind|warm|kindest|warmest|regards|respectfully|love|with (?:love|gratitude|warm|best|kind|"
     r"deep|all|appreciation|thanks|sincere)|cheers|thank you|thanks|cordially|gratefully|faithfully|many thanks|signed|"
@@ -58,7 +70,9 @@ _CLOSING = re.compile(
     re.IGNORECASE,
 )
 _END_MARK = re.compile(
-    r"[\[(（【*~\-— ]*(?:the end|end|fin|finis|完|全文完|全书完|全剧终|剧终|终|正文完|本章完|谢谢(?:大家)?|敬礼|此致敬礼)[\])）】*~\-— ]*$",
+    r"[\[(（【*~\-—#_ ]*(?:the end|(?:the )?end of [^.!?\n]{1,40}|end(?: scene| credits?)?|(?:end )?credits(?: roll)?|roll credits|fin|finis|fade (?:out|to [a-z]+)|cut to [a-z]+|curtain(?: falls)?|"
+    r"(?:scene|episode|chapter|act|story|script) ends?(?: [^.!?\n]{0,60})?|end credits? rolls?|完|全文完|全书完|全剧终|剧终|终|正文完|本章完|谢谢(?:大家)?|敬礼|此致敬礼|"
+    r"[本全该此]?(?:[章集场幕剧文书回篇]|故事|剧本|正文|演讲|影片)?(?:结束|终章|完结|落幕|谢幕)|幕落|尾声|淡出|第[一二三四五六七八九十\d]{1,3}[章幕场集]完)[\])）】*~\-—_ ]*$",
     re.IGNORECASE,
 )
 _ZH_SIGNED = re.compile(
@@ -100,7 +114,7 @@ def unfinished(text: str) -> str:
     promise or an offer to go on. A signature, a date, verse, a list, a table or code may end without a
     full stop.
     """
-    text = simplified(text).rstrip()
+    text = without_last_token(simplified(text)).rstrip()
     if not text:
         return "is empty"
     if text.count("```") % 2:
@@ -109,6 +123,8 @@ def unfinished(text: str) -> str:
     if found := _CONTINUED.search(tail[-100:]) or _OFFERS.search(tail) or _LEFT_OUT.search(tail):
         return f"ends with {found.group(0).strip()!r}"
     *before, last = lines_of(text)
+    while before and _ORNAMENT.fullmatch(last):
+        *before, last = before
     return "" if _ends_well(last, before) else f"ends with {last[-40:]!r}"
 
 
@@ -121,13 +137,25 @@ def _ends_well(last: str, before: list[str]) -> bool:
         return not _EMPTY_ITEM.fullmatch(bare)
     if not bare or last[-1] in '"”」』》)）]】':  # an ornament; a quotation or a remark to its end
         return True
-    if _CODE_END.search(last) or _END_MARK.match(last) or (last[0] == last[-1] == "|"):
+    if _CODE_END.search(last) or _FORMULA_END.search(last) or _ADDRESS_END.search(last):
+        return True
+    if _END_MARK.match(last) or (last[0] == last[-1] == "|"):
         return True
     if _DANGLING.search(bare) or _HEADING.match(last):
         return False
+    if _among_open_lines(last, before):
+        return True
     if _LISTED.match(last):
         return _as_the_items_before(before)
     return _signs(last, before) or _is_verse_end(last, before)
+
+
+def _among_open_lines(last: str, before: list[str]) -> bool:
+    """Whether most of the lines before end without a full stop and are as long, as those of a table, an
+    answer key or a character's sheet are."""
+    lines = before[-_NEIGHBOURS:]
+    like = [line for line in lines if _is_open(line) and len(last) <= 1.5 * len(line) + 20]
+    return len(lines) >= 4 and len(like) >= 0.6 * len(lines)
 
 
 def _as_the_items_before(before: list[str]) -> bool:

@@ -204,6 +204,102 @@ def mixed_script(text: str, prompt: str, max_foreign: float, max_foreign_run: in
     return ""
 
 
+_SLIPPED_IN = {
+    "Latin": re.compile(
+        r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af][\u3000-\u30ff\u3400-\u9fff\uac00-\ud7af\uff00-\uffef]*|(?<![\w])[\u0400-\u04ff]{2,}"
+    ),
+    "Chinese": re.compile(
+        r"(?<=[\u4e00-\u9fff，。]) ?([a-z]{4,}(?: [a-z]{2,}){0,3}) ?(?=[\u4e00-\u9fff，。、；！？])|[\u3040-\u30ff\uac00-\ud7af\u0400-\u04ff]{2,}"
+    ),
+}
+"""What is foreign to a text in Latin letters or in Chinese: names and abbreviations have capitals."""
+_EAST = re.compile(
+    r"\b(?:chin\w+|japan\w*|korea\w*|taiwan\w*|mandarin|kanji|russia\w*|soviet|ukrain\w*|hanzi|anime|manga|asia\w*|hangul|cyrillic|slavic|pinyin|ideogra\w+|oracle[- ]bone)\b",
+    re.IGNORECASE,
+)
+_MOST_SLIPS = 0.05
+"""A larger share is mixed on purpose."""
+_NEAR = 60
+"""Characters around a word in which the text may name its language."""
+_TERMS = frozenset(
+    [
+        "app",
+        "apps",
+        "vs",
+        "email",
+        "emails",
+        "wifi",
+        "bug",
+        "logo",
+        "code",
+        "blog",
+        "emoji",
+        "python",
+        "java",
+        "linux",
+        "shell",
+        "bash",
+        "http",
+        "https",
+        "www",
+        "html",
+        "css",
+        "json",
+        "null",
+        "true",
+        "false",
+        "sin",
+        "cos",
+        "tan",
+        "log",
+        "lim",
+        "mol",
+    ]
+)
+_GLOSS = "（(:：《<“\"'‘[【=/"
+
+
+def foreign_word(text: str, prompt: str) -> str:
+    """Returns the first word of another language that slipped into `text`: a Chinese one amid English, an
+    English one in small letters amid Chinese. Empty if there is none, the prompt names a language or has
+    the word, or the words are many or come again, as a subject's own do."""
+    head = text[:_PROMPT_HEAD]
+    latin, chinese = len(_LATIN_WORD.findall(head)), len(_UNITS["Chinese"].findall(head))
+    main = "Latin" if latin > chinese else "Chinese"
+    if (
+        not _SLIPPED_IN[main].search(text)
+        or _NAMES_A_LANGUAGE.search(prompt)
+        or _EAST.search(prompt)
+    ):
+        return ""
+    if (main == "Latin") != (_expected_script(prompt) != "Chinese"):
+        return ""
+    plain = without_foreign_matter(text, "()")
+    found = list(_SLIPPED_IN[main].finditer(plain))
+    words = [
+        (match[1] if main == "Chinese" and match.lastindex else match[0]).strip() for match in found
+    ]
+    if not found or len("".join(words)) > _MOST_SLIPS * len(plain):
+        return ""
+    for match, word in zip(found, words, strict=True):
+        around = (
+            plain[max(match.start() - 2, 0) : match.start()].strip()[-1:],
+            plain[match.end() : match.end() + 2].strip()[:1],
+        )
+        told = _NAMES_A_LANGUAGE.search(plain, max(match.start() - _NEAR, 0), match.end() + _NEAR)
+        known = told or word in prompt or words.count(word) > 2 or word in _TERMS
+        if (
+            not known
+            and not (around[0] and around[0] in _GLOSS)
+            and not (around[1] and around[1] in "（(（[【")
+        ):
+            return word
+    return ""
+
+
+_LATIN_WORD = re.compile(r"[A-Za-z]{2,}")
+
+
 def _asked_for(prompt: str) -> list[Language]:
     """The languages that a prompt asks to be answered in, English first."""
     prompt = simplified(prompt)

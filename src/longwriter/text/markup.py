@@ -9,6 +9,11 @@ _QUOTED = re.compile(
     r"|《[^《》]{0,200}》|«[^«»]{0,2000}»"
 )
 _CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]+`", re.DOTALL)
+_FORMULA = re.compile(
+    r"\\\[.{0,2000}?\\\]|\\\(.{0,500}?\\\)|\$\$[^$]{1,2000}\$\$|\$[^$\n]{1,300}\$"
+    r"|\\begin\{(\w{1,20})\*?\}.{0,3000}?\\end\{\w{1,20}\*?\}",
+    re.DOTALL,
+)
 _ADDRESS = re.compile(r"https?://\S+|[^\s@]{1,64}@[^\s@]{1,255}\.\w+")
 _BRACKETS = re.compile(
     r"\([^()\n]{0,300}\)|（[^（）\n]{0,300}）|\[[^\[\]\n]{0,300}\]|【[^【】\n]{0,300}】"
@@ -65,15 +70,28 @@ def without_quotations(text: str) -> str:
     return _QUOTED.sub(" ", text)
 
 
-def without_foreign_matter(text: str) -> str:
-    """Returns the text without quotations, brackets, code and addresses, where other scripts are
-    usual."""
-    return _BRACKETS.sub(" ", without_quotations(without_code(text)))
+def without_foreign_matter(text: str, bracket: str = " ") -> str:
+    """Returns the text without quotations, brackets, code and addresses, where other scripts are usual.
+
+    Args:
+        bracket: what stands instead of a bracket.
+    """
+    return _BRACKETS.sub(bracket, without_quotations(without_code(text)))
+
+
+def without_formulas(text: str) -> str:
+    """Returns the text without code, addresses and LaTeX formulas, which repeat themselves and compress well
+    in good texts too."""
+    return (
+        _FORMULA.sub(" ", without_code(text)) if "\\" in text or "$" in text else without_code(text)
+    )
 
 
 def without_code(text: str) -> str:
     """Returns the text without code and addresses."""
-    return _ADDRESS.sub(" ", _CODE.sub(" ", text))
+    if "`" in text:
+        text = _CODE.sub(" ", text)
+    return _ADDRESS.sub(" ", text) if "://" in text or "@" in text else text
 
 
 def _has_chinese(line: str) -> bool:

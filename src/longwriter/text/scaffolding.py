@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable
 
 from longwriter.text.chinese import simplified
-from longwriter.text.markup import is_letter, squeezed
+from longwriter.text.markup import squeezed
 
 # Shared by both. White space is [ \t] where a pattern must not run on into the next line.
 _NUMERAL = (
@@ -80,7 +80,7 @@ _STEP = re.compile(
     rf"^{_MARK}(?:step[ \t]*({_NUMERAL})|步骤[ \t]*({_NUMERAL})|第[ \t]*({_NUMERAL})[ \t]*步){_CLOSE}[:：]",
     re.IGNORECASE | re.MULTILINE,
 )
-_FIRST_NUMERALS = ("1", "I", "i", "one", "一")
+_FIRST_NUMERALS = ("1", "i", "one", "一")
 _PLAN = re.compile(
     rf"^{_MARK}(?:main[ \t]+point|(?:the )?text so far|已经写好的部分|(?:the )?next paragraph|下一段){_CLOSE}[:：]"
     r"|main[ \t]+point[ \t*_]*[:：][^\n]{1,600}word[ \t]+count|(?:要点|主要内容|主旨)[ \t*_]*[:：][^\n]{1,600}字数[^\n:：]{0,4}[:：]",
@@ -107,29 +107,6 @@ _COUNT = re.compile(
     rf"|^{_MARK}(?:{_ZH_WHOLE}|本章|以上(?:内容|文字)?)(?:字数)?{_ZH_ABOUT}{_N}个?字(?:左右)?(?:[，,][^\n]{{0,20}})?[ \t。.*_\])）】]*$",
     re.IGNORECASE | re.MULTILINE,
 )
-_TEXT = (
-    r"(?:paragraph|step|section|continuation|story|essay|article|text|draft|chapter|part|piece|version|post|"
-    r"speech|letter|poem|script|report|novel|introduction|conclusion)"
-)
-_ADDRESSES_ASKER = re.compile(
-    rf"^\s*(?:{_YES}|absolutely|okay|ok|great)\b[^\n]{{0,40}}?[,:!.]\s*(?:{_HERE}[^\n:]{{0,100}}"
-    rf"\b{_TEXT}\b[^\n:]{{0,100}}[:.]|I(?:'d|’d| would|'ll|’ll| will| can) (?:be (?:happy|glad|delighted) to|write|help|continue)\b)"
-    rf"|^\s*{_HERE}[^\n:]{{0,100}}\b(?:paragraph|step|continuation|section of the plan|next section)\b[^\n:]{{0,100}}:"
-    rf"|^\s*here(?:'s|’s| is) (?:a|an|the|your) (?:[^\n:]{{0,40}}\b\d[\d,]*[ -]words?\b|requested\b)[^\n:]{{0,40}}\b{_TEXT}\b[^\n:]{{0,100}}:"
-    rf"|^\s*(?:好的|当然(?:可以)?|没问题)[，,！!。]\s*(?:{_ZH_HERE}|这(?:就)?是)[^\n：:]{{0,40}}[:：]"
-    rf"|^\s*{_ZH_HERE}[^\n：:]{{0,30}}(?:第?[一二三四五六七八九十\d下]*段|续写|为您|为你|您要的|根据)[^\n：:]{{0,20}}[:：]",
-    re.IGNORECASE,
-)
-_TAKES_LEAVE = re.compile(
-    r"(?:^|[.!?\n] ?)(?:I hope (?:this|that|you (?:find|like|enjoy)(?:ed)? (?:this|the))[^.!\n]{0,30}\b(?:helps?|helpful|useful|"
-    r"meets your|what you (?:wanted|needed|were looking for)|paragraph|story|essay|article)[^.!\n]{0,40}"
-    r"|(?:please )?(?:feel free to|let me know if you(?:'d| would)? (?:like|want|need)(?: me to)?)\b[^.!\n]{0,40}"
-    r"\b(?:change|adjust|edit|modif\w+|revis\w+|tweak|expand|shorten|lengthen|improve)[^\n]{0,80})[.!]*\s*$"
-    r"|希望(?:这|以上|本文)[^。！\n]{0,15}(?:对您|对你|满足您|符合您|您满意|您喜欢)[^。！\n]{0,10}[。！]?\s*$"
-    r"|如(?:果|有)?[^。！\n]{0,15}(?:修改|调整|其他要求|补充)[^。！\n]{0,12}(?:告诉我|联系我|告知我?|提出)[。！]?\s*$",
-    re.IGNORECASE,
-)
-
 # Prompts that ask for the like
 _ASKS_FOR_POINTS = re.compile(_MAIN_POINT, re.IGNORECASE)
 _ASKS_FOR_LABELS = re.compile(
@@ -219,16 +196,30 @@ def _without_end(text: str, pattern: re.Pattern[str]) -> str:
 
 def residue_in(text: str, prompt: str) -> str:
     """Returns the first 80 characters of what a teacher left in a text: a label of a paragraph, a line
-    of the plan, a remark on the number of words, a word to the asker. Empty if there is nothing, or the
-    prompt asks for it.
+    of the plan, a remark on the number of words. Empty if there is nothing, or the prompt asks for it.
+    Words to the asker: `text.remarks`.
     """
     text, prompt = squeezed(simplified(text)), squeezed(simplified(prompt))
-    found = _ADDRESSES_ASKER.search(text)
-    found = found or (None if _ASKS_FOR_POINTS.search(prompt) else _PLAN.search(text))
-    found = found or _label(text, prompt)
-    found = found or (None if _ASKS_FOR_COUNT.search(prompt) else _COUNT.search(text))
-    found = found or (None if is_letter(text) else _TAKES_LEAVE.search(text[-200:]))
+    found = None
+    if _SIGN_OF_PLAN.search(text) and not _ASKS_FOR_POINTS.search(prompt):
+        found = _PLAN.search(text)
+    if not found and _SIGN_OF_LABEL.search(text):
+        found = _label(text, prompt)
+    if not found and _SIGN_OF_COUNT.search(text) and not _ASKS_FOR_COUNT.search(prompt):
+        found = _COUNT.search(text)
     return found.group(0).strip()[:80] if found else ""
+
+
+_SIGN_OF_PLAN = re.compile(
+    r"main[ \t]+point|text so far|next paragraph|已经写好|下一段|要点|主要内容|主旨", re.IGNORECASE
+)
+_SIGN_OF_LABEL = re.compile(
+    r"paragraph[ \t]*[\divxo-t]|section[ \t]*[\divxo-t]|step[ \t]*[\divxo-t]|段|部分|步",
+    re.IGNORECASE,
+)
+_SIGN_OF_COUNT = re.compile(
+    r"\d[ \t]*words?\b|words?[ \t_*-]*(?:count[ \t_*]*)?[:：=–-]|字", re.IGNORECASE
+)
 
 
 def _label(text: str, prompt: str) -> re.Match[str] | None:
@@ -240,4 +231,9 @@ def _label(text: str, prompt: str) -> re.Match[str] | None:
             if not (of_section and _ASKS_FOR_SECTIONS.search(prompt)):
                 return found
     step = None if _ASKS_FOR_STEPS.search(prompt) else _STEP.search(text)
-    return step if step and not any(number in _FIRST_NUMERALS for number in step.groups()) else None
+    return (
+        step
+        if step
+        and not any(number and number.lower() in _FIRST_NUMERALS for number in step.groups())
+        else None
+    )

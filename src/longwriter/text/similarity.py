@@ -57,15 +57,21 @@ def longest_repeat(text: Hashes, at_least: int) -> int:
 
     A sequence that repeats contains shorter ones that do, so the length is found by bisection.
     """
-    low, high = at_least - 1, len(text)
+    if len(text) <= at_least or not _repeats(text, at_least):  # nearly always
+        return 0
+    low, high = at_least, len(text)
     while low + 1 < high:
         middle = (low + high) // 2
-        found = _windows(text, middle)
-        if len(np.unique(found)) < len(found):
+        if _repeats(text, middle):
             low = middle
         else:
             high = middle
-    return low if low >= at_least else 0
+    return low
+
+
+def _repeats(text: Hashes, n: int) -> bool:
+    found = _windows(text, n)
+    return len(np.unique(found)) < len(found)
 
 
 def _windows(text: Hashes, n: int) -> Hashes:
@@ -91,3 +97,11 @@ def compression(text: str) -> float:
     bytes, so that texts of both languages can be compared."""
     data = text.encode("gb18030", "replace")
     return len(zlib.compress(data, 6)) / max(len(data), 1)
+
+
+def shared_span(one: Hashes, other: Hashes, n: int) -> int:
+    """Returns the place in `one` of the first sequence of n tokens that `other` has too; -1: none."""
+    if min(len(one), len(other)) < n:
+        return -1
+    found = np.flatnonzero(np.isin(_windows(one, n), _windows(other, n)))
+    return int(found[0]) if len(found) else -1

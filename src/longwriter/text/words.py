@@ -24,6 +24,16 @@ def count_words(text: str) -> int:
     return len(_CHINESE.findall(text)) + len(_ENGLISH.findall(text))
 
 
+def uncounted_letters(text: str) -> float:
+    """Returns the share (0 to 1) of the text's letters that are in no word that `count_words` counts: kana,
+    Hangul, Cyrillic, words with accents; 0 without letters."""
+    if text.isascii():
+        return 0.0
+    letters = sum(map(str.isalpha, text))
+    counted = len(_CHINESE.findall(text)) + sum(map(len, _ENGLISH.findall(text)))
+    return max(1 - counted / letters, 0.0) if letters else 0.0
+
+
 def tokens(text: str) -> list[str]:
     """Returns words and numbers in lower case and Chinese characters one by one, without
     punctuation."""

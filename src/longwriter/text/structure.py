@@ -1,0 +1,178 @@
+"""The order of a text: an outline instead of it, parts that are announced or continued, an end before the
+end, chapter numbers that run back, a code fence around it.
+
+Source: our own, from real texts of many models.
+"""
+
+import re
+
+from longwriter.text.markup import is_verse, lines_of, squeezed
+from longwriter.text.numbers import value
+from longwriter.text.words import tokens
+
+_BRACKETS = "[", "(", "（", "【"
+_BARE = '*_#>~`"“”()[]（）【】 \t-—–=.。!！…'
+_CONTINUED = re.compile(
+    r"(?:(?:story|text|chapter|essay|script|scene|article) (?:continues|continued)|continued (?:from|in|on)\b[^\n]{0,60}"
+    r"|cont(?:inue)?d? (?:from|in) (?:the )?(?:previous|next|part|last)[^\n]{0,40}|to be continued[^\n]{0,20}|continuation (?:of|from)\b[^\n]{0,60}"
+    r"|(?:end|conclusion) of (?:part|excerpt|preview|section|step|response|message|sample)\b[^\n]{0,30}|part (?:\d+|one|two|three|i{1,3}) of (?:\d+|two|three|four|five)"
+    r"|(?:接|续)(?:上文|前文|上一?[章节篇段]|下文)|待续|未完待续|下一?[章节篇部](?:待续|继续)|此处省略[^\n]{0,20}|(?:其余|剩余|后续|以下)[^\n]{0,14}(?:省略|略|类似))",
+    re.IGNORECASE,
+)
+"""All of a line."""
+_CONTINUED_IN_BRACKETS = re.compile(
+    r"(?:(?:the )?(?:continued|continuation)|continues?(?: (?:in|from|with|on)\b[^\n]{0,60})?|rest of [^\n]{0,50}|remaining (?:chapters|scenes|sections|parts)[^\n]{0,60}"
+    r"|续[上前]?文?|(?:故事|正文|文章)?(?:继续|续写)|接上|下接)",
+    re.IGNORECASE,
+)
+"""All of a line in brackets."""
+_GOES_ON = re.compile(
+    r"(?:(?:and )?(?:so|thus),? )?(?:this|the above|that|what you(?:'ve| have) read) (?:is|was|marks) (?:just |only |merely )?(?:the )?(?:beginning|start|first (?:part|chapter|act|installment)|opening|prologue) (?:of (?:the|this|a|your|our) (?:\w+ )?"
+    r"(?:story|screenplay|script|novel|essay|article|narrative|tale|series|piece|journey of this)|and\b)"
+    r"|(?:in|stay tuned for|look out for|coming up in) (?:the )?(?:next|following|subsequent|upcoming) (?:part|chapter|section|episode|installment|act|response|message)s?\b[^\n]{0,120}(?:will|i'll|we'll|\.\.\.|\.)"
+    r"|(?:the )?(?:story|screenplay|script|essay|article|narrative|tale|rest of the \w+)(?: then)? (?:continues|goes on|would continue|will continue|would then|could continue|can continue)\b"
+    r"|(?:i(?:'ll| will| can)|we(?:'ll| will)) (?:continue|go on|write the (?:next|rest)|proceed) (?:with|to|in|this|the|writing|from)\b[^\n]{0,80}"
+    r"|(?:the )?(?:remaining|following|next|rest of the|other) (?:chapters?|sections?|scenes?|acts?|parts?|words)\b[^\n]{0,40}\b(?:would|will|could|can|should|continue|are|follow)\b"
+    r"|(?:故事|剧情|情节|文章|正文)(?:还?将|还?会|还要|还在|仍在|到此|未完)[^。\n]{0,12}(?:继续|未完|待续)|(?:下一?[章节部篇]|后续)(?:将|会|中)[^。\n]{0,30}|(?:这|以上)(?:仅|只)?是[^。\n]{0,10}(?:开始|开端|开头|第一[章部节])",
+    re.IGNORECASE,
+)
+_SCREENPLAY = re.compile(r"^\W*(?:INT|EXT|I/E)\b[./ ]", re.MULTILINE)
+_THE_END = re.compile(
+    r"(?:the end|fin|finis|end of (?:story|screenplay|script|essay|novel)|the end of (?:the|our) story|完|全文完|全书完|全剧终|剧终|(?:故事|正文|本文)完|（完）)",
+    re.IGNORECASE,
+)
+_AFTER_END = 12
+"""Words that may follow THE END: credits, a signature."""
+
+_ROMAN = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100}
+_NUMBERED = re.compile(
+    r"[\s*_#>【\[]*(?:(chapter|part|act|section|day|question|step|paragraph)\s+(\d{1,3}|[IVXLC]{1,7}|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|\w{3,5}teen|twenty)\b(?![-’'])"
+    r"|第\s*([一二三四五六七八九十百零〇\d]{1,5})\s*([章回卷部节]))(.{0,80})$",
+    re.IGNORECASE,
+)
+_PARTS = "chapter", "part", "章", "回", "卷", "部"
+"""Whose numbers run through a whole text; scenes and sections start again within a part."""
+_HEADING = re.compile(r"(#{1,6})\s+(\S[^\n]{5,100})$")
+
+_FENCE = re.compile(
+    r"\s*```[ \t]*(?:markdown|md|text|txt|plaintext|plain|story|screenplay|fountain|html)?[ \t]*\n(.*?)\n?[ \t]*```\s*",
+    re.DOTALL | re.IGNORECASE,
+)
+
+_ASKS_FOR_OUTLINE = re.compile(
+    r"\b(?:outlines?|plan|plot points|summar\w+|synopsis|beat sheet|bullet|list|structure|table of contents|breakdown|framework|curriculum|syllabus|"
+    r"steps|questions|ideas|traits|names|pitch|storyboard|timeline|itinerary|agenda|guide)\b|大纲|提纲|概要|概述|总结|框架|梗概|列表|清单|计划|步骤|目录|要点|方案",
+    re.IGNORECASE,
+)
+_ASKS_FOR_PROSE = re.compile(
+    r"\b(?:short story|story|novel|narrative|essay|memoir|chapter|fanfic\w*)\b|故事|小说|散文|作文|续写",
+    re.IGNORECASE,
+)
+_OUTLINE_TITLE = re.compile(
+    r"[\s*_#>]*(?:(?:detailed|brief|rough|general|proposed|story|plot|chapter|essay|article|screenplay|expanded|the|an?) ){0,3}(?:outline|synopsis|plot summary|story summary)\b[^\n.]{0,60}$"
+    r"|[\s*_#>【]*(?:[^\n。]{0,20})(?:大纲|提纲|梗概|故事概要|写作思路|写作构思|文章结构)[】*：:\s]*$",
+    re.IGNORECASE,
+)
+_ITEM = re.compile(
+    r"(?:[-*•·–+]|\d{1,3}[.)、．]|[IVX]{1,5}[.)]|[A-Za-z][.)]|[（(]\d+[)）]|[①-⑳]|[一二三四五六七八九十]{1,3}、)\s*\S|#{1,6}\s|\*\*[^*\n]{1,80}\*\*:?$"
+)
+_PROSE_WORDS = 30
+"""Fewest words of a line of prose; the items of an outline are shorter."""
+
+
+def outline(text: str, prompt: str) -> str:
+    """Returns what shows that an outline stands instead of the text: its title, or that hardly any line is
+    prose though the prompt asks for prose; empty if nothing does or the prompt asks for an outline."""
+    if _ASKS_FOR_OUTLINE.search(prompt) or not _ASKS_FOR_PROSE.search(prompt):
+        return ""
+    lines = lines_of(text)
+    title = next((line for line in lines[:12] if _OUTLINE_TITLE.match(line)), None)
+    if title:
+        return title
+    if len(lines) < 8 or is_verse(lines) or _SCREENPLAY.search(text):
+        return ""
+    sizes = [len(tokens(line)) for line in lines]
+    listed = sum(size for line, size in zip(lines, sizes, strict=True) if _ITEM.match(line))
+    prose = sum(
+        size
+        for line, size in zip(lines, sizes, strict=True)
+        if size >= _PROSE_WORDS and not _ITEM.match(line)
+    )
+    total = sum(sizes)
+    if listed >= 0.6 * total and prose <= 0.25 * total:
+        return f"{listed / total:.0%} of it in items of a list"
+    return ""
+
+
+def continuation(text: str) -> str:
+    """Returns the line or the last sentence that announces a part that is not there, or continues one:
+    `(continued)`, `[Continuation]`, `This is just the beginning of the story.`; empty: there is none."""
+    screenplay = _SCREENPLAY.search(text) is not None
+    for line in text.split("\n"):
+        if not 3 <= len(line) <= 120:
+            continue
+        bare = squeezed(line).strip(_BARE + ":：")
+        found = _CONTINUED.fullmatch(bare)
+        if line.lstrip("*_ ")[:1] in _BRACKETS:
+            found = found or _CONTINUED_IN_BRACKETS.fullmatch(bare)
+        if found and not (screenplay and re.search(r"\bcont", line, re.IGNORECASE)):
+            return line.strip()
+    last = squeezed(text[-500:]).rstrip().replace("’", "'")
+    for said in re.split(r"(?<=[.!?。！？\n])\s*", last)[-4:]:
+        if _GOES_ON.match(said.lstrip("*_([（【 ")):
+            return said.strip()
+    return ""
+
+
+def text_after_end(text: str) -> str:
+    """Returns the line THE END if more than a few words follow it; empty: the text ends there, or has
+    none."""
+    lines = lines_of(text)
+    for place, line in enumerate(lines):
+        if len(line) > 40 or not _THE_END.fullmatch(line.strip(_BARE)):
+            continue
+        if sum(len(tokens(after)) for after in lines[place + 1 :]) > _AFTER_END:
+            return line
+    return ""
+
+
+def misnumbered(text: str) -> str:
+    """Returns the heading whose number is not above that of the chapter before it, or the top heading that
+    stands twice; empty if there is none."""
+    last: dict[str, tuple[float, str]] = {}
+    headings: dict[str, set[str]] = {}
+    for line in lines_of(text):
+        if len(line) > 120:
+            continue
+        if found := _NUMBERED.match(line):
+            kind = (found[1] or found[4]).lower()
+            number = _number(found[2] or found[3])
+            if kind not in _PARTS or (found[5] or "").rstrip("*_】] ").endswith(
+                (".", "。", ",", "，", "!", "?")
+            ):
+                continue
+            before, title = last.get(kind, (0, ""))
+            if number < before or (number == before and title == line):
+                return line
+            last[kind] = number, line
+        elif found := _HEADING.match(line):
+            known = headings.setdefault(found[1], set())
+            top = len(found[1]) == min(map(len, headings))
+            if top and found[2] in known and not found[2].endswith((":", "：", "?", "？")):
+                return line
+            known.add(found[2])
+    return ""
+
+
+def fenced(text: str) -> re.Match[str] | None:
+    """Returns the match of a code fence that is all of `text`, the prose in group 1; None: there is no
+    such fence, or code is in it."""
+    found = _FENCE.fullmatch(text) if text.lstrip().startswith("```") else None
+    return found if found and "```" not in found[1] else None
+
+
+def _number(written: str) -> float:
+    if set(written.upper()) <= set(_ROMAN):
+        values = [_ROMAN[letter] for letter in written.upper()]
+        return sum(-v if v < max(values[place:]) else v for place, v in enumerate(values))
+    return value(written)
