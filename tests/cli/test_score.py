@@ -61,12 +61,28 @@ def test_json_of_two_files(files: Path) -> None:
     assert found["not_compared"] == {}
 
 
+def test_texts_whose_words_do_not_count_are_named(tmp_path: Path) -> None:
+    write(tmp_path / "a.jsonl", "Море было спокойно. " * 9, "字" * 300)
+    lines = run(tmp_path, "a.jsonl").stdout.splitlines()
+    assert lines[-1].startswith(
+        "a: most letters of 1 of 2 texts are in words that don't count (kana,"
+    )
+
+
 def test_the_table_says_the_same(files: Path) -> None:
     lines = run(files, "a.jsonl", "b.jsonl").stdout.splitlines()
     assert lines[0].startswith("| file | S̄ | S_l [95 %] | S_q [95 %] | n | unscored |")
     assert lines[3] == (
-        "| b | – | 75.0 [50.0, 100.0] | – | 2 | 2 | 0 | 200 | 300 | −25% | 50% | – | 100% |"
+        "| b | – | 75.0 [50.0, 100.0] | – | 2 | 2 | 0 | 200 | 300 | −25% | 50% | – |"
     )
+    # repeated 8-grams of a: (42 / 43 + 292 / 293) / 2, of b: (92 / 93 + 292 / 293) / 2
+    assert lines[10:14] == [
+        "| text health | repeated 8-grams | copied sentences | paragraphs said again | texts that loop | "
+        "unfinished texts | other language | distinct bigrams |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
+        "| a | 99% | 0% | 0% | 100% | 100% | 0% | 1% |",
+        "| b | 99% | 0% | 0% | 100% | 100% | 0% | 1% |",
+    ]
     assert lines[-1].startswith(
         "b - a, paired [95 %]: length score S_l +25.0 [+0.0, +50.0]; S_l of the shortest bin +50.0"
     )

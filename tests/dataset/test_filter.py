@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 
 from longwriter.cli.explain import explain_row
 from longwriter.config.schema import Settings
+from longwriter.core.errors import SettingsError
 
 
 def variation(number: int) -> str:
@@ -79,6 +80,43 @@ def test_a_chain_of_near_duplicates_keeps_what_no_kept_row_is_like(tmp_path: Pat
     ]
     folder, _ = run(tmp_path, rows, validation_rows=0)
     assert {row["id"] for row in read(folder / "train.jsonl")} == {"a", "c"}
+
+
+def test_of_near_duplicates_the_best_is_kept(tmp_path: Path) -> None:
+    # STORY has 99 words: a better S_l for 96 words than for 80
+    rows = [
+        draft("a", "Write a story about the sea in 80 words.", STORY),
+        draft("b", "Tell a tale about the sea in 96 words.", CHANGED),
+    ]
+    folder, _ = run(tmp_path / "length", rows, validation_rows=0)
+    assert [row["id"] for row in read(folder / "train.jsonl")] == ["b"]
+    rows[0]["quality_score"] = 90
+    folder, _ = run(tmp_path / "quality", rows, validation_rows=0)
+    assert [row["id"] for row in read(folder / "train.jsonl")] == ["a"]
+
+
+def test_what_is_stripped_is_recorded_and_the_words_counted_again(tmp_path: Path) -> None:
+    text = f"```markdown\nHere is a story about the sea:\n\n---\n\n{STORY}\n\nGood luck with your novel!\n```"
+    rows = [draft("a", "Write a story about the sea.", text)]
+    folder, metrics = run(tmp_path / "strip", rows, strip=["opener", "closer", "fence"])
+    (row,) = read(folder / "train.jsonl")
+    assert row["messages"][-1]["content"] == STORY
+    assert row["response_length"] == 99
+    assert row["stripped"] == {
+        "fence": "```",
+        "opener": "Here is a story about the sea:",
+        "closer": "Good luck with your novel!",
+    }
+    assert metrics["stripped"] == {"closer": 1, "fence": 1, "opener": 1}
+    folder, _ = run(tmp_path / "whole", [*rows, DRAFTS[0]])
+    assert [row["rule"] for row in read(folder / "rejected.jsonl")] == ["fence"]
+
+
+def test_only_what_stands_at_an_end_can_be_stripped(tmp_path: Path) -> None:
+    with pytest.raises(
+        SettingsError, match="'outline' cannot be stripped; fence, opener, closer can"
+    ):
+        run(tmp_path, DRAFTS, strip=["outline"])
 
 
 def test_another_order_gives_the_same_bytes(tmp_path: Path) -> None:

@@ -258,7 +258,7 @@ def test_a_length_is_the_texts_own(
 
 
 def test_contamination_ignores_numbers_case_and_what_is_around() -> None:
-    limits = ContaminationSettings(benchmarks=[], max_overlap=0.8, min_similarity=0.7)
+    limits = ContaminationSettings(benchmarks=[], max_overlap=0.8, min_similarity=0.7, min_cosine=1)
     benchmarks = PromptIndex([("b", "Write a 900-word report on the tides of northern fjords.")])
     for prompt in (
         "write a 50-word report on the tides of Northern Fjords",

@@ -47,6 +47,17 @@ def test_the_same_request(prompt: str, known: str) -> None:
     assert found(known, known) is not None
 
 
+def test_typos_and_other_words() -> None:
+    typos = TIDES.replace("tides", "tidse").replace("villages", "vilages")
+    assert found(typos, TIDES, TEA, "Write about coffee.") is not None
+    # Of 8 content words (write, word and their are everywhere) each stands in one of two prompts, so all
+    # weigh ln(3 / 1.5): 4 of 8 shared are a cosine of 4 / sqrt(8 · 8) = 0.5, 3 of 8 one of 0.375
+    known = ("Report tides northern fjords, fishing villages, harbours, boats.", TEA)
+    half = "Tides, northern fjords, harbours: mountain weather, glacier tours."
+    assert found(half, *known) == "asks for what prompt 1 of bench.jsonl asks for (cosine 0.50)"
+    assert found(half.replace("harbours", "hotels"), *known) is None
+
+
 @pytest.mark.parametrize(
     ("prompt", "known"),
     [

@@ -32,5 +32,5 @@ def test_thresholds_are_the_settings() -> None:
     }
     typo = ["Write a report on the tides of nothern fjords and their fishing villages."]
     assert drop_shared(typo, str, bench, LIMITS) == ([], {"bench": 1})
-    strict = replace(LIMITS, max_overlap=0.75, min_similarity=0.75)
+    strict = replace(LIMITS, max_overlap=0.75, min_similarity=0.75, min_cosine=1)
     assert drop_shared(typo, str, bench, strict) == (typo, {})

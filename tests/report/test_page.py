@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from longwriter.config.load import compose_params, validate
 from longwriter.config.schema import Settings
 from longwriter.core.errors import DataError
-from longwriter.core.rows import Judgement
+from longwriter.core.rows import Judgement, RejectedRow
 from longwriter.core.statistics import Interval
 from longwriter.core.tables import Table, markdown
 from longwriter.report.figures import draw
@@ -29,7 +29,7 @@ from longwriter.report.render import (
     render,
     render_markdown,
 )
-from longwriter.report.samples import pick_samples
+from longwriter.report.samples import pick_rejected, pick_samples
 from longwriter.report.tables import bin_title, costs_table, results_table
 from longwriter.tracking.lineage import Link
 from longwriter.tracking.runs import StageRun
@@ -167,7 +167,7 @@ def test_page_says_what_was_found(page: str) -> None:
         "305 words, S_l 54 cut off",
         "S_l of the shortest bin – −4.0 [−6.0, −2.0]",
         "base −25% −20% 50% 67% 50% of 2 at least 50% of 2 605",
-        "base 12% 5% 25% 50% 0% 90% 5",
+        "base 12% 5% 6% 25% 50% 0% 90% 5",
         "base 40.5 3.2 0.8 1 BadCompletion 1",
         "length: whole text − its first half 4 +6.2 [+2.0, +10.0]",
         "all 12 0.50 [0.12, 0.75] 0.40 [0.10, 0.70] 0.30",
@@ -317,3 +317,25 @@ def test_a_broken_metric_file_is_named(finished: Path) -> None:
     (finished / "metrics/sft.json").write_text("{")
     with pytest.raises(DataError, match=r"metrics/sft\.json: not JSON"):
         read_results(finished)
+
+
+def test_ten_rejected_drafts_of_each_rule() -> None:
+    rows = [
+        RejectedRow.model_validate(
+            {"id": f"{n}", "rule": rule, "detail": "why", "prompt": "p", "response": text}
+        )
+        for rule, number, text in (("copied", 2, "short"), ("opener", 12, "a" * 400 + "b" * 400))
+        for n in range(number)
+    ]
+    opener, copied = pick_rejected(rows)
+    assert (opener.rule, opener.number, len(opener.examples)) == ("opener", 12, 10)
+    assert opener.examples[0].text == "a" * 300 + " […] " + "b" * 300
+    assert (copied.rule, copied.number) == ("copied", 2)
+    assert copied.examples[0] == ("0", "why", "p", "short")
+
+
+def test_a_rejected_chat_row_shows_its_answer() -> None:
+    messages = [{"role": "user", "content": "p"}, {"role": "assistant", "content": "the answer"}]
+    row = {"id": "1", "rule": "copied", "detail": "why", "messages": messages}
+    (found,) = pick_rejected([RejectedRow.model_validate(row)])
+    assert found.examples == [("1", "why", "p", "the answer")]

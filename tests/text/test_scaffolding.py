@@ -27,6 +27,7 @@ TEXT = "蜜蜂在黎明离开蜂巢。"
         "paragraph three - ",
         "Paragraph 3 of 12: ",
         "Step IV. ",
+        "The plan: ",
         "第三段：",
         "第3段\n",
         "**第十二段**\n\n",

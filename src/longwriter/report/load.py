@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from longwriter.core.errors import DataError
-from longwriter.core.rows import Judgement
+from longwriter.core.rows import Judgement, RejectedRow
 from longwriter.core.settings import StatisticsSettings
-from longwriter.core.sources import read_jsonl
+from longwriter.core.sources import checked, parse_line, read_jsonl, stream_lines
 from longwriter.core.statistics import Interval
 from longwriter.evaluation.health import health, marks
 from longwriter.evaluation.judge import quality_score
 from longwriter.evaluation.scoring import comparison, reason
 from longwriter.evaluation.settings import BenchSettings
 from longwriter.models.lineup import MODELS, STEPS
+from longwriter.report.samples import Rejections, pick_rejected
 from longwriter.text.languages import benchmark_language
 from longwriter.tracking.provenance import GitState, git_state, locked_stages
 
@@ -49,6 +50,8 @@ class Results:
     judgements: Mapping[str, Sequence[Judgement]]
     outputs: Sequence[Output]
     git: GitState
+    rejected: Sequence[Rejections] = ()
+    """Of each rule of the filter, drafts that it rejected."""
 
     @property
     def numbers(self) -> dict[str, Any]:
@@ -83,6 +86,7 @@ def read_results(root: Path) -> Results:
         },
         outputs=_outputs(root),
         git=git_state(root),
+        rejected=_rejected(root / "data/sft/rejected.jsonl"),
     )
 
 
@@ -142,6 +146,15 @@ def _place(path: Path) -> tuple[int, str]:
     """Sorts metric files in the order of the pipeline, those of other names last."""
     known = path.stem in STAGES
     return (STAGES.index(path.stem) if known else len(STAGES), path.stem)
+
+
+def _rejected(path: Path) -> list[Rejections]:
+    if not path.exists():
+        return []
+    lines = ((f"{path}:{number}", line) for number, line in stream_lines(path))
+    return pick_rejected(
+        checked(parse_line(line, where), RejectedRow, where) for where, line in lines
+    )
 
 
 def _by_model(folder: Path) -> dict[str, Any]:

@@ -108,6 +108,7 @@ def render(
         toy_judge=toy_judge,
         figures=shown,
         requests=pick_samples(results.judgements),
+        rejected=results.rejected,
     )
 
 

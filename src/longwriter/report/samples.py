@@ -1,9 +1,10 @@
-"""Sample outputs for the page: ten requests with every model's answer and what is wrong with it."""
+"""Texts for the page: ten requests with every model's answer and what is wrong with it, and of each rule of
+the filter ten drafts that it rejected."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from longwriter.core.rows import Judgement
+from longwriter.core.rows import Judgement, RejectedRow
 from longwriter.evaluation.health import health, marks
 
 SAMPLES = 10
@@ -11,6 +12,13 @@ SAMPLES = 10
 
 SAMPLE_CHARACTERS = 6000
 """Characters of a sample output that the page shows."""
+
+
+EXAMPLES = 10
+"""Rejected drafts of each rule that the page shows."""
+
+EXAMPLE_CHARACTERS = 300
+"""Characters of a rejected draft's beginning, and of its end, that the page shows."""
 
 
 class Sample(NamedTuple):
@@ -50,6 +58,43 @@ def pick_samples(judgements: Mapping[str, Sequence[Judgement]]) -> list[Request]
         )
         for index in chosen
     ]
+
+
+class Example(NamedTuple):
+    """A rejected draft, shortened in its middle."""
+
+    id: str
+    detail: str
+    prompt: str
+    text: str
+
+
+class Rejections(NamedTuple):
+    """What a rule of the filter rejected."""
+
+    rule: str
+    number: int
+    examples: list[Example]
+
+
+def pick_rejected(rows: Iterable[RejectedRow]) -> list[Rejections]:
+    """Returns the first EXAMPLES rejected drafts of each rule, the rule that took most first."""
+    found: dict[str, Rejections] = {}
+    for row in rows:
+        before = found.get(row.rule, Rejections(row.rule, 0, []))
+        if len(before.examples) < EXAMPLES:
+            before.examples.append(_example(row))
+        found[row.rule] = before._replace(number=before.number + 1)
+    return sorted(found.values(), key=lambda each: (-each.number, each.rule))
+
+
+def _example(row: RejectedRow) -> Example:
+    given = row.model_dump()
+    messages = given.get("messages") or [{"content": given.get("prompt", "")}]
+    text = str(given.get("response") or messages[-1]["content"])
+    if len(text) > 2 * EXAMPLE_CHARACTERS:
+        text = f"{text[:EXAMPLE_CHARACTERS]} […] {text[-EXAMPLE_CHARACTERS:]}"
+    return Example(row.id, row.detail, str(messages[0]["content"])[:EXAMPLE_CHARACTERS], text)
 
 
 def _sample(model: str, row: Judgement) -> Sample:

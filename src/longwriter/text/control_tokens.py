@@ -25,7 +25,7 @@ _CONTROL = re.compile(
 
 
 _HALF = re.compile(
-    r"<\|(?:im_start|im_end|endoftext|eot_id|user|assistant|system)\b|\b(?:im_start|im_end|endoftext|eot_id)\|>"
+    r"<\|(?:im_start|im_end|endoftext|eot_id|user|assistant|system)\b|(?<![|\w])(?:im_start|im_end|endoftext|eot_id)\|>"
 )
 """What is left of a token that was cut: no tokenizer reads it as one."""
 _SIGNS = "<", "[", "### ", "|>", "USER:", "ASSISTANT:", "Human:"

@@ -219,6 +219,8 @@ _EAST = re.compile(
 )
 _MOST_SLIPS = 0.05
 """A larger share is mixed on purpose."""
+_A_WORD = 20
+"""Characters that may slip into the shortest text."""
 _NEAR = 60
 """Characters around a word in which the text may name its language."""
 _TERMS = frozenset(
@@ -279,7 +281,7 @@ def foreign_word(text: str, prompt: str) -> str:
     words = [
         (match[1] if main == "Chinese" and match.lastindex else match[0]).strip() for match in found
     ]
-    if not found or len("".join(words)) > _MOST_SLIPS * len(plain):
+    if not found or len("".join(words)) > max(_MOST_SLIPS * len(plain), _A_WORD):
         return ""
     for match, word in zip(found, words, strict=True):
         around = (

@@ -87,14 +87,15 @@ _ZH_OPENER = re.compile(
 _CLOSER = re.compile(
     r"(?:(?:please |just |so )?(?:let me know|feel free to (?:ask|reach|let|contact|modif|adjust|edit|change|customi|adapt|use|mix|expand|share|tweak|"
     r"explore|add|build|request|continue|take)|don't hesitate to)\b"
-    r"|i (?:really |sincerely |truly )?hope (?:that )?(?:you (?:find|like|enjoy|found|liked|enjoyed)|(?:this|these|the)\b[^\n]{0,80}\b(?:help|useful|meets?|enjoy|"
+    r"|i (?:really |sincerely |truly )?hope (?:that )?(?:you (?:find|like|enjoy|found|liked|enjoyed)|(?:this|these|the)\b[^\n]{0,80}\b(?:helps?\b(?! (?:them|him|her|us)\b)|helpful|useful|meets?|enjoy|"
     rf"like|found|what you|satisf|inspir|good|gives?|provides?|captures?|fits?|serves?|assist|guid|{_WORK}))"
     r"|(?:would you like|do you want|shall i|should i|is there (?:anything|something)(?: else)?|does this|how does (?:this|that)|what do you think)\b[^\n]{0,120}\?"
     rf"|if you(?:'d| would| want| need| have| like| wish|'re| are)\b[^\n]{{0,140}}\b(?:let me|i can|i'd|i would|i'll|feel free|ask|further|additional|more|expand|adjust|modif|chang|revis|{_WORK})\b"
     r"|good luck (?:with|on|in|and)\b|(?:best of luck|all the best) (?:with|on|in) your\b"
     r"|happy (?:writing|reading|creating|crafting|gaming|world-?building|storytelling|adventuring|brainstorming|role-?playing)\b"
     r"|enjoy (?:your|writing|reading|creating|using|exploring)\b|have fun (?:with|writing|creating|exploring|bringing)\b"
-    r"|(?:i'm|i am|i'd be|i would be|i'll be) (?:always )?(?:here to|happy to|glad to|delighted to|more than happy to|available)\b"
+    r"|(?:i'm|i am|i'd be|i would be|i'll be) (?:always )?(?:here to|happy to|glad to|delighted to|more than happy to) (?:help|assist|answer|revis|refin|expand|adjust|modif|continue|elaborat|"
+    r"discuss|brainstorm|tweak|write|provide (?:more|further|additional|you)|make (?:any|further|changes))\w*\b"
     r"|i (?:can|could|will|'ll) (?:also |certainly |gladly |always )?(?:expand|continue|revise|adjust|provide|add|write|help|modify|elaborate)\b[^\n]{0,100}\b(?:if|you|further|more|next)\b"
     r"|(?:i )?look(?:ing)? forward to (?:your|hearing)\b|thank you for (?:your|the) (?:request|prompt|question|opportunity to (?:write|create))\b"
     r"|you can (?:expand|modify|adjust|adapt|customi[sz]e|continue|build|use this|further|now|also|tailor|add)\b[^\n]{0,160}"
@@ -126,14 +127,14 @@ _NOTE = re.compile(
 )
 _ABOUT_THE_TEXT = re.compile(
     rf"\b(?:this|the|above|following|these)\b[^.\n]{{0,60}}\b(?:{_WORK}s?|word count|words|prompt|requirements?|request|information|keywords?|list|details|"
-    r"characters|names|events|example|outline|summary|references|sources|links?|images?|questions)\b|\b(?:fictional|hypothetical|placeholder|word count|\d[\d,]* words|"
+    r"characters|names|events|example|outline|summary|references|sources|links?|images?|questions|dice rolls|numbers|values)\b|\b(?:fictional|hypothetical|placeholder|word count|\d[\d,]* words|"
     r"as an ai|due to|for the sake of|condensed|abbreviated|shortened|simplified|brief (?:excerpt|version|summary))\b"
     rf"|(?:以上|本|此|这|该|上述|整)(?:篇|个|段|部|份|些|只|仅|是|为)?[^。\n]{{0,20}}(?:{_ZH_WORK}|文|篇|清单|信息|建议|大纲|示例|列表)|字数|篇幅|仅供|仅为|虚构|示例|简化|由于|概述|概要",
     re.IGNORECASE,
 )
 
 _SOFT_REFUSAL = re.compile(
-    rf"(?:{_WRITING}\b[^.\n]{{0,120}}(?:\b\d[\d,]*[- ](?:\d[\d,]*[- ])?words?\b|\b(?:full|entire|complete|whole|lengthy|full-length|such a long|that long|of (?:this|that|such) length)\b)"
+    rf"(?:(?:unfortunately|regrettably|however|but|although|while|since|as|sorry|apologies)[,.]? )?(?:{_WRITING}\b[^.\n]{{0,120}}(?:\b\d[\d,]*[- ](?:\d[\d,]*[- ])?words?\b|\b(?:full|entire|complete|whole|lengthy|full-length|such a long|that long|of (?:this|that|such) length)\b)"
     r"[^.\n]{0,140}\b(?:beyond|exceeds?|too (?:long|extensive|lengthy|large|much)|extensive|ambitious|lengthy|challenging|substantial|significant|quite|"
     r"not (?:feasible|possible|practical)|impractical|impossible|isn't|cannot|can't|undertaking|task|would require|limit\w*)"
     rf"|(?:(?:but|and|however|unfortunately|therefore|so|thus|since)[,]? )?(?:due to|given|because of|considering|owing to|within|because|as) "

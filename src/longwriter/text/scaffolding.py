@@ -36,7 +36,7 @@ _ZH_ABOUT = r"(?:大约|约|共|总共|共计|合计|约为|为|大概)*[ \t]*"
 
 # What is stripped from a paragraph
 _FIRST_LABEL = re.compile(
-    rf"^\s*{_MARK}(?:{_PARAGRAPH}|step[ \t]*{_NUMERAL}{_OF}){_CLOSE}(?:[:：.\-–—][\s*]*|\n+|$)",
+    rf"^\s*{_MARK}(?:{_PARAGRAPH}|step[ \t]*{_NUMERAL}{_OF}|the[ \t]+plan(?=[ \t]*[:：])){_CLOSE}(?:[:：.\-–—][\s*]*|\n+|$)",
     re.IGNORECASE,
 )
 _FIRST_POINT = re.compile(rf"^[\s#*]*{_MAIN_POINT}[\s*]*[:：][\s*]*", re.IGNORECASE)
@@ -82,7 +82,8 @@ _STEP = re.compile(
 )
 _FIRST_NUMERALS = ("1", "i", "one", "一")
 _PLAN = re.compile(
-    rf"^{_MARK}(?:main[ \t]+point|(?:the )?text so far|已经写好的部分|(?:the )?next paragraph|下一段){_CLOSE}[:：]"
+    rf"^{_MARK}(?:main[ \t]+point|the[ \t]+plan|(?:the )?text so far|已经写好的部分|(?:the )?next paragraph|下一段){_CLOSE}[:：]"
+    r"|\bwrite[ \t]+only[ \t]+the[ \t]+(?:first|next|last)[ \t]+paragraph\b"
     r"|main[ \t]+point[ \t*_]*[:：][^\n]{1,600}word[ \t]+count|(?:要点|主要内容|主旨)[ \t*_]*[:：][^\n]{1,600}字数[^\n:：]{0,4}[:：]",
     re.IGNORECASE | re.MULTILINE,
 )
@@ -211,7 +212,8 @@ def residue_in(text: str, prompt: str) -> str:
 
 
 _SIGN_OF_PLAN = re.compile(
-    r"main[ \t]+point|text so far|next paragraph|已经写好|下一段|要点|主要内容|主旨", re.IGNORECASE
+    r"main[ \t]+point|the plan\b|write only the |text so far|next paragraph|已经写好|下一段|要点|主要内容|主旨",
+    re.IGNORECASE,
 )
 _SIGN_OF_LABEL = re.compile(
     r"paragraph[ \t]*[\divxo-t]|section[ \t]*[\divxo-t]|step[ \t]*[\divxo-t]|段|部分|步",

@@ -31,7 +31,7 @@ _GOES_ON = re.compile(
     r"(?:story|screenplay|script|novel|essay|article|narrative|tale|series|piece|journey of this)|and\b)"
     r"|(?:in|stay tuned for|look out for|coming up in) (?:the )?(?:next|following|subsequent|upcoming) (?:part|chapter|section|episode|installment|act|response|message)s?\b[^\n]{0,120}(?:will|i'll|we'll|\.\.\.|\.)"
     r"|(?:the )?(?:story|screenplay|script|essay|article|narrative|tale|rest of the \w+)(?: then)? (?:continues|goes on|would continue|will continue|would then|could continue|can continue)\b"
-    r"|(?:i(?:'ll| will| can)|we(?:'ll| will)) (?:continue|go on|write the (?:next|rest)|proceed) (?:with|to|in|this|the|writing|from)\b[^\n]{0,80}"
+    r"|i(?:'ll| will| can) (?:continue|go on|write the (?:next|rest)|proceed) (?:with|to write|writing|in (?:the|my) next|from|the (?:story|script|next))\b[^\n]{0,80}"
     r"|(?:the )?(?:remaining|following|next|rest of the|other) (?:chapters?|sections?|scenes?|acts?|parts?|words)\b[^\n]{0,40}\b(?:would|will|could|can|should|continue|are|follow)\b"
     r"|(?:故事|剧情|情节|文章|正文)(?:还?将|还?会|还要|还在|仍在|到此|未完)[^。\n]{0,12}(?:继续|未完|待续)|(?:下一?[章节部篇]|后续)(?:将|会|中)[^。\n]{0,30}|(?:这|以上)(?:仅|只)?是[^。\n]{0,10}(?:开始|开端|开头|第一[章部节])",
     re.IGNORECASE,
@@ -52,7 +52,7 @@ _NUMBERED = re.compile(
 )
 _PARTS = "chapter", "part", "章", "回", "卷", "部"
 """Whose numbers run through a whole text; scenes and sections start again within a part."""
-_HEADING = re.compile(r"(#{1,6})\s+(\S[^\n]{5,100})$")
+_HEADING = re.compile(r"(#{1,6})\s+(\S[^\n]{3,100})$")
 
 _FENCE = re.compile(
     r"\s*```[ \t]*(?:markdown|md|text|txt|plaintext|plain|story|screenplay|fountain|html)?[ \t]*\n(.*?)\n?[ \t]*```\s*",
@@ -112,6 +112,8 @@ def continuation(text: str) -> str:
         if not 3 <= len(line) <= 120:
             continue
         bare = squeezed(line).strip(_BARE + ":：")
+        if not bare:
+            continue
         found = _CONTINUED.fullmatch(bare)
         if line.lstrip("*_ ")[:1] in _BRACKETS:
             found = found or _CONTINUED_IN_BRACKETS.fullmatch(bare)

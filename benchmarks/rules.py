@@ -1,0 +1,159 @@
+"""Precision and recall of the filter's rules on texts that were read by hand.
+
+    python benchmarks/rules.py                          # drafts of the embedded teacher
+    python benchmarks/rules.py --texts real_texts.jsonl # and texts of many models
+
+The labels are in tests/data/read_rows.jsonl, one row a line: `id`, `language`, `verdict` (keep, strip or
+reject) and `findings`, each a `kind` with the decisive `words`. Drafts of the embedded teacher are there
+with prompt and response. Of other people's texts there is `sha256` of the response only: --texts names a
+JSON Lines file of `id` and `messages` that has them.
+
+Of each rule and language it prints how many of its findings are right (a finding is right if the reader
+found one of the kinds that the rule is for) and of each kind how many of the rows that have it are
+rejected, by its own rules and by any. Intervals are Wilson's, at 95 %. The last line counts the rows of
+the verdict `keep` that a rule on the content rejects.
+"""
+
+import argparse
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from scipy.stats import binomtest
+
+from longwriter.config.load import compose_params, validate
+from longwriter.core.tables import Table, markdown
+from longwriter.dataset.rule_runner import RuleJob, RuleRunner
+from longwriter.dataset.rules import BETWEEN_ROWS, CONTAMINATED, MALFORMED
+
+ROOT = Path(__file__).resolve().parent.parent
+LABELS = ROOT / "tests/data/read_rows.jsonl"
+
+LOOPS = ("repetition", "copied", "repeated_span", "low_variety", "near_copy")
+RULES_OF_KIND = {
+    "opener": ("opener",),
+    "closer": ("closer",),
+    "note": ("note", "residue"),
+    "soft_refusal": ("soft_refusal", "refusal"),
+    "refusal": ("refusal", "soft_refusal"),
+    "placeholder": ("placeholder",),
+    "self_judgement": ("self_judgement",),
+    "outline": ("outline", "soft_refusal"),
+    "control_token": ("control_tokens",),
+    "foreign_word": ("foreign_word", "mixed_script"),
+    "near_copy": LOOPS,
+    "loop": LOOPS,
+    "prompt_copy": ("prompt_copy",),
+    "continuation": ("continuation", "unfinished"),
+    "after_end": ("after_end",),
+    "numbering": ("numbering",),
+    "fence": ("fence",),
+    "word_count": ("residue", "note"),
+    "label": ("residue",),
+    "unfinished": ("unfinished",),
+    "wrong_language": ("wrong_language", "unsupported_language", "mixed_script", "too_short"),
+    "garbage": ("low_variety", "wrong_language"),
+}
+NOT_CONTENT = {"length_missed", "too_short", "too_long", "too_many_tokens", "low_quality"}
+"""Rules on numbers, which no reader judges."""
+
+
+def read_labels(texts: Path | None) -> list[dict[str, Any]]:
+    """Returns the labelled rows with `messages`; those whose texts are not there are left out.
+
+    Raises:
+        SystemExit: a text is another one than was read.
+    """
+    rows = [json.loads(line) for line in LABELS.read_text(encoding="utf-8").splitlines()]
+    known: dict[str, Any] = {}
+    if texts is not None:
+        lines = texts.read_text(encoding="utf-8").splitlines()
+        known = {row["id"]: row["messages"] for row in map(json.loads, lines)}
+    found = []
+    for row in rows:
+        if "response" in row:
+            asked, answered = {"role": "user"}, {"role": "assistant"}
+            asked["content"], answered["content"] = row["prompt"], row["response"]
+            found.append(row | {"messages": [asked, answered]})
+        elif row["id"] in known:
+            messages = known[row["id"]]
+            digest = hashlib.sha256(messages[-1]["content"].encode()).hexdigest()
+            if digest != row["sha256"]:
+                raise SystemExit(f"{texts}: {row['id']} is another text than the one that was read")
+            found.append(row | {"messages": messages})
+    return found
+
+
+def verdicts(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """Returns for each row what every rule of the default that rejects it says."""
+    config = OmegaConf.create(compose_params(ROOT))
+    assert isinstance(config, DictConfig)
+    settings = validate(config)
+    apart = {MALFORMED, CONTAMINATED, *BETWEEN_ROWS}
+    names = [name for name in settings.filter.rules if name not in apart]
+    runner = RuleRunner(RuleJob(settings.filter, settings.contamination, names, [], "", [], None))
+    read = [runner.read(json.dumps(row).encode(), str(row["id"])) for row in rows]
+    return [{k: v for k, v in runner.verdicts(each).items() if v} for each in read]
+
+
+def share(hits: int, of: int) -> str:
+    """Returns such as `0.97 [0.90, 0.99] of 63`."""
+    if not of:
+        return "–"
+    found = binomtest(hits, of).proportion_ci(method="wilson")
+    return f"{hits / of:.2f} [{found.low:.2f}, {found.high:.2f}] of {of}"
+
+
+def main() -> None:
+    """Prints both tables and the share of good rows that are rejected."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--texts", type=Path, help="JSON Lines of id and messages")
+    parser.add_argument(
+        "--wrong", action="store_true", help="print each row that is judged wrongly"
+    )
+    arguments = parser.parse_args()
+    rows = read_labels(arguments.texts)
+    found = verdicts(rows)
+    right: defaultdict[tuple[str, str], list[bool]] = defaultdict(list)
+    caught: defaultdict[tuple[str, str], list[tuple[bool, bool]]] = defaultdict(list)
+    for row, said in zip(rows, found, strict=True):
+        kinds = {finding["kind"] for finding in row["findings"]}
+        for rule in said.keys() - NOT_CONTENT:
+            meant = any(rule in RULES_OF_KIND.get(kind, ()) for kind in kinds)
+            right[rule, row["language"]].append(meant)
+            if arguments.wrong and not meant:
+                print(f"{row['id']}: {rule} {said[rule]}; read: {row['verdict']} {sorted(kinds)}")
+        for kind in kinds & RULES_OF_KIND.keys():
+            own = any(rule in said for rule in RULES_OF_KIND[kind])
+            caught[kind, row["language"]].append((own, bool(said.keys() - NOT_CONTENT)))
+            if arguments.wrong and not own:
+                words = [each["words"] for each in row["findings"] if each["kind"] == kind]
+                print(f"{row['id']}: {kind} missed, {words}; found {sorted(said)}")
+    print(f"{len(rows)} rows\n")
+    table = [[*key, share(sum(hits), len(hits))] for key, hits in sorted(right.items())]
+    print(markdown(Table(["rule", "language", "precision [95 %]"], table)), end="\n\n")
+    table = [
+        [
+            *key,
+            share(sum(own for own, _ in hits), len(hits)),
+            share(sum(any_ for _, any_ in hits), len(hits)),
+        ]
+        for key, hits in sorted(caught.items())
+    ]
+    print(markdown(Table(["kind", "language", "recall [95 %]", "by any rule"], table)), end="\n\n")
+    for language in ("en", "zh"):
+        good = [
+            s
+            for row, s in zip(rows, found, strict=True)
+            if row["verdict"] == "keep" and row["language"] == language
+        ]
+        alarms = sum(bool(said.keys() - NOT_CONTENT) for said in good)
+        print(f"{language}: good rows rejected for their content: {share(alarms, len(good))}")
+
+
+if __name__ == "__main__":
+    main()
