@@ -50,12 +50,14 @@ def test_the_same_request(prompt: str, known: str) -> None:
 def test_typos_and_other_words() -> None:
     typos = TIDES.replace("tides", "tidse").replace("villages", "vilages")
     assert found(typos, TIDES, TEA, "Write about coffee.") is not None
-    # Of 8 content words (write, word and their are everywhere) each stands in one of two prompts, so all
-    # weigh ln(3 / 1.5): 4 of 8 shared are a cosine of 4 / sqrt(8 · 8) = 0.5, 3 of 8 one of 0.375
+    # The benchmark's 8 content words stand in one of its two prompts: each weighs ln(3 / 1.5) = 0.693, an
+    # unknown one ln(3 / 0.5) = 1.792. With 6 shared and 2 unknown words the cosine is
+    # 6 · 0.693² / (√(8 · 0.693²) · √(6 · 0.693² + 2 · 1.792²)) = 2.883 / (1.961 · 3.050) = 0.48,
+    # with 5 and 3 it is 2.402 / (1.961 · 3.469) = 0.35.
     known = ("Report tides northern fjords, fishing villages, harbours, boats.", TEA)
-    half = "Tides, northern fjords, harbours: mountain weather, glacier tours."
-    assert found(half, *known) == "asks for what prompt 1 of bench.jsonl asks for (cosine 0.50)"
-    assert found(half.replace("harbours", "hotels"), *known) is None
+    six = "Boats, tides, harbours, fjords: northern fishing, mountains, glaciers."
+    assert found(six, *known) == "asks for what prompt 1 of bench.jsonl asks for (cosine 0.48)"
+    assert found(six.replace("fishing", "hiking"), *known) is None
 
 
 @pytest.mark.parametrize(
