@@ -213,6 +213,8 @@ _SLIPPED_IN = {
     ),
 }
 """What is foreign to a text in Latin letters or in Chinese: names and abbreviations have capitals."""
+_GLUED = re.compile(r"(?<=[a-z])[\u4e00-\u9fff]{1,8}|[\u4e00-\u9fff]{1,8}(?=[a-z])")
+"""A Chinese word that is part of an English one, wherever it is."""
 _EAST = re.compile(
     r"\b(?:chin\w+|japan\w*|korea\w*|taiwan\w*|mandarin|kanji|russia\w*|soviet|ukrain\w*|hanzi|anime|manga|asia\w*|hangul|cyrillic|slavic|pinyin|ideogra\w+|oracle[- ]bone)\b",
     re.IGNORECASE,
@@ -276,6 +278,8 @@ def foreign_word(text: str, prompt: str) -> str:
         return ""
     if (main == "Latin") != (_expected_script(prompt) != "Chinese"):
         return ""
+    if main == "Latin" and (glued := _GLUED.search(text)):
+        return glued[0]
     plain = without_foreign_matter(text, "()")
     found = list(_SLIPPED_IN[main].finditer(plain))
     words = [

@@ -35,11 +35,16 @@ _RUNS = ("   ", "\n\n\n", " \n", "\n ", "\t", "\r", "\xa0", "\u3000\u3000", "\u2
 
 
 def squeezed(text: str) -> str:
-    """Returns the text with the first two characters of every longer run of white space: patterns with
-    several optional gaps in a row take more than linear time on such runs."""
+    """Returns the text with at most two characters of every longer run of white space, line ends if there
+    are any: patterns with several optional gaps in a row take more than linear time on such runs."""
     if not any(run in text for run in _RUNS):  # far quicker than the pattern
         return text
-    return _SPACE.sub(lambda run: run[0][:2], text)
+    return _SPACE.sub(_two, text)
+
+
+def _two(run: re.Match[str]) -> str:
+    ends = run[0].count("\n")
+    return "\n" * min(ends, 2) if ends else run[0][:2]
 
 
 def lines_of(text: str) -> list[str]:

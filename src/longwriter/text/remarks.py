@@ -169,7 +169,7 @@ _ZH_SOFT_REFUSAL = re.compile(
 _SELF_JUDGEMENT = re.compile(
     r"(?:(?:overall|in (?:conclusion|summary|short)|ultimately|in the end|through(?:out)? [^,.\n]{0,60}),? )?"
     r"(?:this|the (?:above|preceding)|the) (?:(?!of\b|in\b|and\b|that\b|to\b|we\b)[\w'-]+ ){0,4}?(?:(?:short )?story|narrative|tale|screenplay|script|scene|episode|chapter|monologue|continuation|rewrite|"
-    r"retelling|adaptation|excerpt|outline|draft|version|vignette|novella|piece|poem|response|scenario|character|opening|framework|structure|approach)"
+    r"retelling|adaptation|excerpt|outline|draft|version|vignette|novella|piece|poem|response|scenario|encounter|character|opening|framework|structure|approach)"
     r"(?: (?:above|provided|presented|outlined|here|of [^,.\n]{1,60}|about [^,.\n]{1,60}|then|thus|also|not only))?,? "
     r"(?:(?:is|was|has been|can be|should be|could be|will be|would be)(?: \w+)? (?:designed|intended|meant|written|crafted|structured|expanded|based|created|aimed|a (?:foundation|starting|brief|testament to the power)|"
     r"inspired|adapted|further|developed|continued)|(?:aims?|attempts?|seeks?|strives?|tries|intends?|serves?|sets?|provides?|offers?|explores?|captures?|showcases?|highlights?|illustrates?|demonstrates?|"
@@ -178,12 +178,13 @@ _SELF_JUDGEMENT = re.compile(
     re.IGNORECASE,
 )
 _ARTICLE_JUDGES_ITSELF = re.compile(
-    r"(?:this|the (?:above|preceding)) (?:(?!of\b|in\b)[\w'-]+ ){0,3}?(?:essay|article|paper|post|guide|list|text|report|plan|answer|overview|summary)s? (?:above )?"
+    r"[^.\n]{0,160}, this (?:[\w-]+ ){0,2}(?:story|article|essay|screenplay|script|guide|narrative) (?:provides|offers|explores|aims|serves)\b|(?:this|the (?:above|preceding)) (?:(?!of\b|in\b)[\w'-]+ ){0,3}?(?:essay|article|paper|post|guide|list|text|report|plan|answer|overview|summary)s? (?:above )?"
     r"(?:(?:has been|is|was) (?:written|designed|intended|meant|crafted|structured|not (?:exhaustive|a)|just|only|by no means)|(?:aims? to|meets?|adheres?|fulfil+s?|satisf\w+|should (?:provide|give|serve|help|meet)|"
     r"provides? (?:a|an|you)|serves? as|offers? (?:a|an)|incorporates|sets the stage|lays? the (?:groundwork|foundation)|can be (?:expanded|used)|demonstrates how|is a (?:starting|brief|solid))\b)",
     re.IGNORECASE,
 )
 _ZH_SELF_JUDGEMENT = re.compile(
+    r"这是一[个部篇则段](?:关于[^。\n]{1,40})?(?:故事|作品|剧本|传奇|短文)[，,]?(?:展现|讲述|展示|探讨|揭示|表达|体现|传达)|"
     r"(?:总之|总的来说|综上|最终|整体而言)?[，,]?(?:这|该|此|本|整)(?:部|篇|个|则|段|场|首|出|一)?(?:[^。，\n]{0,12}的)?(?:作品|故事|剧本|小说|短篇|短文|叙述|叙事|剧作|戏剧|剧|独白|章节|情节|续写|改编|片段|场景|剧情|短剧|大纲|文章|散文)"
     r"(?:不仅|通过|以|展现|展示|探讨|传达|揭示|旨在|反映|描绘|讲述|深刻|提供|呈现|将|深入|生动|充满|最终|突出|强调|融合|结合|为[^。\n]{1,30}(?:提供|奠定)|是一[部个篇则]|既|在[^。\n]{1,30}中|凸显|表达|引导|带领|围绕|体现|刻画|传递)",
 )
@@ -192,6 +193,13 @@ _ABOUT_ANOTHER_WORK = re.compile(
     r"|评论|分析|影评|书评|读后感|观后感|赏析|概述|总结|解读|介绍|评价|梗概",
     re.IGNORECASE,
 )
+
+
+_PRESENTS_A_WORK = re.compile(
+    r"是一[部首篇个出][^。\n]{0,30}(?:戏剧|小说|电影|史诗|作品|影片|剧集|诗)|\bis an? [^.\n]{0,60}\b(?:novel|film|movie|play|poem|series|album|painting)\b"
+)
+_FIRST_WORDS = 120
+"""Characters in which a text about another work names it."""
 
 
 @dataclass(frozen=True)
@@ -259,7 +267,7 @@ def soft_refusal(text: str, prompt: str = "") -> Remark | None:
 def self_judgement(text: str, prompt: str = "") -> Remark | None:
     """Returns the sentence at the end in which the text speaks of itself as a text (`This script provides
     a foundation for …`); None: there is none, or the prompt asks for a text about another one."""
-    if _ABOUT_ANOTHER_WORK.search(prompt):
+    if _ABOUT_ANOTHER_WORK.search(prompt) or _PRESENTS_A_WORK.search(text[:_FIRST_WORDS]):
         return None
     paragraphs = [line for line in text[-TAIL:].split("\n") if line.strip()][-2:]
     begin = text.rfind(paragraphs[0]) if paragraphs else len(text)

@@ -39,7 +39,7 @@ def copied_sentences(text: str) -> float:
 
     A sentence ends at a full stop, an exclamation or question mark (Chinese ones too) or a line's
     end. Sentences of fewer than 4 words or 6 Chinese characters, lines without a full stop of fewer than
-    twice as many, formulas and code are left out; 0 if none remains. A line of verse needs no full stop.
+    twice as many, stage directions in brackets, formulas and code are left out; 0 if none remains. A line of verse needs no full stop.
     """
     verse = is_verse(lines_of(text))
     sentences = _SENTENCE.findall(without_formulas(text))
@@ -48,6 +48,8 @@ def copied_sentences(text: str) -> float:
 
 
 def _is_sentence(tokens: Sequence[str], stop: bool, verse: bool) -> bool:
+    if tokens and tokens[0].lstrip("*_").startswith(("[", "(", "（", "【")):  # a stage direction
+        return False
     times = 1 if stop or verse else 2
     if verse or len(tokens) < times * _FEWEST_WORDS:
         return len(tokens) >= times * _FEWEST_WORDS
@@ -82,7 +84,9 @@ def share_seen(items: Sequence[Hashable], known: Set[Hashable] = frozenset()) ->
 _LEAST_WORDS, _LEAST_CHARACTERS = 25, 40
 """Of a paragraph that is compared with the others."""
 _PRIME = np.uint64(0x9E3779B97F4A7C15)
-_NO_PROSE = re.compile(r"\s*(?:[-*•·–+|#>]|\d{1,3}[.)、．]|[A-Za-z][.)]|[（(]\w{1,2}[)）]|[①-⑳])")
+_NO_PROSE = re.compile(
+    r"\s*(?:[-*•·–+|#>]|\[\d{1,3}\]|\d{1,3}[.)、．]|[A-Za-z][.)]|[（(]\w{1,2}[)）]|[①-⑳])"
+)
 """Items, tables and headings repeat their wording."""
 
 

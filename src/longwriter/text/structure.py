@@ -36,7 +36,7 @@ _GOES_ON = re.compile(
     r"|(?:故事|剧情|情节|文章|正文)(?:还?将|还?会|还要|还在|仍在|到此|未完)[^。\n]{0,12}(?:继续|未完|待续)|(?:下一?[章节部篇]|后续)(?:将|会|中)[^。\n]{0,30}|(?:这|以上)(?:仅|只)?是[^。\n]{0,10}(?:开始|开端|开头|第一[章部节])",
     re.IGNORECASE,
 )
-_SCREENPLAY = re.compile(r"^\W*(?:INT|EXT|I/E)\b[./ ]", re.MULTILINE)
+_SCREENPLAY = re.compile(r"^[^\w\n]{0,20}(?:INT|EXT|I/E)\b[./ ]", re.MULTILINE)
 _THE_END = re.compile(
     r"(?:the end|fin|finis|end of (?:story|screenplay|script|essay|novel)|the end of (?:the|our) story|完|全文完|全书完|全剧终|剧终|(?:故事|正文|本文)完|（完）)",
     re.IGNORECASE,
@@ -65,7 +65,7 @@ _ASKS_FOR_OUTLINE = re.compile(
     re.IGNORECASE,
 )
 _ASKS_FOR_PROSE = re.compile(
-    r"\b(?:short story|story|novel|narrative|essay|memoir|chapter|fanfic\w*)\b|故事|小说|散文|作文|续写",
+    r"\b(?:writ\w*|continu\w+|tell|compose|draft|craft|create|rewrite)\b[^.\n]{0,80}\b(?:story|novel|narrative|essay|memoir|chapter|fanfic\w*)\b|(?:写|创作|续写|改写|编)[^。\n]{0,30}(?:故事|小说|散文|作文)",
     re.IGNORECASE,
 )
 _OUTLINE_TITLE = re.compile(
