@@ -68,13 +68,11 @@ def read_labels(texts: Path | None) -> list[dict[str, Any]]:
     Raises:
         SystemExit: a text is another one than was read.
     """
-    rows = [json.loads(line) for line in LABELS.read_text(encoding="utf-8").splitlines()]
     known: dict[str, Any] = {}
     if texts is not None:
-        lines = texts.read_text(encoding="utf-8").splitlines()
-        known = {row["id"]: row["messages"] for row in map(json.loads, lines)}
+        known = {row["id"]: row["messages"] for row in _rows(texts)}
     found = []
-    for row in rows:
+    for row in _rows(LABELS):
         if "response" in row:
             asked, answered = {"role": "user"}, {"role": "assistant"}
             asked["content"], answered["content"] = row["prompt"], row["response"]
@@ -86,6 +84,11 @@ def read_labels(texts: Path | None) -> list[dict[str, Any]]:
                 raise SystemExit(f"{texts}: {row['id']} is another text than the one that was read")
             found.append(row | {"messages": messages})
     return found
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    with path.open(encoding="utf-8", newline="\n") as file:
+        return [json.loads(line) for line in file]
 
 
 def verdicts(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:

@@ -37,8 +37,8 @@ UNITS = [
     "the story continues ", "a@a", "Paragraph 1\n", "“a", "(continued)\n",
 ]  # fmt: skip
 EDGES = [("Yours sincerely,\n", "Bob"), ("a ", "!")]
-CHARACTERS, SECONDS = 6_000, 0.25
-"""A text of 6,000 characters takes a millisecond to 15; quadratic time would be seconds."""
+CHARACTERS, SECONDS = 6_000, 0.4
+"""Of processor time. A text of 6,000 characters takes a millisecond to 100; quadratic time would be seconds."""
 
 
 def runs(length: int) -> Iterator[str]:
@@ -84,9 +84,9 @@ WORK: dict[str, Callable[[str], Any]] = {
 @pytest.mark.parametrize("name", WORK)
 def test_work_on_text_is_linear(name: str) -> None:
     for text in runs(CHARACTERS):
-        begun = time.perf_counter()
+        begun = time.process_time()
         WORK[name](text)
-        seconds = time.perf_counter() - begun
+        seconds = time.process_time() - begun
         assert seconds < SECONDS, f"{seconds:.1f} s on {text[:30]!r}"
 
 
@@ -110,7 +110,7 @@ def test_no_pattern_explodes_on_the_end_of_a_text() -> None:
     assert len(found) > 80
     for name, pattern in found.items():
         for text in runs(200):
-            begun = time.perf_counter()
+            begun = time.process_time()
             pattern.search(re.sub(r"\s{3,}", "  ", text))
-            seconds = time.perf_counter() - begun
+            seconds = time.process_time() - begun
             assert seconds < 0.1, f"{name}: {seconds:.1f} s on {text[:30]!r}"

@@ -72,6 +72,12 @@ _REFERS_TO_REQUEST = re.compile(
     re.IGNORECASE,
 )
 """In the first sentence."""
+_SAYS_WHAT_WAS_ASKED = re.compile(
+    r"^(?:below|here|the following|following)\b[^\n]{0,200}\b(?:you(?:'ve| have)? (?:requested|asked)|your (?:request|prompt|requirements|question|story|project))\b|让我(?:为您|来|逐一|详细|提供)[^。\n]{0,20}(?:观点|介绍|分析|解释|说明|回答|解答|建议)[^。\n]{0,8}[：:]$",
+    re.IGNORECASE,
+)
+_FIRST_SENTENCES = 3
+"""Sentences in which the words to the asker begin."""
 _ZH_OPENER = re.compile(
     r"(?:(?:当然(?:可以)?|好的?|没问题|可以|是的)[，,！!。]\s*)?"
     r"(?:(?P<line>(?:以下|下面|下文|如下|接下来)(?:就)?(?:是|为|将|我|给出|提供|列出|请看|来|展示|呈现)[^\n]{0,120}[：:]$)"
@@ -169,15 +175,16 @@ _ZH_SOFT_REFUSAL = re.compile(
 _SELF_JUDGEMENT = re.compile(
     r"(?:(?:overall|in (?:conclusion|summary|short)|ultimately|in the end|through(?:out)? [^,.\n]{0,60}),? )?"
     r"(?:this|the (?:above|preceding)|the) (?:(?!of\b|in\b|and\b|that\b|to\b|we\b)[\w'-]+ ){0,4}?(?:(?:short )?story|narrative|tale|screenplay|script|scene|episode|chapter|monologue|continuation|rewrite|"
-    r"retelling|adaptation|excerpt|outline|draft|version|vignette|novella|piece|poem|response|scenario|encounter|character|opening|framework|structure|approach)"
+    r"retelling|adaptation|excerpt|outline|draft|version|vignette|novella|piece|poem|response|scenario|encounter|character|explanation|description|(?:alternate |alternative )ending|opening|framework|structure|approach)"
     r"(?: (?:above|provided|presented|outlined|here|of [^,.\n]{1,60}|about [^,.\n]{1,60}|then|thus|also|not only))?,? "
     r"(?:(?:is|was|has been|can be|should be|could be|will be|would be)(?: \w+)? (?:designed|intended|meant|written|crafted|structured|expanded|based|created|aimed|a (?:foundation|starting|brief|testament to the power)|"
     r"inspired|adapted|further|developed|continued)|(?:aims?|attempts?|seeks?|strives?|tries|intends?|serves?|sets?|provides?|offers?|explores?|captures?|showcases?|highlights?|illustrates?|demonstrates?|"
-    r"lays?|delves?|reflects?|presents?|incorporates?|combines?|maintains?|blends?|emphasi[sz]es?|conveys?|introduces?|weaves?|portrays?|depicts?|examines?|touches|invites?|leaves? (?:room|the (?:audience|reader|door))|"
+    r"lays?|delves?|reflects?|presents?|incorporates?|combines?|maintains?|blends?|emphasi[sz]es?|conveys?|introduces?|weaves?|portrays?|depicts?|examines?|touches|invites?|leaves? (?:room|a (?:whole|lot)|the (?:audience|reader|door))|"
     r"keeps?|focuses|follows|concludes?|ends with|establishes|encapsulates?|brings?|features?|encompasses?|uses|employs|adheres?|meets?|retains?|preserves?|should (?:provide|give|serve|help|meet)|covers)\b)",
     re.IGNORECASE,
 )
 _ARTICLE_JUDGES_ITSELF = re.compile(
+    r"[^.\n]{0,160}, it (?:aims|attempts|seeks|strives|tries) to (?:capture|provide|offer|convey|give|present|showcase|highlight)\b|these (?:[\w-]+ ){1,4}(?:should )?(?:provide|offer|give|serve as|form) (?:you )?an? (?:[\w-]+ ){0,2}(?:overview|foundation|starting point|framework|basis|introduction)\b|"
     r"[^.\n]{0,160}, this (?:[\w-]+ ){0,2}(?:story|article|essay|screenplay|script|guide|narrative) (?:provides|offers|explores|aims|serves)\b|(?:this|the (?:above|preceding)) (?:(?!of\b|in\b)[\w'-]+ ){0,3}?(?:essay|article|paper|post|guide|list|text|report|plan|answer|overview|summary)s? (?:above )?"
     r"(?:(?:has been|is|was) (?:written|designed|intended|meant|crafted|structured|not (?:exhaustive|a)|just|only|by no means)|(?:aims? to|meets?|adheres?|fulfil+s?|satisf\w+|should (?:provide|give|serve|help|meet)|"
     r"provides? (?:a|an|you)|serves? as|offers? (?:a|an)|incorporates|sets the stage|lays? the (?:groundwork|foundation)|can be (?:expanded|used)|demonstrates how|is a (?:starting|brief|solid))\b)",
@@ -218,15 +225,18 @@ _ON_ITS_OWN_LINE = re.compile(r"[ \t*_]{0,9}\n(?!\s{0,9}```)")
 def opener(text: str) -> Remark | None:
     """Returns the words to the asker with which `text` begins (`Here is a story that …:`), up to the end
     of their sentences; None: it begins with itself."""
-    last = None
+    last, begun = None, False
     for place, (_, end, said) in enumerate(_sentences(text, 0, HEAD)):
         found = (_ZH_OPENER if _is_chinese(said) else _OPENER).match(said)
         if found and found.lastgroup == "line" and not _ON_ITS_OWN_LINE.match(text, end):
             break
-        if found or (place == 0 and (_SURE.match(said) or _REFERS_TO_REQUEST.search(said))):
-            last = Remark(0, end, said)
-        elif not (place == 0 and _YES.match(said)):
+        first = place == 0 and (_SURE.match(said) or _REFERS_TO_REQUEST.search(said))
+        if (not begun and (found or first)) or _SAYS_WHAT_WAS_ASKED.search(said):
+            last, begun = Remark(0, end, said), False
+        elif last or place == _FIRST_SENTENCES - 1:
             break
+        elif place > 0 or not _YES.match(said):
+            begun = True
     return last
 
 
