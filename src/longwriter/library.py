@@ -36,7 +36,6 @@ from longwriter.evaluation.judge import read_prompt, ungraded
 from longwriter.evaluation.judge_calls import judge_calls
 from longwriter.evaluation.scoring import NOT_ASKED, check_unscored, comparison, evaluate
 from longwriter.evaluation.settings import BenchSettings, JudgeSettings
-from longwriter.evaluation.summary import summarise
 from longwriter.llm.answers import Completion
 from longwriter.llm.budget import Account
 from longwriter.llm.client import ChatClient
@@ -360,6 +359,8 @@ def scored(
     Args:
         asked: whether the judge grades the texts.
     """
+    from longwriter.evaluation.summary import summarise  # numpy: only scores need it
+
     bench, statistics = settings.bench, settings.statistics
     judgements = _judged(predictions, settings, asked)
     compared: dict[str, dict[str, Interval]] = {}

@@ -1,12 +1,7 @@
 import pytest
 
-from longwriter.text.repetition import (
-    copied_sentences,
-    repeated_ngrams,
-    said_again,
-    scaled,
-    share_said_again,
-)
+from longwriter.text.repetition import copied_sentences, repeated_ngrams, scaled
+from longwriter.text.similarity import said_again, share_said_again
 
 
 def test_words_that_come_again() -> None:

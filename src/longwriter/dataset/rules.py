@@ -20,9 +20,9 @@ from longwriter.text.lengths import constraint_in, length_score
 from longwriter.text.markup import is_verse, lines_of, without_formulas
 from longwriter.text.placeholders import placeholder_in
 from longwriter.text.refusals import refusal_in
-from longwriter.text.repetition import copied_sentences, repeated_ngrams, said_again, scaled
+from longwriter.text.repetition import copied_sentences, repeated_ngrams, scaled
 from longwriter.text.scaffolding import residue_in
-from longwriter.text.similarity import compression, hashes, longest_repeat, shared_span
+from longwriter.text.similarity import compression, hashes, longest_repeat, said_again, shared_span
 from longwriter.text.thinking import thinking_in
 from longwriter.text.words import tokens
 

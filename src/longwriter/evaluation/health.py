@@ -8,7 +8,8 @@ from pydantic import BaseModel
 from longwriter.core.rows import Prediction
 from longwriter.text.endings import unfinished
 from longwriter.text.languages import wanted_language, words_elsewhere
-from longwriter.text.repetition import TOKEN, copied_sentences, share_said_again, share_seen
+from longwriter.text.repetition import TOKEN, copied_sentences, share_seen
+from longwriter.text.similarity import share_said_again
 from longwriter.text.words import uncounted_letters
 
 NGRAM = 8

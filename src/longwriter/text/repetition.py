@@ -3,11 +3,7 @@
 import re
 from collections.abc import Hashable, Sequence, Set
 
-import numpy as np
-
 from longwriter.text.markup import is_verse, lines_of, without_formulas
-from longwriter.text.similarity import hashes, sequences
-from longwriter.text.words import tokens
 
 TOKEN = re.compile(r"[\u4e00-\u9fff]|[^\s\u4e00-\u9fff]+")
 """A Chinese character, or a run of anything else between white space or such characters."""
@@ -79,60 +75,3 @@ def share_seen(items: Sequence[Hashable], known: Set[Hashable] = frozenset()) ->
     """Returns the share (0 to 1) of the items that occur earlier among them, or in `known`; 0 without
     items."""
     return (len(items) - len(set(items) - known)) / len(items) if items else 0.0
-
-
-_LEAST_WORDS, _LEAST_CHARACTERS = 25, 40
-"""Of a paragraph that is compared with the others."""
-_PRIME = np.uint64(0x9E3779B97F4A7C15)
-_NO_PROSE = re.compile(
-    r"\s*(?:[-*•·–+|#>]|\[\d{1,3}\]|\d{1,3}[.)、．]|[A-Za-z][.)]|[（(]\w{1,2}[)）]|[①-⑳])"
-)
-"""Items, tables and headings repeat their wording."""
-
-
-def said_again(text: str, at_least: float = 0.5) -> list[str]:
-    """Returns the paragraphs that say an earlier one again nearly word for word: with a Jaccard similarity
-    of their 3-word sequences of `at_least`. Short ones, items of lists and tables are left out.
-
-    Every sequence is taken as that of the paragraph in which it first occurs, so a paragraph is compared
-    with the one that it shares most with, in linear time.
-    """
-    kept, words = _paragraphs(text)
-    if len(kept) < 2:
-        return []
-    sizes = np.array([len(each) for each in words])
-    grams = sequences(hashes([word for each in words for word in each]), 3)
-    owner = np.repeat(np.arange(len(kept)), sizes)[: len(grams)]
-    # once in each paragraph; the two sequences that run on into the next one are too few to matter
-    _, own = np.unique(grams + owner.astype(np.uint64) * _PRIME, return_index=True)
-    own.sort()
-    grams, owner = grams[own], owner[own]
-    _, first, place = np.unique(grams, return_index=True, return_inverse=True)
-    source = owner[first][place]
-    again = np.flatnonzero(source < owner)
-    pairs, shared = np.unique(owner[again] * len(kept) + source[again], return_counts=True)
-    size = np.bincount(owner, minlength=len(kept))
-    late, early = pairs // len(kept), pairs % len(kept)
-    alike = shared / (size[late] + size[early] - shared) >= at_least
-    return [kept[place] for place in np.unique(late[alike]).tolist()]
-
-
-def share_said_again(text: str) -> float:
-    """Returns the share (0 to 1) of the text's prose paragraphs, by their characters, that say an earlier
-    one again (`said_again`)."""
-    kept, _ = _paragraphs(text)
-    whole = sum(map(len, kept))
-    return sum(map(len, said_again(text))) / whole if whole else 0.0
-
-
-def _paragraphs(text: str) -> tuple[list[str], list[list[str]]]:
-    """The paragraphs of prose that are long enough to be compared, and their tokens."""
-    kept, words = [], []
-    for line in text.split("\n"):
-        if len(line) >= _LEAST_CHARACTERS and not _NO_PROSE.match(line):
-            found = tokens(line)
-            chinese = bool(found) and "\u4e00" <= found[0][0] <= "\u9fff"
-            if len(found) >= (_LEAST_CHARACTERS if chinese else _LEAST_WORDS):
-                kept.append(line)
-                words.append(found)
-    return kept, words

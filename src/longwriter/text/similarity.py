@@ -1,10 +1,13 @@
 """Tokens as hashes, their sequences, and how much two texts share."""
 
+import re
 import zlib
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
+
+from longwriter.text.words import tokens
 
 Hashes = NDArray[np.uint64]
 
@@ -105,3 +108,59 @@ def shared_span(one: Hashes, other: Hashes, n: int) -> int:
         return -1
     found = np.flatnonzero(np.isin(_windows(one, n), _windows(other, n)))
     return int(found[0]) if len(found) else -1
+
+
+_LEAST_WORDS, _LEAST_CHARACTERS = 25, 40
+"""Of a paragraph that is compared with the others."""
+_NO_PROSE = re.compile(
+    r"\s*(?:[-*•·–+|#>]|\[\d{1,3}\]|\d{1,3}[.)、．]|[A-Za-z][.)]|[（(]\w{1,2}[)）]|[①-⑳])"
+)
+"""Items, tables and headings repeat their wording."""
+
+
+def said_again(text: str, at_least: float = 0.5) -> list[str]:
+    """Returns the paragraphs that say an earlier one again nearly word for word: with a Jaccard similarity
+    of their 3-word sequences of `at_least`. Short ones, items of lists and tables are left out.
+
+    Every sequence is taken as that of the paragraph in which it first occurs, so a paragraph is compared
+    with the one that it shares most with, in linear time.
+    """
+    kept, words = _paragraphs(text)
+    if len(kept) < 2:
+        return []
+    sizes = np.array([len(each) for each in words])
+    grams = sequences(hashes([word for each in words for word in each]), 3)
+    owner = np.repeat(np.arange(len(kept)), sizes)[: len(grams)]
+    # once in each paragraph; the two sequences that run on into the next one are too few to matter
+    _, own = np.unique(grams + owner.astype(np.uint64) * _BASE, return_index=True)
+    own.sort()
+    grams, owner = grams[own], owner[own]
+    _, first, place = np.unique(grams, return_index=True, return_inverse=True)
+    source = owner[first][place]
+    again = np.flatnonzero(source < owner)
+    pairs, shared = np.unique(owner[again] * len(kept) + source[again], return_counts=True)
+    size = np.bincount(owner, minlength=len(kept))
+    late, early = pairs // len(kept), pairs % len(kept)
+    alike = shared / (size[late] + size[early] - shared) >= at_least
+    return [kept[place] for place in np.unique(late[alike]).tolist()]
+
+
+def share_said_again(text: str) -> float:
+    """Returns the share (0 to 1) of the text's prose paragraphs, by their characters, that say an earlier
+    one again (`said_again`)."""
+    kept, _ = _paragraphs(text)
+    whole = sum(map(len, kept))
+    return sum(map(len, said_again(text))) / whole if whole else 0.0
+
+
+def _paragraphs(text: str) -> tuple[list[str], list[list[str]]]:
+    """The paragraphs of prose that are long enough to be compared, and their tokens."""
+    kept, words = [], []
+    for line in text.split("\n"):
+        if len(line) >= _LEAST_CHARACTERS and not _NO_PROSE.match(line):
+            found = tokens(line)
+            chinese = bool(found) and "\u4e00" <= found[0][0] <= "\u9fff"
+            if len(found) >= (_LEAST_CHARACTERS if chinese else _LEAST_WORDS):
+                kept.append(line)
+                words.append(found)
+    return kept, words
