@@ -29,6 +29,15 @@ def test_an_outline_instead_of_a_story(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "begin",
+    ["这个故事讲述了一位老人", "这段文字提供了五十个", "This story follows a woman who waits"],
+)
+def test_a_summary_instead_of_the_text(begin: str) -> None:
+    assert outline(f"{begin}……{ZH}", "写一个故事。Write a story.") != ""
+    assert outline(f"{begin}……{ZH}", "总结这个故事。") == ""
+
+
+@pytest.mark.parametrize(
     ("prompt", "text"),
     [
         ("Write a story about a harbour.", STORY),

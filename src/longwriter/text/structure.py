@@ -68,6 +68,16 @@ _ASKS_FOR_PROSE = re.compile(
     r"\b(?:writ\w*|continu\w+|tell|compose|draft|craft|create|rewrite)\b[^.\n]{0,80}\b(?:story|novel|narrative|essay|memoir|chapter|fanfic\w*)\b|(?:写|创作|续写|改写|编)[^。\n]{0,30}(?:故事|小说|散文|作文)",
     re.IGNORECASE,
 )
+_SUMMARISES = re.compile(
+    r"\s{0,9}(?:(?:这|该|此)(?:段|篇|个|部)?(?:文字|文本|故事|剧本|文章|作品|小说|对话)[^。，\n]{0,12}(?:包含|提供|讲述|描述|描绘|围绕|列出|概述|总结)"
+    r"|(?:this|the) (?:text|passage|story|screenplay|script|article|excerpt|document) (?:above )?(?:provides|contains|describes|tells the story|lists|follows|is about|summari[sz]es|revolves)\b)",
+    re.IGNORECASE,
+)
+"""How a summary of a text begins, which is not the text."""
+_ASKS_FOR_SUMMARY = re.compile(
+    r"\b(?:review|analy[sz]\w*|critique|summar\w+|synopsis|describe|explain|pitch|blurb)\b|评论|影评|书评|读后感|观后感|赏析|总结|概括|梗概|简介",
+    re.IGNORECASE,
+)
 _OUTLINE_TITLE = re.compile(
     r"[\s*_#>]*(?:(?:detailed|brief|rough|general|proposed|story|plot|chapter|essay|article|screenplay|expanded|the|an?) ){0,3}(?:outline|synopsis|plot summary|story summary)\b[^\n.]{0,60}$"
     r"|[\s*_#>【]*(?:[^\n。]{0,20})(?:大纲|提纲|梗概|故事概要|写作思路|写作构思|文章结构)[】*：:\s]*$",
@@ -81,8 +91,11 @@ _PROSE_WORDS = 30
 
 
 def outline(text: str, prompt: str) -> str:
-    """Returns what shows that an outline stands instead of the text: its title, or that hardly any line is
-    prose though the prompt asks for prose; empty if nothing does or the prompt asks for an outline."""
+    """Returns what shows that an outline or a summary stands instead of the text: how it begins, its title,
+    or that hardly any line is prose though the prompt asks for prose; empty if nothing does or the prompt
+    asks for an outline."""
+    if (summary := _SUMMARISES.match(text)) and not _ASKS_FOR_SUMMARY.search(prompt):
+        return summary[0]
     if _ASKS_FOR_OUTLINE.search(prompt) or not _ASKS_FOR_PROSE.search(prompt):
         return ""
     lines = lines_of(text)
