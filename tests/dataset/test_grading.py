@@ -83,3 +83,44 @@ def test_a_judge_without_a_threshold_is_refused(tmp_path: Path, settings: Settin
     settings.filter.min_quality = None
     with pytest.raises(SettingsError, match=r"filter\.judge: is set, and filter\.min_quality"):
         filtered(settings, tmp_path)
+
+
+def faults(request: dict[str, Any]) -> Answer:
+    """The ferryman's tale is an outline; prose about the laboratory."""
+    asked = request["messages"][-1]["content"]
+    if "Okafor" in asked:
+        return "Fine work!"
+    return json.dumps({"outline": "ferryman" in asked, "self_judgement": False})
+
+
+def test_the_judge_is_asked_about_faults(
+    tmp_path: Path, settings: Settings, chat_server: Any
+) -> None:
+    server = chat_server(faults)
+    assert settings.filter.judge is not None
+    settings.filter.judge.base_url = server.base_url
+    settings.filter.min_quality = None
+    settings.filter.ask_judge = ["outline", "self_judgement"]
+    metrics = filtered(settings, tmp_path)
+    rejected = read(tmp_path / "data/sft/rejected.jsonl")
+    assert [(row["id"], row["rule"], row["detail"]) for row in rejected] == [
+        ("poor", "outline", "found by the judge")
+    ]
+    assert metrics["asked"] == {"clean": 3, "faulty": 1, "unread": 1}
+    assert metrics["judged"] == {}
+    asked = len(server.asked)
+    filtered(settings, tmp_path)
+    assert len(server.asked) == asked  # all from the cache
+
+
+def test_questions_need_a_judge_and_a_name(tmp_path: Path, settings: Settings) -> None:
+    settings.filter.ask_judge = ["copied"]
+    with pytest.raises(
+        SettingsError, match=r"filter\.ask_judge: the judge is not asked about 'copied'"
+    ):
+        filtered(settings, tmp_path)
+    settings.filter.ask_judge, settings.filter.judge = ["outline"], None
+    with pytest.raises(
+        SettingsError, match=r"filter\.ask_judge: is set, and filter\.judge is null"
+    ):
+        filtered(settings, tmp_path)

@@ -58,6 +58,7 @@ class FilterCounts:
         self.chat_rejected = Counter[str]()
         self.over_length: list[str] = []
         self.graded = Counter[str]()
+        self.asked = Counter[str]()
         self._languages: defaultdict[str, _Group] = defaultdict(_Group)
         self._lengths: defaultdict[str, _Group] = defaultdict(_Group)
         self._before = [0] * len(EDGES)
@@ -120,6 +121,10 @@ class FilterCounts:
         """Counts a row that the judge was asked about; None: it has no score."""
         self.graded["unscored" if score is None else "scored"] += 1
 
+    def add_asked(self, rule: str | None) -> None:
+        """Counts a row whose faults the judge was asked about; None: its answer cannot be read."""
+        self.asked["unread" if rule is None else "faulty" if rule else "clean"] += 1
+
     def add_kept(self, row: TrainingRow) -> None:
         """Counts a draft that passed all rules."""
         words = row.response_length or 0
@@ -168,6 +173,7 @@ class FilterCounts:
             "longest_words": max(words, default=0),
             "tokens": self.train.tokens if self.counted else None,
             "judged": dict(sorted(self.graded.items())),
+            "asked": dict(sorted(self.asked.items())),
             "by_language": {n: g.describe() for n, g in sorted(self._languages.items())},
             "by_length": {name: self._lengths[name].describe() for name in bins},
             "histogram": {"words": EDGES, "before": self._before, "after": self._after},

@@ -25,6 +25,11 @@ Grade = Callable[[Iterator[TrainingRow]], list[float | None]]
 """Asks the judge for the quality scores of rows; None for a row without one."""
 
 
+Ask = Callable[[Iterator[TrainingRow]], list[str | None]]
+"""Asks the judge for the faults of rows: the name of a rule, or empty; None for an answer that cannot be
+read."""
+
+
 class _Place(NamedTuple):
     """Where a row is in the temporary file: its training row, its record and its signatures, one after
     another."""
@@ -106,6 +111,17 @@ class Filtering:
                     self._reject_place(place, reason, chat)
                     known.pop()
             places[:] = kept
+
+    def ask(self, ask: Ask) -> None:
+        """Asks the judge about the drafts, and rejects those that it finds a fault in."""
+        faulty = set()
+        found = ask(self._row(place) for place in self._drafts)
+        for place, rule in zip(self._drafts, found, strict=True):
+            self.counts.add_asked(rule)
+            if rule:
+                faulty.add(place)
+                self._reject_place(place, (rule, "found by the judge"), False)
+        self._drafts = [place for place in self._drafts if place not in faulty]
 
     def grade(self, ask: Grade) -> None:
         """Asks the judge about the drafts without a quality score, and rejects those below

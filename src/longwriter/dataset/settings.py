@@ -79,8 +79,11 @@ class FilterSettings:
     min_quality: float | None = bounded(ge=0, le=100)
     """Lowest quality score S_q of a row that has one (`quality_score`); null: no limit."""
     judge: JudgeSettings | None
-    """Grades the rows without a quality score that pass all else; ${judge}: the run's judge; null:
-    they are not graded."""
+    """Grades the rows without a quality score that pass all else, if min_quality is set, and answers
+    ask_judge; ${judge}: the run's judge; null: it is asked nothing."""
+    ask_judge: list[str]
+    """Rules whose fault the judge is asked about, too, of each draft that passes all rules: soft_refusal,
+    outline, self_judgement; []: only the rules' own patterns."""
     plan: bool
     """Put a draft's plan before its text in the training row, between <plan> and </plan>. The rules,
     `pairs` and the benchmark count the text only."""

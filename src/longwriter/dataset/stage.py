@@ -15,6 +15,7 @@ from longwriter.dataset.card import Provenance, Writer, card, header
 from longwriter.dataset.export import export
 from longwriter.dataset.filter import Filtering
 from longwriter.dataset.grading import grade
+from longwriter.dataset.meaning import ask, checked_questions, schema
 from longwriter.dataset.rule_runner import RuleJob, run_rules
 from longwriter.dataset.settings import BASE, CHAT_ROWS, DRAFTS, FilterSettings
 from longwriter.dataset.tokenizer import has_tokenizer
@@ -22,7 +23,8 @@ from longwriter.evaluation.contamination import locate_benchmarks
 from longwriter.evaluation.judge import read_prompt
 from longwriter.evaluation.judge_calls import judge_calls
 from longwriter.evaluation.settings import ContaminationSettings
-from longwriter.llm.session import with_client
+from longwriter.llm.check import Parameters
+from longwriter.llm.session import CallContext, spending, with_client
 
 FILES = ("train.jsonl", "validation.jsonl", "rejected.jsonl", "card.md", "hf")
 OUTPUTS = (*(f"data/sft/{name}" for name in FILES), "metrics/filter.json")
@@ -48,8 +50,15 @@ def filter_rows(
         DataError: an input cannot be read, or no draft passes the rules.
         SettingsError: a rule is unknown, or settings contradict each other.
     """
-    if settings.judge and settings.min_quality is None:
-        raise SettingsError("filter.judge: is set, and filter.min_quality is null; set a threshold")
+    checked_questions(settings.ask_judge)
+    if settings.judge and settings.min_quality is None and not settings.ask_judge:
+        raise SettingsError(
+            "filter.judge: is set, and filter.min_quality is null; set a threshold, or filter.ask_judge"
+        )
+    if settings.ask_judge and not settings.judge:
+        raise SettingsError(
+            "filter.ask_judge: is set, and filter.judge is null; set filter.judge=${judge}"
+        )
     benchmarks = locate_benchmarks(work.root, contamination.benchmarks)
     tokenizer = _tokenizer(settings, work)
     with Filtering(settings, work.cache) as filtering:
@@ -68,7 +77,9 @@ def filter_rows(
             filtering.read(verdicts, given.chat)
             versions[given.rows.name] = given.version
         filtering.compare()
-        if settings.judge:
+        if settings.ask_judge:
+            filtering.ask(partial(_ask, settings, runtime, work))
+        if settings.judge and settings.min_quality is not None:
             filtering.grade(partial(_grade, settings, runtime, work))
         filtering.choose()
         counts = filtering.counts
@@ -141,6 +152,21 @@ def _grade(
         name="filter.judge",
     )
     return scores
+
+
+def _ask(
+    settings: FilterSettings, runtime: RuntimeSettings, work: Workspace, rows: Iterator[TrainingRow]
+) -> list[str | None]:
+    judge, names = settings.judge, settings.ask_judge
+    assert judge is not None
+    money = spending(judge.max_cost, "filter.ask_judge", judge.model, names)
+    calls = CallContext(
+        work.cache, settings.seed, runtime.threads, money, Parameters(schema(names))
+    )
+    found, _ = with_client(
+        lambda client: ask(client, rows, names), judge, calls, name="filter.judge"
+    )
+    return found
 
 
 def _write(filtering: Filtering, text: str, settings: FilterSettings, work: Workspace) -> None:
