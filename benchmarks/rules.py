@@ -4,8 +4,9 @@
     python benchmarks/rules.py --texts real_texts.jsonl # and texts of many models
 
 The labels are in tests/data/read_rows.jsonl, one row a line: `id`, `language`, `verdict` (keep, strip or
-reject) and `findings`, each a `kind` with the decisive `words`. Drafts of the embedded teacher are there
-with prompt and response. Of other people's texts there is `sha256` of the response only: --texts names a
+reject), `findings`, each a `kind` with the decisive `words` where there are some, and `read`: the `whole` text, or
+its `ends` (beginning and end; faults of the middle were then looked for by looser rules). Drafts of the
+embedded teacher are there with prompt and response. Of other people's texts there is `sha256` of the response only: --texts names a
 JSON Lines file of `id` and `messages` that has them.
 
 Of each rule and language it prints how many of its findings are right (a finding is right if the reader
