@@ -128,9 +128,9 @@ def continuation(text: str) -> str:
         if not bare:
             continue
         found = _CONTINUED.fullmatch(bare)
-        if line.lstrip("*_ ")[:1] in _BRACKETS:
+        if not screenplay and line.lstrip("*_ ")[:1] in _BRACKETS:  # (continued) is usual in one
             found = found or _CONTINUED_IN_BRACKETS.fullmatch(bare)
-        if found and not (screenplay and re.search(r"\bcont", line, re.IGNORECASE)):
+        if found:
             return line.strip()
     last = squeezed(text[-500:]).rstrip().replace("’", "'")
     for said in re.split(r"(?<=[.!?。！？\n])\s*", last)[-4:]:
