@@ -119,8 +119,11 @@ def main() -> None:
     parser.add_argument(
         "--wrong", action="store_true", help="print each row that is judged wrongly"
     )
+    parser.add_argument("--whole", action="store_true", help="only rows that were read whole")
     arguments = parser.parse_args()
     rows = read_labels(arguments.texts)
+    if arguments.whole:
+        rows = [row for row in rows if row["read"] == "whole"]
     found = verdicts(rows)
     right: defaultdict[tuple[str, str], list[bool]] = defaultdict(list)
     caught: defaultdict[tuple[str, str], list[tuple[bool, bool]]] = defaultdict(list)
