@@ -210,6 +210,16 @@ def test_what_a_text_may_have(text: str, prompt: str) -> None:
     assert residue_in(text, prompt) == ""
 
 
+def test_a_count_is_found_behind_a_line_break_of_markdown() -> None:
+    text = f"{BODY}  \n\n---\n\n**Word count:** ~1000  \n\n---"
+    assert residue_in(text, "Write about bees.") == "**Word count:** ~1000"
+
+
+def test_a_plan_that_belongs_to_the_story() -> None:
+    assert residue_in(f"{BODY}\n\nThe plan: wait for the dark.", "Write about bees.") == ""
+    assert residue_in(f"{BODY}\n\nThe plan:\n1. Bees", "Write about bees.") == "The plan:"
+
+
 def test_what_is_stripped_is_looked_for_too() -> None:
     for scaffolding in (
         f"Paragraph 2: {BODY}",

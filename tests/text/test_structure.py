@@ -120,6 +120,8 @@ def test_text_after_the_end(mark: str) -> None:
         (["第一章 雾", "第二章 雨", "第一章 雾"], "第一章 雾"),
         (["第九章", "第十章", "第十一章"], ""),
         (["Part One", "Chapter 1", "Chapter 2", "Part Two", "Chapter 3"], ""),
+        (["Part One", "Chapter 1", "Chapter 2", "Part Two", "Chapter 1"], ""),
+        (["Part Two", "Chapter 1", "Part One", "Chapter 2"], "Part One"),
         (
             ["## The Harbour at Night", "## The Fog", "## The Harbour at Night"],
             "## The Harbour at Night",
@@ -130,6 +132,13 @@ def test_text_after_the_end(mark: str) -> None:
 def test_numbers_that_run_back(headings: list[str], wrong: str) -> None:
     text = "\n\n".join(f"{heading}\n\n{STORY}" for heading in headings)
     assert misnumbered(text) == wrong
+
+
+def test_a_table_of_contents_holds_no_headings() -> None:
+    contents = "\n".join(f"Chapter {n}: Fog" for n in (1, 2, 3))
+    chapters = "\n\n".join(f"Chapter {n}: Fog\n\n{STORY}" for n in (1, 2, 3))
+    assert misnumbered(f"{contents}\n\n{chapters}") == ""
+    assert misnumbered(f"{contents}\n\n{chapters}\n\nChapter 2: Fog\n\n{STORY}") != ""
 
 
 def test_a_reference_to_a_chapter_is_no_heading() -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from longwriter.text.words import count_words, language, tokens
+from longwriter.text.words import count_words, language, tokens, uncounted_letters
 
 
 @pytest.mark.parametrize(
@@ -45,3 +45,11 @@ def test_tokens_are_words_and_numbers_in_lower_case_and_chinese_characters() -> 
         "北",
         "京",
     ]
+
+
+def test_letters_that_count_no_words() -> None:
+    assert uncounted_letters("The sea was calm, 100 %.") == 0.0
+    assert uncounted_letters("海很平静。") == 0.0
+    assert uncounted_letters("Море calm") == 0.5  # 4 of 8 letters
+    assert uncounted_letters("été") == 1.0
+    assert uncounted_letters("123 …") == 0.0

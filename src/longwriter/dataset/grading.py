@@ -1,7 +1,8 @@
 """Asks the judge for the quality scores of rows (`filter.judge`)."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from itertools import islice
+from typing import Any, TypeVar
 
 from longwriter.core.rows import Prediction, TrainingRow
 from longwriter.evaluation.judge import JudgePrompt, judge, quality_score
@@ -10,6 +11,28 @@ from longwriter.llm.fanout import all_or_none
 
 _AT_ONCE = 1000
 """Rows that are in memory at a time."""
+
+
+T = TypeVar("T")
+
+
+async def asked_of_each(
+    rows: Iterable[TrainingRow], ask: Callable[[TrainingRow], Coroutine[Any, Any, T]], what: str
+) -> list[T]:
+    """Returns what `ask` returns for each row. Only some rows are in memory at a time.
+
+    Args:
+        what: is asked for, such as `grades`.
+
+    Raises:
+        TransientError: the server failed for a while; finished calls are kept.
+        ServerError: every call would fail.
+    """
+    found: list[T] = []
+    rest = iter(rows)
+    while batch := list(islice(rest, _AT_ONCE)):
+        found += await all_or_none([ask(row) for row in batch], what)
+    return found
 
 
 async def grade(
@@ -21,19 +44,12 @@ async def grade(
         prompt: how the judge is asked.
         repeats: times that each row is graded.
 
-    Raises:
-        TransientError: the server failed for a while; finished calls are kept.
-        ServerError: every call would fail.
+    Raises: as `asked_of_each`.
     """
-    scores: list[float | None] = []
-    rest = iter(rows)
-    while batch := list(islice(rest, _AT_ONCE)):
-        jobs = [judge(client, _prediction(row), prompt, repeats) for row in batch]
-        scores += [
-            quality_score(judgement.scores) if judgement.scores else None
-            for judgement in await all_or_none(jobs, "grades")
-        ]
-    return scores
+    judgements = await asked_of_each(
+        rows, lambda row: judge(client, _prediction(row), prompt, repeats), "grades"
+    )
+    return [quality_score(found.scores) if found.scores else None for found in judgements]
 
 
 def _prediction(row: TrainingRow) -> Prediction:

@@ -14,7 +14,7 @@ from longwriter.core.errors import DataError
 from longwriter.core.sources import parse_line
 from longwriter.dataset.duplicates import sets_of
 from longwriter.dataset.row import Row, RowVerdict
-from longwriter.dataset.rules import MALFORMED, chosen, strip
+from longwriter.dataset.rules import MALFORMED, check_strip, chosen, strip
 from longwriter.dataset.settings import FilterSettings
 from longwriter.dataset.tokenizer import ChatTokenizer
 from longwriter.evaluation.contamination import read_benchmarks
@@ -54,6 +54,7 @@ class RuleRunner:
 
     def __init__(self, job: RuleJob) -> None:
         self._job = job
+        check_strip(job.strip)
         self._benchmarks = read_benchmarks(job.benchmarks)
         self.rules = chosen(job.rules, self._contaminated)
         self._tokenizer = ChatTokenizer(job.tokenizer) if job.tokenizer else None

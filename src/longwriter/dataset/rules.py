@@ -322,9 +322,8 @@ STRIP = {"fence": _without_fence, "opener": _without_opener, "closer": _without_
 """Rule → what is left of a response, and what was taken off."""
 
 
-def strip(row: Row, names: Sequence[str]) -> None:
-    """Takes off the row's response what the rules `names` find; a row of which nothing would be left is
-    not touched.
+def check_strip(names: Sequence[str]) -> None:
+    """Checks the setting `filter.strip`.
 
     Raises:
         SettingsError: a rule is none whose finding can be taken off.
@@ -334,6 +333,11 @@ def strip(row: Row, names: Sequence[str]) -> None:
             raise SettingsError(
                 f"filter.strip: {name!r} cannot be stripped; {', '.join(STRIP)} can"
             )
+
+
+def strip(row: Row, names: Sequence[str]) -> None:
+    """Takes off the row's response what the rules `names` find (`STRIP`); a row of which nothing would be
+    left is not touched."""
     for name in (name for name in STRIP if name in names):
         text, off = STRIP[name](row)
         if off and text.strip():

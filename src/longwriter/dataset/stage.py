@@ -15,7 +15,7 @@ from longwriter.dataset.card import Provenance, Writer, card, header
 from longwriter.dataset.export import export
 from longwriter.dataset.filter import Filtering
 from longwriter.dataset.grading import grade
-from longwriter.dataset.meaning import ask, checked_questions, schema
+from longwriter.dataset.meaning import ask, check_questions, schema
 from longwriter.dataset.rule_runner import RuleJob, run_rules
 from longwriter.dataset.settings import BASE, CHAT_ROWS, DRAFTS, FilterSettings
 from longwriter.dataset.tokenizer import has_tokenizer
@@ -50,7 +50,7 @@ def filter_rows(
         DataError: an input cannot be read, or no draft passes the rules.
         SettingsError: a rule is unknown, or settings contradict each other.
     """
-    checked_questions(settings.ask_judge)
+    check_questions(settings.ask_judge)
     if settings.judge and settings.min_quality is None and not settings.ask_judge:
         raise SettingsError(
             "filter.judge: is set, and filter.min_quality is null; set a threshold, or filter.ask_judge"

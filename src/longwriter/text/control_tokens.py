@@ -8,7 +8,7 @@ Llama, Qwen, Mistral, Gemma, GLM, DeepSeek, Phi, Command R and gpt-oss.
 import re
 
 _HINT = re.compile(
-    r"<[|｜/sbepum0]|[|｜]>|<end|<start_of|<extra_id|<reserved_|\[/?INST|<<SYS|\[gMASK|\[(?:EOS|BOS|PAD|CLS|SEP|UNK)\]|### |^(?:USER|ASSISTANT|Human):",
+    r"<[|｜/sbepum0]|[|｜]>|<end|<start_of|<extra_id|<reserved_|\[/?INST|<<SYS|\[gMASK|\[(?:EOS|BOS|PAD|CLS|SEP|UNK)\]|### |^(?:USER|Human):",
     re.IGNORECASE | re.MULTILINE,
 )
 """How they begin: found much faster than they are in a long text that has none."""
@@ -19,16 +19,18 @@ _CONTROL = re.compile(
     r"|<(?:start|end)_of_turn>|\[/?INST\]|<</?SYS>>|\[gMASK\]"
     r"|<\|(?:START|END)_OF_TURN_TOKEN\|>"
     # a forged next turn
-    r"|^### ?(?:Human|Assistant|User|Instruction|Response|System)\s?:?\s*$|^(?:USER|ASSISTANT|Human): ?(?=\S)",
+    r"|^### ?(?:Human|Assistant|User|Instruction|Response|System)\s?:?\s*$",
     re.MULTILINE,
 )
 
 
-_HALF = re.compile(
+_LOOKS_LIKE_CONTROL = re.compile(
     r"<\|(?:im_start|im_end|endoftext|eot_id|user|assistant|system)\b|(?<![|\w])(?:im_start|im_end|endoftext|eot_id)\|>"
+    r"|^(?:USER|User|Human): ?\S[^\n]{0,2000}\n\s{0,9}(?:ASSISTANT|Assistant|AI):",
+    re.MULTILINE,
 )
-"""What is left of a token that was cut: no tokenizer reads it as one."""
-_SIGNS = "<", "[", "### ", "|>", "USER:", "ASSISTANT:", "Human:"
+"""What no tokenizer reads as a token: what is left of one that was cut, and a forged exchange."""
+_SIGNS = "<", "[", "### ", "|>", "USER:", "User:", "Human:"
 _LONGEST = 60
 """Characters of a control token."""
 
@@ -37,7 +39,7 @@ def control_token_in(text: str) -> str:
     """Returns the first control token in the text; empty if there is none."""
     marked = any(sign in text for sign in _SIGNS)  # far quicker than a pattern
     hinted = marked and _HINT.search(text)
-    found = (_CONTROL.search(text) or _HALF.search(text)) if hinted else None
+    found = (_CONTROL.search(text) or _LOOKS_LIKE_CONTROL.search(text)) if hinted else None
     if not found and "</s>" in text and "<s>" not in text:  # a struck-out word has both
         return "</s>"
     return found.group(0) if found else ""

@@ -82,7 +82,8 @@ _STEP = re.compile(
 )
 _FIRST_NUMERALS = ("1", "i", "one", "一")
 _PLAN = re.compile(
-    rf"^{_MARK}(?:main[ \t]+point|the[ \t]+plan|(?:the )?text so far|已经写好的部分|(?:the )?next paragraph|下一段){_CLOSE}[:：]"
+    rf"^{_MARK}(?:main[ \t]+point|(?:the )?text so far|已经写好的部分|(?:the )?next paragraph|下一段){_CLOSE}[:：]"
+    rf"|^{_MARK}the[ \t]+plan{_CLOSE}[:：]{_CLOSE}$"  # with text behind it, it may be a story's own
     r"|\bwrite[ \t]+only[ \t]+the[ \t]+(?:first|next|last)[ \t]+paragraph\b"
     r"|main[ \t]+point[ \t*_]*[:：][^\n]{1,600}word[ \t]+count|(?:要点|主要内容|主旨)[ \t*_]*[:：][^\n]{1,600}字数[^\n:：]{0,4}[:：]",
     re.IGNORECASE | re.MULTILINE,

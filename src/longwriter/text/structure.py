@@ -28,7 +28,7 @@ _CONTINUED_IN_BRACKETS = re.compile(
 """All of a line in brackets."""
 _GOES_ON = re.compile(
     r"(?:(?:and )?(?:so|thus),? )?(?:this|the above|that|what you(?:'ve| have) read) (?:is|was|marks) (?:just |only |merely )?(?:the )?(?:beginning|start|first (?:part|chapter|act|installment)|opening|prologue) (?:of (?:the|this|a|your|our) (?:\w+ )?"
-    r"(?:story|screenplay|script|novel|essay|article|narrative|tale|series|piece|journey of this)|and\b)"
+    r"(?:story|screenplay|script|novel|essay|article|narrative|tale|series|piece))"
     r"|(?:in|stay tuned for|look out for|coming up in) (?:the )?(?:next|following|subsequent|upcoming) (?:part|chapter|section|episode|installment|act|response|message)s?\b[^\n]{0,120}(?:will|i'll|we'll|\.\.\.|\.)"
     r"|(?:the )?(?:story|screenplay|script|essay|article|narrative|tale|rest of the \w+)(?: then)? (?:continues|goes on|would continue|will continue|would then|could continue|can continue)\b"
     r"|i(?:'ll| will| can) (?:continue|go on|write the (?:next|rest)|proceed) (?:with|to write|writing|in (?:the|my) next|from|the (?:story|script|next))\b[^\n]{0,80}"
@@ -38,7 +38,7 @@ _GOES_ON = re.compile(
 )
 _SCREENPLAY = re.compile(r"^[^\w\n]{0,20}(?:INT|EXT|I/E)\b[./ ]", re.MULTILINE)
 _THE_END = re.compile(
-    r"(?:the end|fin|finis|end of (?:story|screenplay|script|essay|novel)|the end of (?:the|our) story|完|全文完|全书完|全剧终|剧终|(?:故事|正文|本文)完|（完）)",
+    r"(?:the end|fin|finis|end of (?:story|screenplay|script|essay|novel)|the end of (?:the|our) story|完|全文完|全书完|全剧终|剧终|(?:故事|正文|本文)完)",
     re.IGNORECASE,
 )
 _AFTER_END = 12
@@ -46,12 +46,16 @@ _AFTER_END = 12
 
 _ROMAN = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100}
 _NUMBERED = re.compile(
-    r"[\s*_#>【\[]*(?:(chapter|part|act|section|day|question|step|paragraph)\s+(\d{1,3}|[IVXLC]{1,7}|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|\w{3,5}teen|twenty)\b(?![-’'])"
-    r"|第\s*([一二三四五六七八九十百零〇\d]{1,5})\s*([章回卷部节]))(.{0,80})$",
+    r"[\s*_#>【\[]*(?:(chapter|part)\s+(\d{1,3}|[IVXLC]{1,7}|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|\w{3,5}teen|twenty)\b(?![-’'])"
+    r"|第\s*([一二三四五六七八九十百零〇\d]{1,5})\s*([章回卷部]))(.{0,80})$",
     re.IGNORECASE,
 )
-_PARTS = "chapter", "part", "章", "回", "卷", "部"
-"""Whose numbers run through a whole text; scenes and sections start again within a part."""
+"""What is numbered through a whole text; scenes and sections start again within a part."""
+_PARTS = "part", "卷", "部"
+"""What holds chapters."""
+_LONGEST_HEADING = 120
+"""Characters."""
+_STOPS = ".", "。", ",", "，", "!", "?"
 _HEADING = re.compile(r"(#{1,6})\s+(\S[^\n]{3,100})$")
 
 _FENCE = re.compile(
@@ -88,6 +92,8 @@ _ITEM = re.compile(
 )
 _PROSE_WORDS = 30
 """Fewest words of a line of prose; the items of an outline are shorter."""
+_LISTED, _MOST_PROSE = 0.6, 0.25
+"""Share of an outline's words in items of a list, at least, and in lines of prose, at most."""
 
 
 def outline(text: str, prompt: str) -> str:
@@ -104,15 +110,11 @@ def outline(text: str, prompt: str) -> str:
         return title
     if len(lines) < 8 or is_verse(lines) or _SCREENPLAY.search(text):
         return ""
-    sizes = [len(tokens(line)) for line in lines]
-    listed = sum(size for line, size in zip(lines, sizes, strict=True) if _ITEM.match(line))
-    prose = sum(
-        size
-        for line, size in zip(lines, sizes, strict=True)
-        if size >= _PROSE_WORDS and not _ITEM.match(line)
-    )
-    total = sum(sizes)
-    if listed >= 0.6 * total and prose <= 0.25 * total:
+    sizes = [(len(tokens(line)), bool(_ITEM.match(line))) for line in lines]
+    total = sum(size for size, _ in sizes)
+    listed = sum(size for size, item in sizes if item)
+    prose = sum(size for size, item in sizes if not item and size >= _PROSE_WORDS)
+    if listed >= _LISTED * total and prose <= _MOST_PROSE * total:
         return f"{listed / total:.0%} of it in items of a list"
     return ""
 
@@ -153,22 +155,21 @@ def text_after_end(text: str) -> str:
 
 def misnumbered(text: str) -> str:
     """Returns the heading whose number is not above that of the chapter before it, or the top heading that
-    stands twice; empty if there is none."""
+    stands twice; empty if there is none. Chapters may start again in a new part, and a table of contents,
+    whose lines follow each other, is no heading."""
     last: dict[str, tuple[float, str]] = {}
     headings: dict[str, set[str]] = {}
-    for line in lines_of(text):
-        if len(line) > 120:
-            continue
-        if found := _NUMBERED.match(line):
-            kind = (found[1] or found[4]).lower()
-            number = _number(found[2] or found[3])
-            if kind not in _PARTS or (found[5] or "").rstrip("*_】] ").endswith(
-                (".", "。", ",", "，", "!", "?")
-            ):
+    lines = lines_of(text)
+    for line, following in zip(lines, [*lines[1:], ""], strict=True):
+        if found := _numbered(line):
+            if _numbered(following):
                 continue
+            kind, number = (found[1] or found[4]).lower(), _number(found[2] or found[3])
             before, title = last.get(kind, (0, ""))
             if number < before or (number == before and title == line):
                 return line
+            if kind in _PARTS:
+                last = {name: each for name, each in last.items() if name in _PARTS}
             last[kind] = number, line
         elif found := _HEADING.match(line):
             known = headings.setdefault(found[1], set())
@@ -177,6 +178,12 @@ def misnumbered(text: str) -> str:
                 return line
             known.add(found[2])
     return ""
+
+
+def _numbered(line: str) -> re.Match[str] | None:
+    """The number of a chapter or a part, if the line is its heading and not a sentence about it."""
+    found = _NUMBERED.match(line) if len(line) <= _LONGEST_HEADING else None
+    return None if found and found[5].rstrip("*_】] ").endswith(_STOPS) else found
 
 
 def fenced(text: str) -> re.Match[str] | None:
