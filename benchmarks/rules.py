@@ -10,7 +10,7 @@ embedded teacher are there with prompt and response. Of other people's texts the
 JSON Lines file of `id` and `messages` that has them.
 
 Of each rule and language it prints how many of its findings are right (a finding is right if the reader
-found one of the kinds that the rule is for) and of each kind how many of the rows that have it are
+found one of the kinds that the rule is for, or named the same words) and of each kind how many of the rows that have it are
 rejected, by its own rules and by any. Intervals are Wilson's, at 95 %. The last line counts the rows of
 the verdict `keep` that a rule on the content rejects.
 """
@@ -18,6 +18,7 @@ the verdict `keep` that a rule on the content rejects.
 import argparse
 import hashlib
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -60,7 +61,8 @@ RULES_OF_KIND = {
     "garbage": ("low_variety", "wrong_language"),
 }
 NOT_CONTENT = {"length_missed", "too_short", "too_long", "too_many_tokens", "low_quality"}
-"""Rules on numbers, which no reader judges."""
+NOT_CONTENT |= {"unsupported_language"}
+"""Rules on numbers and on what the other rules can read, which no reader judges."""
 
 
 def read_labels(texts: Path | None) -> list[dict[str, Any]]:
@@ -112,6 +114,12 @@ def share(hits: int, of: int) -> str:
     return f"{hits / of:.2f} [{found.low:.2f}, {found.high:.2f}] of {of}"
 
 
+def _overlap(one: str, other: str) -> bool:
+    """Whether both have twenty characters in a row in common."""
+    one, other = (re.sub(r"\W+", " ", text).lower() for text in (one, other))
+    return any(one[place : place + 20] in other for place in range(len(one) - 19))
+
+
 def main() -> None:
     """Prints both tables and the share of good rows that are rejected."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -131,6 +139,7 @@ def main() -> None:
         kinds = {finding["kind"] for finding in row["findings"]}
         for rule in said.keys() - NOT_CONTENT:
             meant = any(rule in RULES_OF_KIND.get(kind, ()) for kind in kinds)
+            meant = meant or any(_overlap(said[rule], each["words"]) for each in row["findings"])
             right[rule, row["language"]].append(meant)
             if arguments.wrong and not meant:
                 print(f"{row['id']}: {rule} {said[rule]}; read: {row['verdict']} {sorted(kinds)}")

@@ -262,8 +262,9 @@ def test_the_command_ends_with_1_and_says_the_interval(
     ask("command")
     report(root, "unclear", UNCLEAR)
     given = build_parser().parse_args(["promote", "sft", "--name", "command"])
+    given.overrides = []
     with pytest.raises(SystemExit) as ended:
-        guarded(lambda: given.load()(given))
+        guarded(lambda: promote(given))
     assert ended.value.code == 1
     said = capsys.readouterr().err
     assert "error: models/sft is not shown to be better than version 1" in said

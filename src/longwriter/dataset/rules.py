@@ -299,9 +299,9 @@ def _most(row: Row, share: float, settings: FilterSettings) -> float:
 def _without_opener(row: Row) -> tuple[str, str]:
     text = row.response
     found = remarks.opener(simplified(text))
-    return (
-        (_RULE_LINE.sub("", text[found.end :], count=1), text[: found.end]) if found else (text, "")
-    )
+    if not found or remarks.soft_refusal(simplified(text[: found.end])):  # what excuses an outline
+        return text, ""
+    return _RULE_LINE.sub("", text[found.end :], count=1), text[: found.end]
 
 
 def _without_closer(row: Row) -> tuple[str, str]:

@@ -209,7 +209,7 @@ _SLIPPED_IN = {
         r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af][\u3000-\u30ff\u3400-\u9fff\uac00-\ud7af\uff00-\uffef]*|(?<![\w])[\u0400-\u04ff]{2,}"
     ),
     "Chinese": re.compile(
-        r"(?<=[\u4e00-\u9fff，。]) ?([a-z]{4,}(?: [a-z]{2,}){0,3}) ?(?=[\u4e00-\u9fff，。、；！？])|[\u3040-\u30ff\uac00-\ud7af\u0400-\u04ff]{2,}"
+        r"(?<=[\u4e00-\u9fff，。、]) ?([a-z]{4,}(?:[ -][a-z]{2,}){0,3}) ?(?=[\u4e00-\u9fff，。、；！？])|[\u3040-\u30ff\uac00-\ud7af\u0400-\u04ff]{2,}"
     ),
 }
 """What is foreign to a text in Latin letters or in Chinese: names and abbreviations have capitals."""

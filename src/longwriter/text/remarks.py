@@ -63,7 +63,8 @@ _OPENER = re.compile(
     r" (?:\w+ )?(?:prompt|question|idea|concept|request|premise|topic)\b"
     r"|i (?:understand|appreciate|see)(?: that)? (?:you|your)\b|as (?:you )?requested\b|(?:based on|following|according to|per|in line with|using) "
     r"(?:your|the (?:given|provided|above)) (?:\w+ ){0,3}(?:prompt|request|requirements|instructions|specifications|guidelines|outline|information|details)\b[^\n]{0,160}[.:]$"
-    r"|to (?:meet|fulfil+|address|answer|satisfy) your (?:request|requirements?|question)\b)",
+    r"|to (?:meet|fulfil+|address|answer|satisfy) your (?:request|requirements?|question)\b"
+    rf"|let(?:'s| me) (?:write|create|craft|draft|compose|begin|start|dive)\b[^\n]{{0,120}}\b(?:{_WORK}|you|your|prompt)\b[^\n]{{0,120}}:$)",
     re.IGNORECASE,
 )
 _REFERS_TO_REQUEST = re.compile(
@@ -73,7 +74,8 @@ _REFERS_TO_REQUEST = re.compile(
 )
 """In the first sentence."""
 _SAYS_WHAT_WAS_ASKED = re.compile(
-    r"^(?:below|here|the following|following)\b[^\n]{0,200}\b(?:you(?:'ve| have)? (?:requested|asked)|your (?:request|prompt|requirements|question|story|project))\b|让我(?:为您|来|逐一|详细|提供)[^。\n]{0,20}(?:观点|介绍|分析|解释|说明|回答|解答|建议)[^。\n]{0,8}[：:]$",
+    r"^here(?:'s| is| are) an? (?:[\w-]+ ){0,3}(?:response|answer|guide|breakdown|overview)\b[^\n]{0,40}\byou\b[^\n]{0,120}:$"
+    r"|^(?:below|here|the following|following)\b[^\n]{0,200}\b(?:you(?:'ve| have)? (?:requested|asked)|your (?:request|prompt|requirements|question|story|project))\b|让我(?:为您|来|逐一|详细|提供)[^。\n]{0,20}(?:观点|介绍|分析|解释|说明|回答|解答|建议)[^。\n]{0,8}[：:]$",
     re.IGNORECASE,
 )
 _FIRST_SENTENCES = 3
@@ -94,7 +96,7 @@ _CLOSER = re.compile(
     r"(?:(?:please |just |so )?(?:let me know|feel free to (?:ask|reach|let|contact|modif|adjust|edit|change|customi|adapt|use|mix|expand|share|tweak|"
     r"explore|add|build|request|continue|take)|don't hesitate to)\b"
     r"|i (?:really |sincerely |truly )?hope (?:that )?(?:you (?:find|like|enjoy|found|liked|enjoyed)|(?:this|these|the)\b[^\n]{0,80}\b(?:helps?\b(?! (?:them|him|her|us)\b)|helpful|useful|meets?|enjoy|"
-    rf"like|found|what you|satisf|inspir|good|gives?|provides?|captures?|fits?|serves?|assist|guid|{_WORK}))"
+    rf"like|found|what you|satisf|inspir|good|gives?|provides?|captures?|fits?|serves?|assist|guid|{_WORK})|it (?:gives you|helps you|meets your|inspires you|was helpful|is helpful)\b)"
     r"|(?:would you like|do you want|shall i|should i|is there (?:anything|something)(?: else)?|does this|how does (?:this|that)|what do you think)\b[^\n]{0,120}\?"
     rf"|if you(?:'d| would| want| need| have| like| wish|'re| are)\b[^\n]{{0,140}}\b(?:let me|i can|i'd|i would|i'll|feel free|ask|further|additional|more|expand|adjust|modif|chang|revis|{_WORK})\b"
     r"|good luck (?:with|on|in|and)\b|(?:best of luck|all the best) (?:with|on|in) your\b"
@@ -106,7 +108,8 @@ _CLOSER = re.compile(
     r"|(?:i )?look(?:ing)? forward to (?:your|hearing)\b|thank you for (?:your|the) (?:request|prompt|question|opportunity to (?:write|create))\b"
     r"|you can (?:expand|modify|adjust|adapt|customi[sz]e|continue|build|use this|further|now|also|tailor|add)\b[^\n]{0,160}"
     rf"(?:\b(?:{_WORK}|your|needs|preferences|word count|world|campaign|characters)\b)"
-    r"|(?:remember|be sure|make sure) to (?:adjust|modify|customi[sz]e|adapt|tailor|replace|personali[sz]e|expand)\b"
+    r"|these (?:[\w-]+ ){1,3}can be (?:\w+ )?(?:mixed|combined|adapted|customi[sz]ed|tailored|used|modified|expanded|adjusted)\b[^\n]{0,120}\byour\b"
+    r"|(?:remember|be sure|make sure) to (?:mix and match|adjust|modify|customi[sz]e|adapt|tailor|replace|personali[sz]e|expand)\b"
     r"|happy to (?:help|expand|continue|revise|assist)\b|please (?:adjust|modify|customi[sz]e|adapt|tailor|replace|personali[sz]e|provide|specify|share|tell me|ask)\b)",
     re.IGNORECASE,
 )
@@ -114,7 +117,7 @@ _ZH_CLOSER = re.compile(
     r"(?:(?:如果?|若|倘若)(?:您|你)?(?:还|有|需要?|想|希望|对)?[^。！？\n]{0,30}(?:帮助|问题|需求|修改|调整|疑问|要求|补充|扩展|续写|继续|了解|协助|建议|想法)[^。！？\n]{0,40}"
     r"(?:告诉|联系|告知|随时|提出|询问|请|欢迎|提供|我)|如果?(?:您|你)[^。！？\n]{0,60}(?:请|欢迎|随时|可以)[^。！？\n]{0,6}(?:告诉我|联系我|让我知道|告知我|问我)|(?:请|欢迎|您可以|你可以)?随时(?:告诉|联系|告知|提出|询问|提问|与我|向我|让我|问我)"
     r"|希望(?:这|以上|本文|上述|我的|能|对|此|您|你)[^。！？\n]{0,40}(?:帮助|有所|满足|符合|满意|喜欢|要求|有用|启发|参考|您|你)"
-    r"|(?:如需|若需)[^。！？\n]{0,30}|祝(?:您|你|大家)?[^。！？\n]{0,14}(?:愉快|顺利|成功|好运|开心|进步|满满|快乐)[！!。~～]*$"
+    r"|(?:如需|若需)[^。！？\n]{0,30}|祝(?:您|你)?(?:好运|[^。！？\n]{0,8}(?:写作|创作|剧本|小说|故事|论文|作业|项目|研究|学业|学习|演讲|面试|考试|申请)[^。！？\n]{0,8}(?:愉快|顺利|成功|好运|开心|进步|快乐))[！!。~～]*$"
     r"|(?:您|你)(?:是否|需要我|想要我|希望我|觉得)[^。！？\n]{0,40}[？?]|(?:需要|要)我[^。！？\n]{0,30}吗[？?]"
     r"|(?:您|你)?(?:请|可以|可)(?:根据|按照?)(?:您|你|自己|实际|具体)[^。！？\n]{0,30}(?:修改|调整|补充|扩展|完善)"
     r"|感谢(?:您|你)的(?:提问|请求|要求|信任|耐心|理解|咨询)|期待(?:您|你)的(?:反馈|回复|意见))",
@@ -176,7 +179,7 @@ _SELF_JUDGEMENT = re.compile(
     r"(?:(?:overall|in (?:conclusion|summary|short)|ultimately|in the end|through(?:out)? [^,.\n]{0,60}),? )?"
     r"(?:this|the (?:above|preceding)|the) (?:(?!of\b|in\b|and\b|that\b|to\b|we\b)[\w'-]+ ){0,4}?(?:(?:short )?story|narrative|tale|screenplay|script|scene|episode|chapter|monologue|continuation|rewrite|"
     r"retelling|adaptation|excerpt|outline|draft|version|vignette|novella|piece|poem|response|scenario|encounter|character|explanation|description|(?:alternate |alternative )ending|opening|framework|structure|approach)"
-    r"(?: (?:above|provided|presented|outlined|here|of [^,.\n]{1,60}|about [^,.\n]{1,60}|then|thus|also|not only))?,? "
+    r"(?: (?:above|provided|presented|outlined|here|of [^,.\n]{1,60}|about [^,.\n]{1,60}|then|thus|also|not only))?,? (?:[^,.\n]{1,80}, )?"
     r"(?:(?:is|was|has been|can be|should be|could be|will be|would be)(?: \w+)? (?:designed|intended|meant|written|crafted|structured|expanded|based|created|aimed|a (?:foundation|starting|brief|testament to the power)|"
     r"inspired|adapted|further|developed|continued)|(?:aims?|attempts?|seeks?|strives?|tries|intends?|serves?|sets?|provides?|offers?|explores?|captures?|showcases?|highlights?|illustrates?|demonstrates?|"
     r"lays?|delves?|reflects?|presents?|incorporates?|combines?|maintains?|blends?|emphasi[sz]es?|conveys?|introduces?|weaves?|portrays?|depicts?|examines?|touches|invites?|leaves? (?:room|a (?:whole|lot)|the (?:audience|reader|door))|"
@@ -184,15 +187,15 @@ _SELF_JUDGEMENT = re.compile(
     re.IGNORECASE,
 )
 _ARTICLE_JUDGES_ITSELF = re.compile(
-    r"[^.\n]{0,160}, it (?:aims|attempts|seeks|strives|tries) to (?:capture|provide|offer|convey|give|present|showcase|highlight)\b|these (?:[\w-]+ ){1,4}(?:should )?(?:provide|offer|give|serve as|form) (?:you )?an? (?:[\w-]+ ){0,2}(?:overview|foundation|starting point|framework|basis|introduction)\b|"
-    r"[^.\n]{0,160}, this (?:[\w-]+ ){0,2}(?:story|article|essay|screenplay|script|guide|narrative) (?:provides|offers|explores|aims|serves)\b|(?:this|the (?:above|preceding)) (?:(?!of\b|in\b)[\w'-]+ ){0,3}?(?:essay|article|paper|post|guide|list|text|report|plan|answer|overview|summary)s? (?:above )?"
+    r"the end of (?:the|this) story (?:may|might|could|can) |(?:in the end, )?the (?:[\w-]+ ){1,4}endings show that|[^.\n]{0,160}, it (?:aims|attempts|seeks|strives|tries) to (?:capture|provide|offer|convey|give|present|showcase|highlight)\b|these (?:[\w-]+ ){1,4}(?:should )?(?:provide|offer|give|serve as|form) (?:you )?an? (?:[\w-]+ ){0,2}(?:overview|foundation|starting point|framework|basis|introduction)\b|"
+    r"[^.\n]{0,160}, this (?:[\w-]+ ){0,2}(?:story|article|essay|screenplay|script|guide|narrative) (?:provides|offers|explores|aims|serves)\b|(?:this|the (?:above|preceding)) (?:(?!of\b|in\b)[\w'-]+ ){0,3}?(?:essay|article|paper|post|guide|list|text|report|plan|answer|overview|summary|research design|proposal)s? (?:above )?"
     r"(?:(?:has been|is|was) (?:written|designed|intended|meant|crafted|structured|not (?:exhaustive|a)|just|only|by no means)|(?:aims? to|meets?|adheres?|fulfil+s?|satisf\w+|should (?:provide|give|serve|help|meet)|"
-    r"provides? (?:a|an|you)|serves? as|offers? (?:a|an)|incorporates|sets the stage|lays? the (?:groundwork|foundation)|can be (?:expanded|used)|demonstrates how|is a (?:starting|brief|solid))\b)",
+    r"provides? (?:a|an|you)|serves? as|offers? (?:a|an)|touches (?:up)?on|incorporates|sets the stage|lays? the (?:groundwork|foundation)|can be (?:expanded|used)|demonstrates how|is a (?:starting|brief|solid))\b)",
     re.IGNORECASE,
 )
 _ZH_SELF_JUDGEMENT = re.compile(
-    r"这是一[个部篇则段](?:关于[^。\n]{1,40})?(?:故事|作品|剧本|传奇|短文)[，,]?(?:展现|讲述|展示|探讨|揭示|表达|体现|传达)|"
-    r"(?:总之|总的来说|综上|最终|整体而言)?[，,]?(?:这|该|此|本|整)(?:部|篇|个|则|段|场|首|出|一)?(?:[^。，\n]{0,12}的)?(?:作品|故事|剧本|小说|短篇|短文|叙述|叙事|剧作|戏剧|剧|独白|章节|情节|续写|改编|片段|场景|剧情|短剧|大纲|文章|散文)"
+    r"[^。，\n]{1,10}的(?:对话|故事|互动)[^。\n]{0,30}(?:展现|展示|体现|诠释|彰显|传达)了?[^。\n]{1,40}(?:重要性|力量|意义|精神|主题|价值)|这是一[个部篇则段](?:关于[^。\n]{1,40})?(?:故事|作品|剧本|传奇|短文)[，,]?(?:展现|讲述|展示|探讨|揭示|表达|体现|传达)|"
+    r"(?:总之|总的来说|综上|最终|整体而言)?[，,]?(?:这|该|此|本|整)(?:部|篇|个|则|段|场|首|出|一)?(?:[^。，\n]{0,12}的)?(?:作品|故事|剧本|小说|短篇|短文|叙述|叙事|剧作|戏剧|剧|独白|章节|情节|续写|改编|片段|场景|剧情|短剧|大纲|文章|散文|名单|清单|列表)"
     r"(?:不仅|通过|以|展现|展示|探讨|传达|揭示|旨在|反映|描绘|讲述|深刻|提供|呈现|将|深入|生动|充满|最终|突出|强调|融合|结合|为[^。\n]{1,30}(?:提供|奠定)|是一[部个篇则]|既|在[^。\n]{1,30}中|凸显|表达|引导|带领|围绕|体现|刻画|传递)",
 )
 _ABOUT_ANOTHER_WORK = re.compile(
@@ -235,7 +238,7 @@ def opener(text: str) -> Remark | None:
             last, begun = Remark(0, end, said), False
         elif last or place == _FIRST_SENTENCES - 1:
             break
-        elif place > 0 or not _YES.match(said):
+        elif not (_soft_refusal(said) or (place == 0 and _YES.match(said))):
             begun = True
     return last
 
@@ -256,11 +259,13 @@ def note(text: str) -> Remark | None:
     """Returns the first line that begins with `Note:` or the like and speaks of the text itself."""
     for line in re.finditer(r"[^\n]+", text) if _HAS_NOTE.search(text) else ():
         said = line[0].lstrip(_MARKS)[:400]
-        if _NOTE.match(said) and _ABOUT_THE_TEXT.search(said):
+        if _NOTE.match(said) and _ABOUT_THE_TEXT.search(said) and not _DISCLAIMER.search(said):
             return Remark(line.start(), line.end(), said)
     return None
 
 
+_DISCLAIMER = re.compile(r"专业(?:建议|意见)|\bprofessional (?:\w+ )?advice\b", re.IGNORECASE)
+"""An article's own: it is no substitute for a doctor."""
 _HAS_NOTE = re.compile(r"note|n\.?b\.?\b|disclaimer|注|说明|附言|提示|声明|编者按", re.IGNORECASE)
 
 
@@ -268,10 +273,13 @@ def soft_refusal(text: str, prompt: str = "") -> Remark | None:
     """Returns the first sentence at the beginning or the end that excuses a shorter text or part of it
     (`creating 16,000 words here is quite extensive, but here is an outline`)."""
     for start, end, said in _ends(text):
-        found = (_ZH_SOFT_REFUSAL if _is_chinese(said) else _SOFT_REFUSAL).match(said)
-        if found and said[:40] not in prompt:
+        if _soft_refusal(said) and said[:40] not in prompt:
             return Remark(start, end, said)
     return None
+
+
+def _soft_refusal(said: str) -> bool:
+    return bool((_ZH_SOFT_REFUSAL if _is_chinese(said) else _SOFT_REFUSAL).match(said))
 
 
 def self_judgement(text: str, prompt: str = "") -> Remark | None:

@@ -109,6 +109,17 @@ _COUNT = re.compile(
     rf"|^{_MARK}(?:{_ZH_WHOLE}|本章|以上(?:内容|文字)?)(?:字数)?{_ZH_ABOUT}{_N}个?字(?:左右)?(?:[，,][^\n]{{0,20}})?[ \t。.*_\])）】]*$",
     re.IGNORECASE | re.MULTILINE,
 )
+_HEADING_COUNT = re.compile(
+    rf"^[^\n.]{{1,60}}[ \t][\[(（]{_ABOUT}{_N}words?[ \t]*[\])）][ \t*_:]*$",
+    re.IGNORECASE | re.MULTILINE,
+)
+"""A heading of the plan: Introduction (240 words)."""
+_PART = re.compile(
+    rf"^{_MARK}slugline{_CLOSE}[:：]|^{_MARK}body{_CLOSE}[:：]{_CLOSE}$"
+    rf"|\A\s*{_MARK}(?:answer|response){_CLOSE}[:：]{_CLOSE}$",
+    re.IGNORECASE | re.MULTILINE,
+)
+"""The name of a part instead of the part alone."""
 # Prompts that ask for the like
 _ASKS_FOR_POINTS = re.compile(_MAIN_POINT, re.IGNORECASE)
 _ASKS_FOR_LABELS = re.compile(
@@ -208,7 +219,9 @@ def residue_in(text: str, prompt: str) -> str:
     if not found and _SIGN_OF_LABEL.search(text):
         found = _label(text, prompt)
     if not found and _SIGN_OF_COUNT.search(text) and not _ASKS_FOR_COUNT.search(prompt):
-        found = _COUNT.search(text)
+        found = _COUNT.search(text) or _HEADING_COUNT.search(text)
+    if not found and _SIGN_OF_PART.search(text) and not _SIGN_OF_PART.search(prompt):
+        found = _PART.search(text)
     return found.group(0).strip()[:80] if found else ""
 
 
@@ -223,6 +236,9 @@ _SIGN_OF_LABEL = re.compile(
 _SIGN_OF_COUNT = re.compile(
     r"\d[ \t]*words?\b|words?[ \t_*-]*(?:count[ \t_*]*)?[:：=–-]|字", re.IGNORECASE
 )
+
+
+_SIGN_OF_PART = re.compile(r"(?:slugline|body|answer|response)[ \t\])）】*_]*[:：]", re.IGNORECASE)
 
 
 def _label(text: str, prompt: str) -> re.Match[str] | None:

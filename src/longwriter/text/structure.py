@@ -15,6 +15,7 @@ _BARE = '*_#>~`"“”()[]（）【】 \t-—–=.。!！…'
 _CONTINUED = re.compile(
     r"(?:(?:story|text|chapter|essay|script|scene|article) (?:continues|continued)|continued (?:from|in|on)\b[^\n]{0,60}"
     r"|cont(?:inue)?d? (?:from|in) (?:the )?(?:previous|next|part|last)[^\n]{0,40}|to be continued[^\n]{0,20}|continuation (?:of|from)\b[^\n]{0,60}"
+    r"|here(?:['’]s| is) the (?:rest|remainder|continuation|next part) of the \w+"
     r"|(?:end|conclusion) of (?:part|excerpt|preview|section|step|response|message|sample)\b[^\n]{0,30}|part (?:\d+|one|two|three|i{1,3}) of (?:\d+|two|three|four|five)"
     r"|(?:接|续)(?:上文|前文|上一?[章节篇段]|下文)|待续|未完待续|下一?[章节篇部](?:待续|继续)|此处省略[^\n]{0,20}|(?:其余|剩余|后续|以下)[^\n]{0,14}(?:省略|略|类似))",
     re.IGNORECASE,
@@ -36,6 +37,11 @@ _GOES_ON = re.compile(
     r"|(?:故事|剧情|情节|文章|正文)(?:还?将|还?会|还要|还在|仍在|到此|未完)[^。\n]{0,12}(?:继续|未完|待续)|(?:下一?[章节部篇]|后续)(?:将|会|中)[^。\n]{0,30}|(?:这|以上)(?:仅|只)?是[^。\n]{0,10}(?:开始|开端|开头|第一[章部节])",
     re.IGNORECASE,
 )
+_CONTINUES = re.compile(
+    r"\s*continuing (?:with |from )?(?:the|your|this) (?:story|tale|narrative|script|screenplay|essay)\b|\s*(?:接着|继续)(?:上文|前文|故事)",
+    re.IGNORECASE,
+)
+"""At the beginning."""
 _SCREENPLAY = re.compile(r"^[^\w\n]{0,20}(?:INT|EXT|I/E)\b[./ ]", re.MULTILINE)
 _THE_END = re.compile(
     r"(?:the end|fin|finis|end of (?:story|screenplay|script|essay|novel)|the end of (?:the|our) story|完|全文完|全书完|全剧终|剧终|(?:故事|正文|本文)完)",
@@ -82,6 +88,19 @@ _ASKS_FOR_SUMMARY = re.compile(
     r"\b(?:review|analy[sz]\w*|critique|summar\w+|synopsis|describe|explain|pitch|blurb)\b|评论|影评|书评|读后感|观后感|赏析|总结|概括|梗概|简介",
     re.IGNORECASE,
 )
+_RETELLS = re.compile(
+    r"(?:^|(?<=[。！？\n]))[ \t]*(?:(?:故事|剧情|情节|影片|剧本|剧集|本剧|全剧|该剧|小说|剧幕)[^。，\n]{0,6}(?:围绕|始于|发生在|的?(?:尾声|结尾|高潮|开场)|讲述|戛然而止|落幕|一开始|进入高潮)"
+    r"|随着(?:剧情|故事|情节)的?(?:发展|推进|深入|展开)|在?(?:剧终|剧末|影片的?(?:最后|结尾))|整[部个](?:剧情?|故事|影片)|这[部个](?:作品|剧本|影片)以)"
+    r"|(?:^|(?<=[.!?\n]))[ \t]*(?:the (?:story|narrative|plot|screenplay|film|episode|play|script) (?:then )?(?:begins|opens|starts|follows|revolves|cent(?:er|re)s|concludes|ends|closes|culminates)\b"
+    r"|as the (?:story|narrative|plot|episode|screenplay|film) (?:unfolds|progresses|develops|nears|reaches)\b|in the (?:alternate|alternative) (?:ending|version)\b)",
+    re.IGNORECASE,
+)
+_ASKS_FOR_STORY = re.compile(
+    r"\b(?:story|screenplay|script|novel|fanfic\w*|chapter|scene|episode|(?:alternate|alternative) ending)\b|故事|小说|剧本|剧|续写|写作|写一篇",
+    re.IGNORECASE,
+)
+_LEAST_RETOLD = 2
+"""Sentences in which a text tells what a story tells: one may be the story's own."""
 _OUTLINE_TITLE = re.compile(
     r"[\s*_#>]*(?:(?:detailed|brief|rough|general|proposed|story|plot|chapter|essay|article|screenplay|expanded|the|an?) ){0,3}(?:outline|synopsis|plot summary|story summary)\b[^\n.]{0,60}$"
     r"|[\s*_#>【]*(?:[^\n。]{0,20})(?:大纲|提纲|梗概|故事概要|写作思路|写作构思|文章结构)[】*：:\s]*$",
@@ -98,10 +117,14 @@ _LISTED, _MOST_PROSE = 0.6, 0.25
 
 def outline(text: str, prompt: str) -> str:
     """Returns what shows that an outline or a summary stands instead of the text: how it begins, its title,
-    or that hardly any line is prose though the prompt asks for prose; empty if nothing does or the prompt
+    sentences on what the story tells, or that hardly any line is prose though the prompt asks for prose; empty if nothing does or the prompt
     asks for an outline."""
     if (summary := _SUMMARISES.match(text)) and not _ASKS_FOR_SUMMARY.search(prompt):
         return summary[0]
+    if not _ASKS_FOR_SUMMARY.search(prompt) and _ASKS_FOR_STORY.search(prompt):
+        retold = [found[0].strip() for found in _RETELLS.finditer(text)]
+        if len(retold) >= _LEAST_RETOLD:
+            return ", ".join(retold[:_LEAST_RETOLD])
     if _ASKS_FOR_OUTLINE.search(prompt) or not _ASKS_FOR_PROSE.search(prompt):
         return ""
     lines = lines_of(text)
@@ -122,6 +145,8 @@ def outline(text: str, prompt: str) -> str:
 def continuation(text: str) -> str:
     """Returns the line or the last sentence that announces a part that is not there, or continues one:
     `(continued)`, `[Continuation]`, `This is just the beginning of the story.`; empty: there is none."""
+    if found := _CONTINUES.match(text):
+        return found[0].strip()
     screenplay = _SCREENPLAY.search(text) is not None
     for line in text.split("\n"):
         if not 3 <= len(line) <= 120:
