@@ -10,8 +10,8 @@ embedded teacher are there with prompt and response. Of other people's texts the
 JSON Lines file of `id` and `messages` that has them.
 
 Of each rule and language it prints how many of its findings are right (a finding is right if the reader
-found one of the kinds that the rule is for, or named the same words) and of each kind how many of the rows that have it are
-rejected, by its own rules and by any. Intervals are Wilson's, at 95 %. The last line counts the rows of
+found one of the kinds that the rule is for, or named the same words) and of each kind how many of the rows
+that have it are rejected, by its own rules and by any. Intervals are Wilson's, at 95 %. The last line counts the rows of
 the verdict `keep` that a rule on the content rejects.
 """
 
@@ -60,9 +60,10 @@ RULES_OF_KIND = {
     "wrong_language": ("wrong_language", "unsupported_language", "mixed_script", "too_short"),
     "garbage": ("low_variety", "wrong_language"),
 }
-NOT_CONTENT = {"length_missed", "too_short", "too_long", "too_many_tokens", "low_quality"}
-NOT_CONTENT |= {"unsupported_language"}
-"""Rules on numbers and on what the other rules can read, which no reader judges."""
+NOT_CONTENT = {
+    "length_missed", "too_short", "too_long", "too_many_tokens", "low_quality", "unsupported_language",
+}  # fmt: skip
+"""Rules on numbers, and on whether the other rules know the language: no reader judges them."""
 
 
 def read_labels(texts: Path | None) -> list[dict[str, Any]]:
@@ -168,7 +169,8 @@ def main() -> None:
             if row["verdict"] == "keep" and row["language"] == language
         ]
         alarms = sum(bool(said.keys() - NOT_CONTENT) for said in good)
-        print(f"{language}: good rows rejected for their content: {share(alarms, len(good))}")
+        rejected = f"{alarms}, {share(alarms, len(good))}"
+        print(f"{language}: good rows rejected for their content: {rejected}")
 
 
 if __name__ == "__main__":

@@ -299,7 +299,8 @@ def _most(row: Row, share: float, settings: FilterSettings) -> float:
 def _without_opener(row: Row) -> tuple[str, str]:
     text = row.response
     found = remarks.opener(simplified(text))
-    if not found or remarks.soft_refusal(simplified(text[: found.end])):  # what excuses an outline
+    # An excuse stays for its own rule: what follows it is no whole text.
+    if not found or remarks.soft_refusal(simplified(text[: found.end])):
         return text, ""
     return _RULE_LINE.sub("", text[found.end :], count=1), text[: found.end]
 

@@ -187,15 +187,15 @@ _SELF_JUDGEMENT = re.compile(
     re.IGNORECASE,
 )
 _ARTICLE_JUDGES_ITSELF = re.compile(
-    r"the end of (?:the|this) story (?:may|might|could|can) |(?:in the end, )?the (?:[\w-]+ ){1,4}endings show that|[^.\n]{0,160}, it (?:aims|attempts|seeks|strives|tries) to (?:capture|provide|offer|convey|give|present|showcase|highlight)\b|these (?:[\w-]+ ){1,4}(?:should )?(?:provide|offer|give|serve as|form) (?:you )?an? (?:[\w-]+ ){0,2}(?:overview|foundation|starting point|framework|basis|introduction)\b|"
-    r"[^.\n]{0,160}, this (?:[\w-]+ ){0,2}(?:story|article|essay|screenplay|script|guide|narrative) (?:provides|offers|explores|aims|serves)\b|(?:this|the (?:above|preceding)) (?:(?!of\b|in\b)[\w'-]+ ){0,3}?(?:essay|article|paper|post|guide|list|text|report|plan|answer|overview|summary|research design|proposal)s? (?:above )?"
+    r"[^.\n]{0,160}, it (?:aims|attempts|seeks|strives|tries) to (?:capture|provide|offer|convey|give|present|showcase|highlight)\b|these (?:[\w-]+ ){1,4}(?:should )?(?:provide|offer|give|serve as|form) (?:you )?an? (?:[\w-]+ ){0,2}(?:overview|foundation|starting point|framework|basis|introduction)\b|"
+    r"[^.\n]{0,160}, this (?:[\w-]+ ){0,2}(?:story|article|essay|screenplay|script|guide|narrative) (?:provides|offers|explores|aims|serves)\b|(?:this|the (?:above|preceding)) (?:(?!of\b|in\b)[\w'-]+ ){0,3}?(?:essay|article|paper|post|guide|list|text|report|plan|answer|overview|summary)s? (?:above )?"
     r"(?:(?:has been|is|was) (?:written|designed|intended|meant|crafted|structured|not (?:exhaustive|a)|just|only|by no means)|(?:aims? to|meets?|adheres?|fulfil+s?|satisf\w+|should (?:provide|give|serve|help|meet)|"
     r"provides? (?:a|an|you)|serves? as|offers? (?:a|an)|touches (?:up)?on|incorporates|sets the stage|lays? the (?:groundwork|foundation)|can be (?:expanded|used)|demonstrates how|is a (?:starting|brief|solid))\b)",
     re.IGNORECASE,
 )
 _ZH_SELF_JUDGEMENT = re.compile(
     r"[^。，\n]{1,10}的(?:对话|故事|互动)[^。\n]{0,30}(?:展现|展示|体现|诠释|彰显|传达)了?[^。\n]{1,40}(?:重要性|力量|意义|精神|主题|价值)|这是一[个部篇则段](?:关于[^。\n]{1,40})?(?:故事|作品|剧本|传奇|短文)[，,]?(?:展现|讲述|展示|探讨|揭示|表达|体现|传达)|"
-    r"(?:总之|总的来说|综上|最终|整体而言)?[，,]?(?:这|该|此|本|整)(?:部|篇|个|则|段|场|首|出|一)?(?:[^。，\n]{0,12}的)?(?:作品|故事|剧本|小说|短篇|短文|叙述|叙事|剧作|戏剧|剧|独白|章节|情节|续写|改编|片段|场景|剧情|短剧|大纲|文章|散文|名单|清单|列表)"
+    r"(?:总之|总的来说|综上|最终|整体而言)?[，,]?(?:这|该|此|本|整)(?:部|篇|个|则|段|场|首|出|一)?(?:[^。，\n]{0,12}的)?(?:作品|故事|剧本|小说|短篇|短文|叙述|叙事|剧作|戏剧|剧|独白|章节|情节|续写|改编|片段|场景|剧情|短剧|大纲|文章|散文)"
     r"(?:不仅|通过|以|展现|展示|探讨|传达|揭示|旨在|反映|描绘|讲述|深刻|提供|呈现|将|深入|生动|充满|最终|突出|强调|融合|结合|为[^。\n]{1,30}(?:提供|奠定)|是一[部个篇则]|既|在[^。\n]{1,30}中|凸显|表达|引导|带领|围绕|体现|刻画|传递)",
 )
 _ABOUT_ANOTHER_WORK = re.compile(
@@ -238,7 +238,7 @@ def opener(text: str) -> Remark | None:
             last, begun = Remark(0, end, said), False
         elif last or place == _FIRST_SENTENCES - 1:
             break
-        elif not (_soft_refusal(said) or (place == 0 and _YES.match(said))):
+        elif not (_excuses(said) or (place == 0 and _YES.match(said))):
             begun = True
     return last
 
@@ -273,12 +273,13 @@ def soft_refusal(text: str, prompt: str = "") -> Remark | None:
     """Returns the first sentence at the beginning or the end that excuses a shorter text or part of it
     (`creating 16,000 words here is quite extensive, but here is an outline`)."""
     for start, end, said in _ends(text):
-        if _soft_refusal(said) and said[:40] not in prompt:
+        if _excuses(said) and said[:40] not in prompt:
             return Remark(start, end, said)
     return None
 
 
-def _soft_refusal(said: str) -> bool:
+def _excuses(said: str) -> bool:
+    """Whether a sentence excuses that the text is shorter than what was asked for, or an outline."""
     return bool((_ZH_SOFT_REFUSAL if _is_chinese(said) else _SOFT_REFUSAL).match(said))
 
 

@@ -110,16 +110,16 @@ _COUNT = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _HEADING_COUNT = re.compile(
-    rf"^[^\n.]{{1,60}}[ \t][\[(（]{_ABOUT}{_N}words?[ \t]*[\])）][ \t*_:]*$",
+    rf"^(?:[ \t#*]*\d{{1,2}}[.)][ \t]?)?[^\n.]{{1,60}}[ \t][\[(（]{_ABOUT}{_N}words?[ \t]*[\])）][ \t*_:]*$",
     re.IGNORECASE | re.MULTILINE,
 )
-"""A heading of the plan: Introduction (240 words)."""
+"""A heading of the plan: 1. Introduction (240 words)."""
 _PART = re.compile(
     rf"^{_MARK}slugline{_CLOSE}[:：]|^{_MARK}body{_CLOSE}[:：]{_CLOSE}$"
-    rf"|\A\s*{_MARK}(?:answer|response){_CLOSE}[:：]{_CLOSE}$",
+    rf"|\A\s*{_MARK}(?:answer|response){_CLOSE}[:：]",
     re.IGNORECASE | re.MULTILINE,
 )
-"""The name of a part instead of the part alone."""
+"""The name of a part, before it: SLUGLINE: INT. PIER - DAY; Answer: at the beginning of the text."""
 # Prompts that ask for the like
 _ASKS_FOR_POINTS = re.compile(_MAIN_POINT, re.IGNORECASE)
 _ASKS_FOR_LABELS = re.compile(

@@ -41,7 +41,7 @@ _CONTINUES = re.compile(
     r"\s*continuing (?:with |from )?(?:the|your|this) (?:story|tale|narrative|script|screenplay|essay)\b|\s*(?:接着|继续)(?:上文|前文|故事)",
     re.IGNORECASE,
 )
-"""At the beginning."""
+"""At the beginning of the text."""
 _SCREENPLAY = re.compile(r"^[^\w\n]{0,20}(?:INT|EXT|I/E)\b[./ ]", re.MULTILINE)
 _THE_END = re.compile(
     r"(?:the end|fin|finis|end of (?:story|screenplay|script|essay|novel)|the end of (?:the|our) story|完|全文完|全书完|全剧终|剧终|(?:故事|正文|本文)完)",
@@ -117,8 +117,8 @@ _LISTED, _MOST_PROSE = 0.6, 0.25
 
 def outline(text: str, prompt: str) -> str:
     """Returns what shows that an outline or a summary stands instead of the text: how it begins, its title,
-    sentences on what the story tells, or that hardly any line is prose though the prompt asks for prose; empty if nothing does or the prompt
-    asks for an outline."""
+    two sentences on what a story tells (`As the story unfolds, …`), or that hardly any line is prose though
+    the prompt asks for prose; empty if nothing does or the prompt asks for an outline."""
     if (summary := _SUMMARISES.match(text)) and not _ASKS_FOR_SUMMARY.search(prompt):
         return summary[0]
     if not _ASKS_FOR_SUMMARY.search(prompt) and _ASKS_FOR_STORY.search(prompt):
