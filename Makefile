@@ -5,7 +5,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 INSTALLED := .venv/.installed
 PORT ?= 5000
 
-.PHONY: repro smoke length-bound test check format ui readme
+.PHONY: repro smoke length-bound test test-slow check format ui readme
 
 repro: $(INSTALLED)  ## run every stage that is not up to date, then show the result
 	dvc repro
@@ -21,7 +21,10 @@ length-bound: $(INSTALLED)  ## the paper's finding: reached length by the longes
 	python -m longwriter.sweep.length_bound length-bound
 
 test: $(INSTALLED)  ## the tests
-	pytest -n auto --maxprocesses 4 --dist loadgroup
+	pytest -n auto --maxprocesses 4 --dist loadgroup -m "not slow"
+
+test-slow: $(INSTALLED)  ## the tests that take long: sweeps, kills, what the guides tell to run
+	pytest -n auto --maxprocesses 4 --dist loadgroup -m slow
 
 check: $(INSTALLED)  ## style, types, the direction of imports, declared dependencies
 	ruff check .

@@ -112,6 +112,7 @@ def test_importing_it_loads_nothing_heavy() -> None:
     assert said.stdout == "[]\n"
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group("embedded")
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.name)
 def test_a_notebook_runs(notebook: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import pytest
 from helpers.loopback import Answer, ChatServer
 from helpers.sweeping import CHECKOUT, PIPELINE, call, git, make_repository
 
@@ -36,6 +37,7 @@ def test_a_planted_secret_is_seen(tmp_path: Path) -> None:
     assert len(found_in(root, KEY)) == 2  # the file and git's object
 
 
+@pytest.mark.slow
 def test_keys_and_passwords_stay_out_of_everything(
     tmp_path: Path, chat_server: Callable[[Callable[[dict[str, Any]], Answer]], ChatServer]
 ) -> None:

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from helpers.loopback import ChatServer, completion
 
 from longwriter.core.files import write_jsonl
@@ -234,6 +235,7 @@ def start(base_url: str, folder: Path) -> subprocess.Popen[bytes]:
     )
 
 
+@pytest.mark.slow
 def test_faults_and_kills_lose_nothing_and_get_into_no_draft(tmp_path: Path) -> None:
     instructions = [
         Instruction(prompt=f"text{n}: write about tea.", id=f"text{n}", length=30 * (2 + n % 3))

@@ -260,6 +260,7 @@ def test_errors_before_any_call(here: Path) -> None:
     assert files(here) == {"bees.md": "mine"}
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group("embedded")
 def test_the_embedded_teacher_writes(here: Path) -> None:
     status, out, err = write(here, "Write a 120-word article about bees.")

@@ -122,6 +122,7 @@ def test_student_s_key_values_are_the_template_s(student: StudentSettings, serve
     assert written["tokenizer.chat_template"]
 
 
+@pytest.mark.slow
 def test_exported_it_writes_what_the_checkpoint_writes(
     student: StudentSettings, base: Path, tmp_path: Path
 ) -> None:

@@ -42,6 +42,7 @@ EXPORTS = [command for command in commands("export") if command.endswith("vllm")
 """Quantising the student takes half a minute: test_gguf.py and test_export.py have the others, with less."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", commands("writing") + EXPORTS)
 def test_a_command_does_what_the_page_says(
     command: str, checkout: Path, environment: dict[str, str]

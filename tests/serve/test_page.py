@@ -16,7 +16,7 @@ from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.ui import Select
+from selenium.webdriver.support.ui import Select, WebDriverWait
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
@@ -141,7 +141,7 @@ def chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrom
 def page(site: tuple[Writer, str], chrome: webdriver.Chrome) -> Iterator[webdriver.Chrome]:
     """The page, just opened; at the end nothing may be in the browser's console."""
     show(chrome, "laptop")
-    chrome.get(site[1])
+    opened(chrome, site[1])
     yield chrome
     assert [line for line in chrome.get_log("browser") if line["level"] == "SEVERE"] == []
 
@@ -176,6 +176,14 @@ def line_of(chrome: webdriver.Chrome, pane: int = 0) -> str:
 
 def done(chrome: webdriver.Chrome) -> bool:
     return chrome.find_element(By.ID, "write").is_enabled()
+
+
+def opened(chrome: webdriver.Chrome, address: str) -> None:
+    """Until the models can be chosen, which the page asks the server for."""
+    chrome.get(address)
+    WebDriverWait(chrome, 10).until(
+        lambda page: page.find_elements(By.CSS_SELECTOR, "#second option")
+    )
 
 
 def alone(chrome: webdriver.Chrome) -> None:
@@ -325,7 +333,7 @@ def test_copy_and_download(
 def test_a_refusal_and_a_cut_are_said(
     site: tuple[Writer, str], chrome: webdriver.Chrome, writer: Writer, until: Until
 ) -> None:
-    chrome.get(site[1])
+    opened(chrome, site[1])
     alone(chrome)
     writer.text, writer.finish = "Tea is", "length"
     write(chrome, "Write 50 words about tea.")

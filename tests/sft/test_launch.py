@@ -48,6 +48,7 @@ def settings() -> Iterator[Settings]:
     torch.set_num_threads(threads)
 
 
+@pytest.mark.slow
 def test_two_processes_train_the_model_that_one_does(settings: Settings, tmp_path: Path) -> None:
     base = write_tiny(tmp_path / "base", packaged_tokenizer())
     one = tune(base, tmp_path / "one/sft", settings, tmp_path)

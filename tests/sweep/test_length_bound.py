@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pytest
 from helpers.sweeping import call, git, make_repository
 
 from longwriter.core.rows import Prediction, TrainingRow
@@ -74,6 +75,7 @@ stages:
 """
 
 
+@pytest.mark.slow
 def test_the_sweep_is_read_back(tmp_path: Path) -> None:
     root = make_repository(tmp_path / "root")
     (root / "stages/stage.py").write_text(STAGE)

@@ -26,7 +26,7 @@ from longwriter.sweep.experiments import check_repository, untracked_inputs
 from longwriter.sweep.records import JobRecord, table
 from longwriter.sweep.stage_locks import StageLocks, stage_keys
 
-pytestmark = pytest.mark.xdist_group("sweep")
+pytestmark = [pytest.mark.xdist_group("sweep"), pytest.mark.slow]
 SWEEP = ("-m", "longwriter.sweep", "-m")
 TWO_AT_ONCE = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
 WRITING = ("sweep.targets=[agentwrite]", "sweep.score=agentwrite.cost_usd")
