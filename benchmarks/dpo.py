@@ -92,7 +92,7 @@ def measure(settings: Settings, options: Any, folder: Path) -> dict[str, float]:
 
     from longwriter.models import training_run
     from longwriter.models.training_run import bf16_here, peak_memory_mb
-    from longwriter.preference.dpo import DpoJob, build_trainer
+    from longwriter.preference.dpo import DpoJob, build_trainer, tokenize
 
     warnings.filterwarnings("ignore")
     settings.runtime.threads = options.threads
@@ -121,7 +121,8 @@ def measure(settings: Settings, options: Any, folder: Path) -> dict[str, float]:
             student=settings.student,
             runtime=settings.runtime,
         )
-        trainer = build_trainer(job, model, tokenizer, pairs, [], folder)
+        tokens = [tokenize(pair, tokenizer, settings.dpo.max_length) for pair in pairs]
+        trainer = build_trainer(job, model, tokenizer, tokens, [], folder)
         trainer.args.report_to = []
     trainer.train()
     return {

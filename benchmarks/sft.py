@@ -61,15 +61,11 @@ def lengths(number: int, max_length: int, seed: int) -> list[int]:
 
 def efficiency(options: argparse.Namespace) -> float:
     """Of 6,000 rows, as many as the paper's."""
-    from datasets import Dataset
-    from trl import pack_dataset
+    from longwriter.sft.packing import best_fit
 
     drawn = lengths(6000, options.max_length, options.seed)
-    scale = max(1, options.max_length // 1024)  # the shares are the same, the arrays smaller
-    rows = Dataset.from_dict({"input_ids": [[0] * max(1, length // scale) for length in drawn]})
-    size = options.max_length // scale
-    packs = pack_dataset(rows, size, "bfd", map_kwargs={"batch_size": 10_000})
-    return sum(map(len, packs["input_ids"])) / (len(packs) * size)
+    packs = best_fit(drawn, range(len(drawn)), options.max_length)
+    return sum(drawn) / (len(packs) * options.max_length)
 
 
 def measure(options: argparse.Namespace) -> dict[str, float]:

@@ -5,14 +5,13 @@ import shutil
 from longwriter.config.run import run_stage
 from longwriter.config.schema import Settings
 from longwriter.core.files import replacing, write_json, write_jsonl
-from longwriter.core.rows import TrainingRow
 from longwriter.core.settings import flatten_settings
-from longwriter.core.sources import read_jsonl
 from longwriter.core.workspace import Workspace
 from longwriter.models.cards import write_card
 from longwriter.sft.launch import train
+from longwriter.sft.packing import make_packs, open_packs
 from longwriter.sft.position import loss_by_position, mean_loss, read_validation
-from longwriter.sft.trainer import SftJob
+from longwriter.sft.trainer import SftJob, check_context
 from longwriter.tracking.runs import stage_run
 
 FILES = (
@@ -23,17 +22,19 @@ FILES = (
 
 def sft(settings: Settings, work: Workspace) -> None:
     student, runtime = settings.student, settings.runtime
-    rows = read_jsonl(work.input(settings.sft.data, "data/sft/train.jsonl"), TrainingRow)
+    data = work.input(settings.sft.data, "data/sft/train.jsonl")
     validation = read_validation(settings.sft, work)
     base, outputs = work.root / "models/base", [*map(work.output, ("models/sft", *FILES))]
     with stage_run("sft", settings.groups("student", "sft"), work, runtime) as run:
         run.activate()
-        with replacing(*outputs) as (model, packs, numbers, curve, position):
+        with replacing(*outputs) as (model, packed, numbers, curve, position):
+            check_context(base, settings.sft)
+            packs = make_packs(data, base, settings.sft, student, work.cache)
             job = SftJob(
-                base=base, path=model, cache=work.cache,
+                base=base, packs=packs, path=model, cache=work.cache,
                 sft=settings.sft, student=student, runtime=runtime,
             )  # fmt: skip
-            tuned = train(job, rows, run.environment())
+            tuned = train(job, run.environment())
             checkpoints = {"base": base, "sft": model}
             found = loss_by_position(checkpoints, validation, settings.sft, student, runtime)
             write_card(
@@ -45,7 +46,7 @@ def sft(settings: Settings, work: Workspace) -> None:
                 validation_rows=len(validation),
                 losses={name: mean_loss(found, name) for name in checkpoints if validation},
             )
-            write_jsonl(packs, tuned.packs)
+            write_jsonl(packed, open_packs(packs).places(settings.sft.num_train_epochs))
             write_json(numbers, tuned.metrics)
             write_json(curve, tuned.trained.curve)
             write_json(position, found)

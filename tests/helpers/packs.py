@@ -5,7 +5,6 @@ import json
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
 from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -13,7 +12,7 @@ from trl import SFTConfig
 
 from longwriter.sft import attention
 from longwriter.sft.loss import PackTrainer
-from longwriter.sft.packing import fill
+from longwriter.sft.packing import Packs
 from longwriter.sft.settings import Averaging
 
 PACKS = [  # a pack: its rows, a row: (prompt tokens, target tokens)
@@ -32,16 +31,19 @@ def tokens(pack: int, row: int) -> dict[str, list[int]]:
     """A row: its tokens follow a rule of its own."""
     prompt, targets = PACKS[pack][row]
     ids = [(97 * pack + 31 * row + 7 * n * n) % 4000 + 10 for n in range(prompt + targets)]
-    return {"input_ids": ids, "labels": [-100] * prompt + ids[prompt:]}
+    return {"input_ids": ids, "targets": [prompt, prompt + targets]}
 
 
-def packs() -> Dataset:
-    made = []
-    for number, rows in enumerate(PACKS):
-        parts = [tokens(number, row) for row in range(len(rows))]
-        joined: dict[str, Any] = {key: [n for part in parts for n in part[key]] for key in parts[0]}
-        made.append(joined | {"seq_lengths": [len(part["input_ids"]) for part in parts]})
-    return Dataset.from_list(made)
+def packs() -> Packs:
+    places = [(number, row) for number, rows in enumerate(PACKS) for row in range(len(rows))]
+    rows = Dataset.from_list([tokens(*place) for place in places])
+    return Packs(
+        key="",
+        rows=rows,
+        packs=[[n for n, place in enumerate(places) if place[0] == k] for k in range(len(PACKS))],
+        lengths=[len(ids) for ids in rows["input_ids"]],
+        targets=sum(targets for rows in PACKS for _, targets in rows),
+    )
 
 
 def logged(base: Path, averaging: Averaging, accumulation: int) -> list[dict[str, float]]:
@@ -63,6 +65,7 @@ def logged(base: Path, averaging: Averaging, accumulation: int) -> list[dict[str
             report_to=[],
             disable_tqdm=True,
             dataset_kwargs={"skip_prepare_dataset": True},
+            remove_unused_columns=False,
         )
         trainer = PackTrainer(
             averaging=averaging,
@@ -70,7 +73,7 @@ def logged(base: Path, averaging: Averaging, accumulation: int) -> list[dict[str
             peak_tflops=1e-3,
             model=AutoModelForCausalLM.from_pretrained(base, attn_implementation=attention.NAME),
             args=config,
-            train_dataset=fill(packs(), config.world_size, 5),
+            train_dataset=packs().dataset(config.world_size, 5),
             processing_class=AutoTokenizer.from_pretrained(base),
         )
         trainer.train()

@@ -1,5 +1,6 @@
 """Small SFT runs inside an MLflow run, as the stage `sft` starts them."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -7,10 +8,12 @@ from typing import Any
 from helpers.checkpoints import default_settings
 
 from longwriter.config.schema import Settings
+from longwriter.core.files import write_jsonl
 from longwriter.core.rows import Message, TrainingRow
 from longwriter.core.workspace import Workspace
 from longwriter.models.training_run import TrainResult
 from longwriter.sft import launch
+from longwriter.sft.packing import make_packs
 from longwriter.sft.trainer import SftJob, SftResult
 from longwriter.tracking.runs import stage_run
 
@@ -42,9 +45,19 @@ def four_steps() -> Settings:
     return settings
 
 
-def job(base: Path, path: Path, settings: Settings, work: Workspace) -> SftJob:
+def job(
+    base: Path,
+    path: Path,
+    settings: Settings,
+    work: Workspace,
+    rows: Sequence[TrainingRow] = ROWS,
+) -> SftJob:
+    """A run on `rows`, which it packs."""
+    data = work.cache / "train.jsonl"
+    write_jsonl(data, rows)
     return SftJob(
         base=base,
+        packs=make_packs(data, base, settings.sft, settings.student, work.cache),
         path=path,
         cache=work.cache,
         sft=settings.sft,
@@ -54,18 +67,18 @@ def job(base: Path, path: Path, settings: Settings, work: Workspace) -> SftJob:
 
 
 def tune(
-    base: Path, path: Path, settings: Settings, root: Path, rows: list[TrainingRow] = ROWS
+    base: Path, path: Path, settings: Settings, root: Path, rows: Sequence[TrainingRow] = ROWS
 ) -> SftResult:
     """Tunes `base` on `rows` and writes the result to `path`; MLflow's database lies in `root`."""
     work = Workspace(root, path.parent)
     groups = settings.groups("student", "sft")
     with stage_run("sft", groups, work, settings.runtime) as run:
         run.activate()
-        return launch.train(job(base, path, settings, work), rows, run.environment())
+        return launch.train(job(base, path, settings, work, rows), run.environment())
 
 
 def train(
-    base: Path, path: Path, settings: Settings, root: Path, rows: list[TrainingRow] = ROWS
+    base: Path, path: Path, settings: Settings, root: Path, rows: Sequence[TrainingRow] = ROWS
 ) -> tuple[TrainResult, dict[str, Any]]:
     """As `tune`; what the run reports, and metrics/sft.json."""
-    return tune(base, path, settings, root, rows)[:2]
+    return tune(base, path, settings, root, rows)

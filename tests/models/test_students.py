@@ -25,6 +25,7 @@ from longwriter.models.settings import RopeScaling, RopeType
 from longwriter.sft import attention
 from longwriter.sft import trainer as sft
 from longwriter.sft.packing import IGNORED, tokenize
+from longwriter.sft.settings import Targets
 
 SIZES: dict[str, Any] = {
     "hidden_size": 64,
@@ -99,9 +100,9 @@ def test_template_stop_tokens_and_context_of_a_student(
     tokenizer: Any = AutoTokenizer.from_pretrained(tmp_path / "base")
 
     row = TrainingRow(id="r", messages=[Message(role=r, content=c) for r, c in TURNS])  # type: ignore[arg-type]
-    tokens = tokenize(row, tokenizer)
-    targets = [label for label in tokens["labels"] if label != IGNORED]
-    assert tokenizer.decode(tokens["input_ids"]) == RENDERED[name]
+    tokens = tokenize(row, tokenizer, Targets.last)
+    targets = [label for label in tokens.labels if label != IGNORED]
+    assert tokenizer.decode(tokens.input_ids) == RENDERED[name]
     assert tokenizer.decode(targets) == TARGET[name]
     assert tokenizer.eos_token_id in targets
     assert len(tokenizer(tokenizer.eos_token, add_special_tokens=False)["input_ids"]) == 1
@@ -114,17 +115,17 @@ def test_template_stop_tokens_and_context_of_a_student(
     config = json.loads((tmp_path / "base/config.json").read_text())
     assert config["max_position_embeddings"] == CONTEXT[name]
     sft.check_context(tmp_path / "base", settings.sft)  # the paper's 32,768 tokens fit
-    check_packing(tmp_path / "base", tokens)
+    check_packing(tmp_path / "base", tokens.input_ids)
 
 
-def check_packing(base: Path, tokens: dict[str, list[int]]) -> None:
+def check_packing(base: Path, tokens: list[int]) -> None:
     """Two rows in one pack give the logits that they give alone."""
     attention.register()
     alone = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float64)
     packed = AutoModelForCausalLM.from_pretrained(
         base, dtype=torch.float64, attn_implementation=attention.NAME
     )
-    ids = torch.tensor([tokens["input_ids"]])
+    ids = torch.tensor([tokens])
     n = ids.shape[1]
     both = torch.cat([ids.flip(1), ids], dim=1)
     with torch.no_grad():

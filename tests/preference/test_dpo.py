@@ -293,6 +293,22 @@ def test_pairs_in_any_of_trls_forms(
     assert validation == [] and pair.id
 
 
+def test_a_rejected_answer_that_was_cut_off_has_no_end_of_turn(start: Path) -> None:
+    tokenizer: Any = AutoTokenizer.from_pretrained(start)
+    whole = dpo.tokenize(PAIRS[1], tokenizer, 128)
+    assert tokenizer.decode(whole["rejected_ids"]) == "Rain.<|im_end|>\n"
+    cut = dpo.tokenize(PAIRS[1].model_copy(update={"rejected_cut": True}), tokenizer, 128)
+    assert tokenizer.decode(cut["rejected_ids"]) == "Rain."
+    assert tokenizer.decode(cut["chosen_ids"]).endswith("stops.<|im_end|>\n")
+
+
+def test_a_template_that_ends_no_turn_is_an_error(start: Path) -> None:
+    tokenizer: Any = AutoTokenizer.from_pretrained(start)
+    tokenizer.chat_template = tokenizer.chat_template.replace("<|im_end|>", "")
+    with pytest.raises(TrainingError, match=r"^pair river: .*end its answer with <\|im_end\|>"):
+        dpo.tokenize(PAIRS[0], tokenizer, 128)
+
+
 def test_a_pair_that_does_not_fit_is_an_error(start: Path) -> None:
     tokenizer: Any = AutoTokenizer.from_pretrained(start)
     texts = [
@@ -307,9 +323,9 @@ def test_a_pair_that_does_not_fit_is_an_error(start: Path) -> None:
     ]
     chosen, rejected = (len(tokenizer(text)["input_ids"]) for text in texts)
     assert chosen < rejected
-    assert dpo.count_tokens(PAIRS[0], tokenizer, rejected) == chosen + rejected
+    assert dpo.count_tokens([dpo.tokenize(PAIRS[0], tokenizer, rejected)]) == chosen + rejected
     for max_length in (chosen, rejected - 1):
         with pytest.raises(
             TrainingError, match=rf"^pair river: {rejected} tokens, .* is {max_length};"
         ):
-            dpo.count_tokens(PAIRS[0], tokenizer, max_length)
+            dpo.tokenize(PAIRS[0], tokenizer, max_length)

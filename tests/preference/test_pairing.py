@@ -38,6 +38,7 @@ def test_the_best_against_another() -> None:
         "rejected_seed": 70_000,
         "chosen_length": 4,
         "rejected_length": 3,
+        "rejected_cut": False,
         "checkpoint": "c0ffee",
     }
 

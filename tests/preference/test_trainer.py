@@ -10,7 +10,8 @@ import pytest
 import torch
 from helpers.checkpoints import default_settings, packaged_tokenizer, write_tiny
 from helpers.dpo_runs import PAIRS, job
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, MixtralConfig
+from transformers.models.mixtral.modeling_mixtral import load_balancing_loss_func
 from trl.trainer.utils import FusedCausalLMOutput
 
 from longwriter.config.schema import Settings
@@ -47,12 +48,13 @@ def build(start: Path, tmp_path: Path) -> Build:
         changes = {"max_length": 128, "per_device_train_batch_size": 2, **changes}
         settings.dpo = replace(settings.dpo, **changes)
         model, tokenizer = load(checkpoint, settings.student)
+        pairs = [dpo.tokenize(pair, tokenizer, settings.dpo.max_length) for pair in PAIRS]
         return dpo.build_trainer(
             job(checkpoint, tmp_path / "dpo", settings, Workspace(tmp_path, tmp_path)),
             model,
             tokenizer,
-            PAIRS,
-            PAIRS if validation else [],
+            pairs,
+            pairs if validation else [],
             tmp_path / "out",
         )
 
@@ -295,3 +297,31 @@ def test_validation_rewards_are_not_rounded_to_bfloat16(
     sides = [*(reward.chosen for reward in found), *(reward.rejected for reward in found)]
     assert sides == pytest.approx(expected, abs=1e-4)
     assert max(map(abs, sides)) > 0.01
+
+
+def test_the_router_s_loss_of_a_mixture_of_experts_counts(build: Build, tmp_path: Path) -> None:
+    tokenizer = packaged_tokenizer()
+    losses = {}
+    for coefficient in (0.0, 0.5):
+        torch.manual_seed(7)
+        config = MixtralConfig(
+            vocab_size=len(tokenizer), hidden_size=32, intermediate_size=32, num_hidden_layers=2,
+            num_attention_heads=2, num_key_value_heads=2, num_local_experts=4, num_experts_per_tok=2,
+            router_aux_loss_coef=coefficient, initializer_range=0.2, max_position_embeddings=512,
+        )  # fmt: skip
+        folder = tmp_path / str(coefficient)
+        AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        trainer = build(folder)
+        losses[coefficient] = trainer.compute_loss(trainer.model, batch_of(trainer))
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    tokens = [dpo.tokenize(pair, tokenizer, 128) for pair in PAIRS]
+    found = []
+    for row in tokens:
+        for answer in (row["chosen_ids"], row["rejected_ids"]):
+            ids = torch.tensor([row["prompt_ids"] + answer])
+            with torch.no_grad():
+                logits = model(ids, output_router_logits=True).router_logits
+            found.append(load_balancing_loss_func(logits, 4, 2))
+    added = (losses[0.5] - losses[0.0]).item()
+    assert added == pytest.approx(0.5 * torch.stack(found).mean().item(), abs=1e-4)

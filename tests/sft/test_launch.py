@@ -1,5 +1,6 @@
 """SFT in processes that the stage starts: the same model, one MLflow run, errors that come through."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,14 +10,16 @@ import pytest
 import torch
 import yaml
 from helpers.checkpoints import CHECKOUT, default_settings, packaged_tokenizer, write_tiny
-from helpers.sft_runs import ROWS, job, tune
+from helpers.sft_runs import job, tune
 from safetensors.torch import load_file
 
 from longwriter.config.schema import Settings
 from longwriter.core.errors import TrainingError
 from longwriter.core.workspace import Workspace
+from longwriter.models import launch
 from longwriter.models.settings import RopeScaling, RopeType
-from longwriter.sft.launch import read_job, write_job
+from longwriter.sft.settings import Method
+from longwriter.sft.trainer import SftJob
 from longwriter.tracking.store import tracking_uri
 
 TWO = default_settings("runtime=cpu2").runtime.accelerate
@@ -57,7 +60,6 @@ def test_two_processes_train_the_model_that_one_does(settings: Settings, tmp_pat
     settings.sft = replace(settings.sft, gradient_accumulation_steps=1)
     settings.runtime = replace(settings.runtime, accelerate=TWO)
     two = tune(base, tmp_path / "two/sft", settings, tmp_path)
-    assert two.packs == one.packs
     keys = ["step", "loss", "grad_norm", "learning_rate"]
     found, expected = (
         [[entry[key] for key in keys] for entry in tuned.trained.curve] for tuned in (two, one)
@@ -89,6 +91,10 @@ def test_an_error_of_the_processes_is_the_stage_s(settings: Settings, tmp_path: 
     settings.runtime = replace(settings.runtime, accelerate=TWO)
     with pytest.raises(TrainingError, match=r"^row three: \d+ tokens, and sft\.max_length is 60"):
         tune(base, tmp_path / "sft", settings, tmp_path)
+    settings.sft = replace(settings.sft, max_length=90, method=Method.qlora)
+    with pytest.raises(TrainingError, match=r"^sft\.method=qlora: needs the package bitsandbytes"):
+        tune(base, tmp_path / "sft", settings, tmp_path)
+    settings.sft = replace(settings.sft, method=Method.full)
     settings.runtime = replace(settings.runtime, accelerate={"distributed_type": "NONE"})
     with pytest.raises(
         TrainingError, match=r"^`accelerate launch` ended with status 1; the reason"
@@ -101,9 +107,46 @@ def test_a_job_survives_its_folder(settings: Settings, tmp_path: Path) -> None:
         settings.student, rope_scaling=RopeScaling(rope_type=RopeType.yarn, factor=4.0)
     )
     settings.runtime = replace(settings.runtime, accelerate=TWO)
-    given = job(tmp_path / "a base", Path("sft/ö"), settings, Workspace(tmp_path, tmp_path))
-    write_job(tmp_path / "job", given, ROWS)
-    assert read_job(tmp_path / "job") == (given, ROWS)
+    base = write_tiny(tmp_path / "a base", packaged_tokenizer())
+    given = job(base, Path("sft/ö"), settings, Workspace(tmp_path, tmp_path))
+    with pytest.raises(TrainingError, match="ended with status"):
+        launch.run_processes("longwriter.no_such_module", tmp_path / "job", given, {})
+    assert launch.read_job(tmp_path / "job", SftJob) == given
     config = yaml.safe_load((tmp_path / "job/accelerate.yaml").read_text())
     assert config == TWO
     assert config["mixed_precision"] == "no"  # which YAML reads as false where it is not quoted
+
+
+RANK_1_FAILS = """
+import os, sys
+from pathlib import Path
+
+from longwriter.models.launch import in_process
+from longwriter.models.training_run import TrainResult
+
+def train():
+    print({name for name in os.environ if "API_KEY" in name or name == "MLFLOW_RUN_ID"}, flush=True)
+    if os.environ["RANK"] == "1":
+        raise ValueError("no such tensor")
+    import time
+    time.sleep(60)
+
+in_process(Path(sys.argv[1]), train)
+"""
+
+
+def test_the_reason_of_any_process_is_told_and_no_key_reaches_it(
+    settings: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "fails.py").write_text(RANK_1_FAILS)
+    monkeypatch.setenv("PYTHONPATH", f"{CHECKOUT / 'src'}{os.pathsep}{tmp_path}")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-planted")
+    settings.runtime = replace(settings.runtime, accelerate=TWO)
+    base = write_tiny(tmp_path / "base", packaged_tokenizer())
+    given = job(base, tmp_path / "sft", settings, Workspace(tmp_path, tmp_path))
+    with pytest.raises(TrainingError, match=r"^process 1: ValueError: no such tensor$"):
+        launch.run_processes("fails", tmp_path / "job", given, {"MLFLOW_RUN_ID": "1"})
+    assert capfd.readouterr().out.count("{'MLFLOW_RUN_ID'}") == 2

@@ -14,11 +14,11 @@ from helpers import packs
 from helpers.checkpoints import CHECKOUT, default_settings, packaged_tokenizer, write_tiny
 from omegaconf import OmegaConf
 from torch.nn import functional
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer, MixtralConfig
+from transformers.models.mixtral.modeling_mixtral import load_balancing_loss_func
 
-from longwriter.sft import attention
 from longwriter.sft.loss import PackCollator, weigh
-from longwriter.sft.packing import fill
+from longwriter.sft.packing import TokenizedRow
 from longwriter.sft.settings import Averaging
 from longwriter.sft.throughput import Throughput
 
@@ -73,12 +73,15 @@ def test_a_batch_of_several_packs_is_one_sequence_without_padding() -> None:
 
 def test_packs_are_filled_up_to_as_many_for_every_process() -> None:
     made = packs.packs()
-    assert len(made) == 7
-    filled = fill(made, 4, 5)
+    whole = made.dataset(1, 5)
+    assert len(whole) == 7
+    assert whole[2]["seq_lengths"] == [3, 15]
+    assert whole[2]["labels"][:5] == [-100, -100, whole[2]["input_ids"][2], -100, -100]
+    filled = made.dataset(4, 5)
     assert len(filled) == 8
-    assert filled[:7] == made[:]
+    assert filled[:7] == whole[:]
     assert filled[7] == {"input_ids": [5, 5], "labels": [-100, -100], "seq_lengths": [2]}
-    assert len(fill(made, 7, 5)) == 7
+    assert len(made.dataset(7, 5)) == 7
 
 
 # The loss
@@ -92,7 +95,8 @@ def row_losses(base: Path) -> list[list[torch.Tensor]]:
     for number, rows in enumerate(packs.PACKS):
         found.append([])
         for row in range(len(rows)):
-            ids, labels = (torch.tensor(v) for v in packs.tokens(number, row).values())
+            tokens = TokenizedRow(**packs.tokens(number, row))
+            ids, labels = torch.tensor(tokens.input_ids), torch.tensor(tokens.labels)
             logits = model(ids[None], use_cache=False).logits[0, :-1]
             nll = functional.cross_entropy(logits, labels[1:], reduction="none", ignore_index=-100)
             found[-1].append(nll[labels[1:] != -100])
@@ -190,6 +194,44 @@ def test_full_logits_are_never_materialised(base: Path, monkeypatch: pytest.Monk
     assert 0 < biggest < vocabulary
 
 
+@pytest.mark.parametrize("coefficient", [0.0, 0.5])
+def test_the_router_s_loss_of_a_mixture_of_experts_counts(
+    coefficient: float, base: Path, tmp_path: Path
+) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    torch.manual_seed(7)
+    config = MixtralConfig(
+        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=32, num_hidden_layers=2,
+        num_attention_heads=2, num_key_value_heads=2, num_local_experts=4, num_experts_per_tok=2,
+        router_aux_loss_coef=coefficient, initializer_range=0.2, max_position_embeddings=512,
+    )  # fmt: skip
+    model = AutoModelForCausalLM.from_config(config)
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    entries = packs.logged(tmp_path, Averaging.token, 1)
+    whole = packs.packs().dataset(1, 5)
+    for pack, entry in zip(whole, entries, strict=True):
+        nll, balance = [], []
+        row_start = 0
+        for length in pack["seq_lengths"]:
+            ids, labels = (
+                torch.tensor(pack[key][row_start : row_start + length])
+                for key in ("input_ids", "labels")
+            )
+            with torch.no_grad():
+                found = model(ids[None], output_router_logits=True, use_cache=False)
+            row_nll = functional.cross_entropy(
+                found.logits[0, :-1], labels[1:], reduction="none", ignore_index=-100
+            )
+            nll.append(row_nll[labels[1:] != -100])
+            balance.append(found.router_logits)
+            row_start += length
+        logits = [torch.cat(layer) for layer in zip(*balance, strict=True)]
+        routing = load_balancing_loss_func(tuple(logits), 4, 2)
+        expected = torch.cat(nll).mean() + coefficient * routing
+        assert entry["loss"] == pytest.approx(expected.item(), rel=1e-4)
+
+
 # What a step achieves
 
 
@@ -215,26 +257,3 @@ def test_speed_by_hand(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             "mfu": 100 * flops / 2 / (2 * 0.5e12),
         }
     )
-
-
-# Attention
-
-
-def test_attention_of_each_row_to_itself() -> None:
-    attention.register()
-    generator = torch.Generator().manual_seed(3)
-    query, key, value = (
-        torch.randn(1, heads, 9, 8, generator=generator, dtype=torch.float64) for heads in (4, 2, 2)
-    )
-    bounds = torch.tensor([0, 4, 5, 9], dtype=torch.int32)
-    found, _ = attention.row_by_row(
-        torch.nn.Module(), query, key, value, None, scaling=0.3, cu_seq_lens_q=bounds
-    )
-    assert found.shape == (1, 9, 4, 8)
-    for start, end in [(0, 4), (4, 5), (5, 9)]:
-        for place in range(start, end):
-            for head in range(4):
-                seen = slice(start, place + 1)
-                scores = 0.3 * key[0, head // 2, seen] @ query[0, head, place]
-                expected = scores.softmax(0) @ value[0, head // 2, seen]
-                torch.testing.assert_close(found[0, place, head], expected)

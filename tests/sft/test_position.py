@@ -20,6 +20,7 @@ from longwriter.models import training_run
 from longwriter.report.intervals import position_bins
 from longwriter.sft import position
 from longwriter.sft.packing import tokenize
+from longwriter.sft.settings import Targets
 
 
 def test_bins_double_and_the_difference_is_paired() -> None:
@@ -81,8 +82,8 @@ def test_losses_of_every_target_in_its_order(
 
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float64)
     sums = []
-    for tokens in (tokenize(r, packaged_tokenizer()) for r in rows):
-        ids, labels = (torch.tensor(values[:48]) for values in tokens.values())
+    for tokens in (tokenize(r, packaged_tokenizer(), Targets.all) for r in rows):
+        ids, labels = (torch.tensor(v[:48]) for v in (tokens.input_ids, tokens.labels))
         with torch.no_grad():
             logits = model(ids[None]).logits[0, :-1]
         nll = functional.cross_entropy(logits, labels[1:], reduction="none", ignore_index=-100)

@@ -1,6 +1,7 @@
 """Training runs of a tiny model: what they learn, survive and leave."""
 
 import json
+import os
 import re
 import runpy
 import shutil
@@ -29,9 +30,10 @@ from longwriter.core.files import write_jsonl
 from longwriter.core.rows import TrainingRow
 from longwriter.core.workspace import Workspace
 from longwriter.models import training_run
+from longwriter.models.settings import Dtype
 from longwriter.sft import loss, packing
 from longwriter.sft import trainer as sft
-from longwriter.sft.settings import Averaging, Method
+from longwriter.sft.settings import Averaging, Method, Targets
 
 SRC = Path(sft.__file__).parent.parent.parent
 
@@ -134,19 +136,22 @@ def test_loss_is_the_mean_over_targets_and_packing_has_no_cross_talk(
     trained, metrics = train(base, tmp_path / "sft", settings, root)
 
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
-    tokens = [packing.tokenize(row, tokenizer) for row in ROWS]
-    single = torch.cat([target_losses(model, **row) for row in tokens])
+    tokens = [packing.tokenize(row, tokenizer, Targets.all) for row in ROWS]
+    single = torch.cat([target_losses(model, row.input_ids, row.labels) for row in tokens])
     assert metrics["sequences"] == packs
     assert metrics["rows"] == 4
-    assert metrics["tokens"] == sum(len(row["input_ids"]) for row in tokens)
+    assert metrics["tokens"] == sum(len(row.input_ids) for row in tokens)
     assert metrics["target_tokens"] == len(single)
     assert metrics["steps"] == len(trained.curve) == 1
     assert trained.curve[0]["loss"] == pytest.approx(single.mean().item(), abs=1e-4)
 
-    joined = {key: [n for row in tokens for n in row[key]] for key in tokens[0]}
-    seen_by_all = target_losses(model, **joined).mean()
+    ids = [n for row in tokens for n in row.input_ids]
+    labels = [n for row in tokens for n in row.labels]
+    seen_by_all = target_losses(model, ids, labels).mean()
     assert abs(seen_by_all - single.mean()) > 0.01  # cross-talk would show
-    mean_of_rows = torch.stack([target_losses(model, **r).mean() for r in tokens]).mean()
+    mean_of_rows = torch.stack(
+        [target_losses(model, r.input_ids, r.labels).mean() for r in tokens]
+    ).mean()
     assert abs(mean_of_rows - single.mean()) > 0.01  # and so would a mean over rows
 
 
@@ -260,6 +265,57 @@ def check_card(card: Path, metrics: dict[str, Any]) -> None:
     assert f"| mean training loss, nats a target | {metrics['train_loss']} |" in body
 
 
+def test_small_updates_of_weights_in_bfloat16_are_kept(
+    base: Path, root: Path, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Steps of 1e-5 on weights of 0.2 are rounded away in bfloat16, which has 8 bits; the sum of many is
+    not, where they are added up in float32."""
+    monkeypatch.setattr(training_run, "bf16_here", lambda: False)
+    settings.student = replace(settings.student, dtype=Dtype.bfloat16)
+    settings.sft = replace(settings.sft, learning_rate=1e-5, weight_decay=0.0)
+    seen = []
+    step = loss.PackTrainer.training_step
+
+    def watch(self: Any, model: Any, *arguments: Any, **keywords: Any) -> Any:
+        seen.append({name: p.detach().clone() for name, p in model.named_parameters()})
+        return step(self, model, *arguments, **keywords)
+
+    monkeypatch.setattr(loss.PackTrainer, "training_step", watch)
+    train(base, tmp_path / "sft", settings, root)
+    name = "model.layers.0.mlp.up_proj.weight"
+    assert seen[0][name].dtype == torch.float32
+    moved = (seen[3][name] != seen[1][name]).float().mean().item()
+    rounded = (seen[3][name].bfloat16() != seen[1][name].bfloat16()).float().mean().item()
+    assert moved > 0.9
+    assert rounded < 0.1  # which is what weights without masters would keep of the step
+    written = load_file(tmp_path / "sft/model.safetensors")
+    assert {tensor.dtype for tensor in written.values()} == {torch.bfloat16}
+
+
+@pytest.mark.parametrize(
+    ("visible", "accelerate", "chosen"),
+    [(None, None, "0"), ("3,5", None, "3"), (None, {"num_processes": 4}, None)],
+)
+def test_one_gpu_of_several_is_chosen_where_no_launcher_is(
+    visible: str | None,
+    accelerate: dict[str, Any] | None,
+    chosen: str | None,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    training_run.use_one_gpu(replace(settings.runtime, accelerate=accelerate))
+    assert os.environ.get("CUDA_VISIBLE_DEVICES") == chosen
+    said = capsys.readouterr().out
+    assert said == (
+        f"training on GPU {chosen} of 4; runtime=fsdp2 uses several\n" if chosen else ""
+    )
+
+
 # What can go wrong
 
 
@@ -320,13 +376,15 @@ def test_lora_is_merged_into_one_plain_model(
 
 
 @pytest.mark.skipif(find_spec("bitsandbytes") is not None, reason="bitsandbytes is installed")
-def test_what_is_not_installed_is_named(settings: Settings) -> None:
+def test_what_is_not_installed_is_named(base: Path, settings: Settings, tmp_path: Path) -> None:
+    given = job(base, tmp_path / "sft", settings, Workspace(tmp_path, tmp_path))
     for changes, package, extra in (
         ({"method": Method.qlora}, "bitsandbytes", "qlora"),
         ({"use_kernels": True}, "kernels", "kernels"),
     ):
         with pytest.raises(SettingsError, match=rf"needs the package {package}.*\[{extra}\]"):
-            sft.loading_arguments(settings.student, replace(settings.sft, **changes))
+            changed = replace(given, sft=replace(settings.sft, **changes))
+            sft.loading_arguments(changed)
 
 
 def test_a_loss_that_is_no_number_is_an_error(
@@ -343,7 +401,7 @@ def test_checkpoints_of_another_run_are_not_taken_up(
 ) -> None:
     def folder(rows: list[TrainingRow]) -> Path:
         work = Workspace(root, tmp_path)
-        return job(base, tmp_path / "sft", settings, work).checkpoints(rows)
+        return job(base, tmp_path / "sft", settings, work, rows).checkpoints
 
     first = folder(ROWS)
     assert first.parent == tmp_path / "cache/checkpoints"

@@ -150,6 +150,8 @@ class Pair(Record):
     rejected_seed: int | None = None
     chosen_length: int | None = None
     rejected_length: int | None = None
+    rejected_cut: bool = False
+    """The rejected answer was cut off, so it has no end of its turn."""
     checkpoint: str = ""
     """SHA-256 of the weights that wrote both answers."""
 

@@ -3,30 +3,88 @@
 from collections.abc import Sequence
 from typing import Any
 
+from longwriter.core.errors import TrainingError
 from longwriter.core.rows import Message
-from longwriter.text.chat_tokens import ChatTokens, chat_tokens
+from longwriter.text.chat_tokens import part_tokens
 
 
-def chat_tokens_of(
-    tokenizer: Any, prompt: Sequence[Message], answer: Sequence[Message]
-) -> ChatTokens | None:
-    """Returns the tokens of a prompt and its answer by the tokenizer's chat template; None where it renders
-    the prompt alone differently.
+def answer_tokens(
+    tokenizer: Any, messages: Sequence[Message], answers: Sequence[int], what: str
+) -> list[list[int]]:
+    """Returns the tokens of a chat in parts: what precedes the first answer, the answer, what precedes the
+    second one, and so on. Each answer ends with its end-of-turn; the last one is all that is left.
+
+    Args:
+        answers: indices of the messages that answers begin with, in order; the last answer goes to the
+            end of the chat.
+        what: names the chat in errors, such as `row one`.
 
     Raises:
-        jinja2.TemplateError: the template fails.
+        TrainingError: the chat template fails, renders the messages before an answer differently when
+            they stand alone, drops an answer, or does not end it with the tokenizer's eos_token.
     """
-    turns = [message.model_dump() for message in prompt]
-    chat = turns + [message.model_dump() for message in answer]
+    import jinja2
+
+    try:
+        parts = _parts(tokenizer, [message.model_dump() for message in messages], answers, what)
+    except jinja2.TemplateError as error:
+        raise TrainingError(
+            f"{what}: the chat template of models/base fails: {error}; fix the file that "
+            "student.chat_template_path names, or the roles of its messages"
+        ) from None
 
     def encode(text: str, plain: bool) -> list[int]:
         ids = tokenizer(text, add_special_tokens=False, split_special_tokens=plain)["input_ids"]
         return list(ids)
 
-    return chat_tokens(
-        tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False),
-        tokenizer.apply_chat_template(chat, tokenize=False),
-        [str(message["content"]) for message in chat],
-        tokenizer.all_special_tokens,
-        encode,
+    contents = [message.content for message in messages]
+    found = part_tokens(parts, contents, tokenizer.all_special_tokens, encode)
+    for answer in found[1::2]:
+        if not answer:
+            raise TrainingError(f"{what}: has no target; the chat template drops its answer")
+        if tokenizer.eos_token_id not in answer:
+            raise _ends_no_turn(tokenizer, what)
+    return found
+
+
+def _parts(
+    tokenizer: Any, turns: list[dict[str, Any]], answers: Sequence[int], what: str
+) -> list[str]:
+    """The rendered chat, cut where answers begin and end."""
+    chat = tokenizer.apply_chat_template(turns, tokenize=False)
+    parts: list[str] = []
+    end = 0
+    for number, index in enumerate(answers, start=1):
+        before = tokenizer.apply_chat_template(
+            turns[:index], add_generation_prompt=True, tokenize=False
+        )
+        if not chat.startswith(before) or len(before) < end:
+            raise TrainingError(
+                f"{what}: the chat template renders the messages before answer {number} differently "
+                "when they stand alone; name another file in student.chat_template_path"
+                + (", or set sft.targets=last" if number < len(answers) else "")
+            )
+        start = len(before)
+        stop = (
+            len(chat) if number == len(answers) else _turn_end(tokenizer, chat, start, turns[index])
+        )
+        if stop < start:
+            raise _ends_no_turn(tokenizer, what)
+        parts += [chat[end:start], chat[start:stop]]
+        end = stop
+    return parts
+
+
+def _turn_end(tokenizer: Any, chat: str, start: int, turn: dict[str, Any]) -> int:
+    """Where the end-of-turn ends that follows an answer; -1 where there is none."""
+    text = str(turn["content"]).strip()
+    after = chat.find(text, start)
+    end = chat.find(tokenizer.eos_token, max(after, start) + len(text) * (after >= 0))
+    return end + len(tokenizer.eos_token) if end >= 0 else -1
+
+
+def _ends_no_turn(tokenizer: Any, what: str) -> TrainingError:
+    return TrainingError(
+        f"{what}: the chat template does not end its answer with {tokenizer.eos_token}, so the model "
+        "would not learn to stop; name the token that it does end with in student.eos_token"
     )

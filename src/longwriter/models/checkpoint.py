@@ -1,6 +1,7 @@
 """Checkpoints of the student: how they are loaded and saved, and where the first one comes from."""
 
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,31 +35,65 @@ def load(
     """Returns model (weights in student.dtype) and tokenizer of a checkpoint folder.
 
     Args:
-        more: arguments of the model's `from_pretrained`, such as `attn_implementation`.
+        more: arguments of the model's `from_pretrained`, such as `attn_implementation`, or a `dtype` in
+            place of student.dtype.
 
     Raises:
         TrainingError: the folder is no checkpoint, or has no chat template.
     """
     quiet_unless_terminal()
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
 
-    source = {"trust_remote_code": student.trust_remote_code, "local_files_only": True}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(checkpoint, **source)
         model = AutoModelForCausalLM.from_pretrained(
-            checkpoint, dtype=student.dtype.value, **source, **more
+            checkpoint, **{"dtype": student.dtype.value, **_local(student), **more}
         )
     except (OSError, ValueError) as error:
-        raise TrainingError(f"{checkpoint}: cannot be read as a checkpoint: {error}") from None
+        raise _unreadable(checkpoint, error) from None
+    return model, load_tokenizer(checkpoint, student)
+
+
+def load_tokenizer(checkpoint: Path, student: StudentSettings) -> "PreTrainedTokenizerBase":
+    """Returns the tokenizer of a checkpoint folder.
+
+    Raises:
+        TrainingError: the folder is no checkpoint, or has no chat template.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(checkpoint, **_local(student))
+    except (OSError, ValueError) as error:
+        raise _unreadable(checkpoint, error) from None
     if not tokenizer.chat_template:
         raise TrainingError(f"{checkpoint}: has no chat template; add one to its tokenizer")
-    return model, tokenizer
+    return tokenizer
+
+
+def _local(student: StudentSettings) -> dict[str, Any]:
+    return {"trust_remote_code": student.trust_remote_code, "local_files_only": True}
+
+
+def _unreadable(checkpoint: Path, error: Exception) -> TrainingError:
+    return TrainingError(f"{checkpoint}: cannot be read as a checkpoint: {error}")
 
 
 def save(model: Any, tokenizer: Any, path: Path) -> None:
     """Writes weights (safetensors), configuration and tokenizer to the folder `path`."""
     model.save_pretrained(path)
     tokenizer.save_pretrained(path)
+
+
+def merge_adapter(base: Path, path: Path, student: StudentSettings) -> None:
+    """Replaces the adapter in the folder `path` by the checkpoint `base` with the adapter merged into it,
+    computed in float32 and written in student.dtype."""
+    import torch
+    from peft import PeftModel
+
+    model, tokenizer = load(base, student, dtype="float32")
+    merged = PeftModel.from_pretrained(model, path).merge_and_unload()
+    shutil.rmtree(path)
+    save(merged.to(getattr(torch, student.dtype.value)), tokenizer, path)
 
 
 def materialise(student: StudentSettings, path: Path) -> int:

@@ -13,7 +13,6 @@ from typing import Any
 
 from longwriter.core.errors import TrainingError
 from longwriter.core.files import digest
-from longwriter.core.rows import Record
 from longwriter.core.settings import RuntimeSettings, file_settings
 from longwriter.core.workspace import cores
 from longwriter.models.settings import StudentSettings, TrainerSettings
@@ -58,12 +57,34 @@ def bf16_here() -> bool:
     return bool(torch.cpu._is_avx512_bf16_supported())
 
 
+def keeps_float32(runtime: RuntimeSettings) -> bool:
+    """Whether what runs the training keeps a float32 copy of weights in bfloat16: FSDP and DeepSpeed do,
+    one process and DDP don't."""
+    kind = (runtime.accelerate or {}).get("distributed_type")
+    return kind in ("FSDP", "DEEPSPEED")
+
+
 def set_threads(runtime: RuntimeSettings) -> None:
     """Makes torch use runtime.threads, divided among the processes that train on this machine."""
     import torch
 
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
     torch.set_num_threads(max(1, (runtime.threads or cores()) // processes))
+
+
+def use_one_gpu(runtime: RuntimeSettings) -> None:
+    """Shows this process the first of several GPUs where no launcher gives it one: TRL refuses to train
+    on several in one process."""
+    import torch
+
+    if runtime.accelerate or torch.cuda.device_count() < 2:
+        return
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0")
+    os.environ["CUDA_VISIBLE_DEVICES"] = first = visible.partition(",")[0]
+    print(
+        f"training on GPU {first} of {torch.cuda.device_count()}; runtime=fsdp2 uses several",
+        flush=True,
+    )
 
 
 def keep_freed_memory() -> None:
@@ -92,6 +113,7 @@ def trainer_arguments(
 
     set_threads(runtime)
     keep_freed_memory()
+    use_one_gpu(runtime)
     return {field.name: getattr(settings, field.name) for field in fields(TrainerSettings)} | {
         "output_dir": str(folder),
         "data_seed": settings.seed,
@@ -113,19 +135,22 @@ def checkpoint_folder(
     settings: TrainerSettings,
     student: StudentSettings,
     runtime: RuntimeSettings,
-    rows: list[Any],
+    data: str,
     model: Path,
 ) -> Path:
     """Folder for the checkpoints of exactly this run: its name is a hash of settings, rows and model.
 
     Settings that name files don't count, because the rows themselves do.
+
+    Args:
+        data: a digest of the rows.
     """
     files = {found.key for found in file_settings(settings)}
     shape = {
         "settings": {k: str(v) for k, v in asdict(settings).items() if k not in files},
         "processes": runtime.accelerate,
         "dtype": student.dtype.value,
-        "rows": [row.model_dump() if isinstance(row, Record) else row for row in rows],
+        "rows": data,
         "model": [digest(shard) for shard in sorted(model.glob("*.safetensors"))],
     }
     key = hashlib.sha256(json.dumps(shape, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,6 +1,9 @@
 """Direct preference optimisation of the SFT model with TRL, by LoRA or of all weights."""
 
+import hashlib
+import json
 import warnings
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +17,13 @@ from longwriter.core.statistics import mean_interval
 from longwriter.core.workspace import Workspace
 from longwriter.llm.settings import ServerKind
 from longwriter.models.cards import write_card
-from longwriter.models.chat import chat_tokens_of
-from longwriter.models.checkpoint import load, save
-from longwriter.models.settings import StudentSettings
+from longwriter.models.chat import answer_tokens
+from longwriter.models.checkpoint import load, merge_adapter, save
+from longwriter.models.settings import Dtype, StudentSettings
 from longwriter.models.training_run import (
     TrainResult,
     checkpoint_folder,
+    keeps_float32,
     run_trainer,
     trainer_arguments,
     without_prints,
@@ -90,12 +94,16 @@ def train(
     """
     dpo, student, start = job.dpo, job.student, job.start
     check(dpo, student)
-    folder = checkpoint_folder(job.cache, "dpo", dpo, student, job.runtime, pairs, start)
-    model, tokenizer = load(start, student)
-    tokens = sum(count_tokens(pair, tokenizer, dpo.max_length) for pair in pairs)
-    for pair in validation:
-        count_tokens(pair, tokenizer, dpo.max_length)
-    trainer = build_trainer(job, model, tokenizer, pairs, validation, folder)
+    data = json.dumps([[pair.model_dump() for pair in part] for part in (pairs, validation)])
+    key = hashlib.sha256(data.encode()).hexdigest()
+    folder = checkpoint_folder(job.cache, "dpo", dpo, student, job.runtime, key, start)
+    masters = {} if dpo.lora or keeps_float32(job.runtime) else {"dtype": Dtype.float32.value}
+    model, tokenizer = load(start, student, **masters)
+    train_rows, held_out = (
+        [tokenize(pair, tokenizer, dpo.max_length) for pair in part] for part in (pairs, validation)
+    )
+    tokens = count_tokens(train_rows)
+    trainer = build_trainer(job, model, tokenizer, train_rows, held_out, folder)
     trained = run_trainer(without_prints(trainer), folder)
     last = trained.curve[-1]
     metrics = {
@@ -111,7 +119,7 @@ def train(
     }
     if validation:
         metrics["validation"] = summarise_validation(validation, trainer.validation_rewards())
-    save_aligned(trainer.model, tokenizer, job.path, merge=dpo.merge)
+    save_aligned(trainer.model, tokenizer, job)
     _write_card(job, metrics)
     return trained, metrics
 
@@ -161,14 +169,15 @@ def build_trainer(
     job: DpoJob,
     model: Any,
     tokenizer: Any,
-    pairs: list[Pair],
-    validation: list[Pair],
+    pairs: list[dict[str, list[int]]],
+    validation: list[dict[str, list[int]]],
     folder: Path,
 ) -> Any:
     """Returns the trainer, after it has computed the reference's log-probabilities of all pairs.
 
     Args:
         model, tokenizer: the checkpoint `job.start`, loaded.
+        pairs, validation: as `tokenize` returns them.
         folder: for checkpoints.
     """
     from datasets import Dataset
@@ -188,63 +197,59 @@ def build_trainer(
         precompute_ref_log_probs=True,
     )
 
-    def dataset(rows: list[Pair]) -> Any:
-        return Dataset.from_list([tokenize(pair, tokenizer) for pair in rows])
-
     return PreferenceTrainer(
         reference=job.cache / "reference",
         identity={"model": weights_digest(job.start), "dtype": job.student.dtype.value},
         model=model,
         args=config,
-        train_dataset=dataset(pairs),
-        eval_dataset=dataset(validation) if validation else None,
+        train_dataset=Dataset.from_list(pairs),
+        eval_dataset=Dataset.from_list(validation) if validation else None,
         processing_class=tokenizer,
         peft_config=dpo.lora and LoraConfig(task_type="CAUSAL_LM", **asdict(dpo.lora)),
     )
 
 
-def save_aligned(model: Any, tokenizer: Any, path: Path, *, merge: bool) -> None:
-    """Writes one checkpoint to `path`: whole weights, or the adapter alone of a model that has one and
-    is not to be merged."""
-    adapted = hasattr(model, "merge_and_unload")
-    if adapted and not merge:
-        model.save_pretrained(path, selected_adapters=["default"])
-        tokenizer.save_pretrained(path)
+def save_aligned(model: Any, tokenizer: Any, job: DpoJob) -> None:
+    """Writes the job's checkpoint in student.dtype: whole weights, or the adapter alone where it has one
+    that is not to be merged."""
+    import torch
+
+    if job.dpo.lora is None:
+        save(model.to(getattr(torch, job.student.dtype.value)), tokenizer, job.path)
+        return
+    model.save_pretrained(job.path, selected_adapters=["default"])
+    if job.dpo.merge:
+        merge_adapter(job.start, job.path, job.student)
     else:
-        save(model.merge_and_unload() if adapted else model, tokenizer, path)
+        tokenizer.save_pretrained(job.path)
 
 
-def tokenize(pair: Pair, tokenizer: Any) -> dict[str, list[int]]:
+def tokenize(pair: Pair, tokenizer: Any, max_length: int) -> dict[str, list[int]]:
     """Returns `prompt_ids`, `chosen_ids` and `rejected_ids`, the columns that TRL would make of a pair.
 
-    Raises:
-        TrainingError: the chat template renders the prompt alone differently.
-    """
-    chosen = chat_tokens_of(tokenizer, pair.prompt, pair.chosen)
-    rejected = chat_tokens_of(tokenizer, pair.prompt, pair.rejected)
-    if chosen is None or rejected is None:
-        raise TrainingError(
-            f"pair {pair.id}: the chat template renders the prompt alone differently; name another "
-            "file in student.chat_template_path"
-        )
-    return {
-        "prompt_ids": chosen.prompt,
-        "chosen_ids": chosen.answer,
-        "rejected_ids": rejected.answer,
-    }
-
-
-def count_tokens(pair: Pair, tokenizer: Any, max_length: int) -> int:
-    """Returns the tokens of prompt + chosen and of prompt + rejected, added up.
+    A rejected answer that was cut off has no end-of-turn: it wrote none, and DPO would make it less
+    likely.
 
     Raises:
-        TrainingError: one of the two is longer than max_length.
+        TrainingError: as `answer_tokens`; prompt and an answer are longer than max_length.
     """
-    found = tokenize(pair, tokenizer)
-    lengths = [len(found["prompt_ids"]) + len(found[key]) for key in ("chosen_ids", "rejected_ids")]
-    if max(lengths) > max_length:
+    what, first = f"pair {pair.id}", len(pair.prompt)
+    prompt, chosen = answer_tokens(tokenizer, pair.prompt + pair.chosen, [first], what)
+    _, rejected = answer_tokens(tokenizer, pair.prompt + pair.rejected, [first], what)
+    if pair.rejected_cut:
+        rejected = rejected[: len(rejected) - 1 - rejected[::-1].index(tokenizer.eos_token_id)]
+    longest = len(prompt) + max(len(chosen), len(rejected))
+    if longest > max_length:
         raise TrainingError(
-            f"pair {pair.id}: {max(lengths)} tokens, and dpo.max_length is {max_length}; raise it "
-            "in conf/dpo/ or lower pairs.max_tokens: a pair is never cut"
+            f"{what}: {longest} tokens, and dpo.max_length is {max_length}; raise it in conf/dpo/ or "
+            "lower pairs.max_tokens: a pair is never cut"
         )
-    return sum(lengths)
+    return {"prompt_ids": prompt, "chosen_ids": chosen, "rejected_ids": rejected}
+
+
+def count_tokens(rows: Iterable[dict[str, list[int]]]) -> int:
+    """Returns the tokens of prompt + chosen and of prompt + rejected of all pairs, added up."""
+    return sum(
+        2 * len(row["prompt_ids"]) + len(row["chosen_ids"]) + len(row["rejected_ids"])
+        for row in rows
+    )

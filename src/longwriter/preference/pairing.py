@@ -107,6 +107,7 @@ def _pair(two: _Two, checkpoint: str) -> Pair:
         rejected_seed=rejected.seed,
         chosen_length=chosen.response_length,
         rejected_length=rejected.response_length,
+        rejected_cut=rejected.finish_reason != "stop",
         checkpoint=checkpoint,
     )
 

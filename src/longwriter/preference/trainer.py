@@ -59,7 +59,8 @@ class RowByRow:
         labels: torch.Tensor,
         **more: Any,
     ) -> FusedCausalLMOutput:
-        """Returns what the model would for the batch: each field (rows, tokens - 1), 0 at padding.
+        """Returns what the model would for the batch: each field (rows, tokens - 1), 0 at padding; and of a
+        mixture of experts the router's load-balancing loss, a mean over rows.
 
         Args:
             input_ids, attention_mask, labels: (rows, tokens), padded on the right.
@@ -80,7 +81,9 @@ class RowByRow:
             if outputs[0].get(name) is not None
         }
         self.log_probs = whole["log_probs"].detach()
-        return FusedCausalLMOutput(**whole)
+        routing = [output.aux_loss for output in outputs if output.get("aux_loss") is not None]
+        balance = torch.stack(routing).mean() if routing else None
+        return FusedCausalLMOutput(**whole, aux_loss=balance)
 
 
 class PreferenceTrainer(DPOTrainer):  # type: ignore[misc]

@@ -156,7 +156,13 @@ class PackTrainer(SFTTrainer):  # type: ignore[misc]
         weights = inputs.pop("loss_weights")
         outputs = model(**inputs, use_cache=False, fused_lm_head=True)
         loss = -(outputs.log_probs * weights[:, 1:]).sum() / num_items_in_batch
-        return loss * self.accelerator.num_processes
+        loss = loss * self.accelerator.num_processes
+        if (
+            self.aux_loss_enabled
+        ):  # of a mixture of experts: a mean over packs, as in TRL's own loss
+            routing = self.router_aux_loss_coef * outputs.aux_loss
+            loss = loss + routing / self.current_gradient_accumulation_steps
+        return loss
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         super().log(logs | self.throughput.take() if "loss" in logs else logs, start_time)

@@ -84,12 +84,13 @@ def target_losses(
     found = []
     with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=bf16_here()):
         for row in rows:
-            batch = {
-                name: torch.tensor([values[: sft.max_length]], device=device)
-                for name, values in tokenize(row, tokenizer).items()
-            }
-            scores = model(**batch, fused_lm_head=True).log_probs[0]
-            found.append((-scores[batch["labels"][0, 1:] != IGNORED]).tolist())
+            tokens = tokenize(row, tokenizer, sft.targets)
+            ids, labels = (
+                torch.tensor([values[: sft.max_length]], device=device)
+                for values in (tokens.input_ids, tokens.labels)
+            )
+            scores = model(input_ids=ids, labels=labels, fused_lm_head=True).log_probs[0]
+            found.append((-scores[labels[0, 1:] != IGNORED]).tolist())
     return found
 
 

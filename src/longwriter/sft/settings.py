@@ -28,6 +28,14 @@ class Averaging(Enum):
     released code computes."""
 
 
+class Targets(Enum):
+    """Which of a conversation's answers are trained, each with its end-of-turn."""
+
+    all = "all"
+    """All of them, as the paper's code does."""
+    last = "last"
+
+
 class TooLong(Enum):
     """What happens to a row of more than max_length tokens. It is never cut."""
 
@@ -47,6 +55,7 @@ class SftSettings(TrainerSettings):
     method: Method
     lora: LoraSettings
     """Used where `method` is lora or qlora."""
+    targets: Targets
     loss: Averaging
     packing: bool
     """Put several rows into one sequence of max_length tokens, attention kept inside a row."""

@@ -2,24 +2,23 @@
 
 import importlib.util
 import json
-import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from longwriter.core.errors import SettingsError, TrainingError
-from longwriter.core.rows import PackedRow, TrainingRow
+from longwriter.core.errors import SettingsError
 from longwriter.core.settings import RuntimeSettings
-from longwriter.models.checkpoint import load, save
-from longwriter.models.settings import StudentSettings
+from longwriter.models.checkpoint import load, merge_adapter, save
+from longwriter.models.settings import Dtype, StudentSettings
 from longwriter.models.training_run import (
     TrainResult,
     checkpoint_folder,
+    keeps_float32,
     run_trainer,
     trainer_arguments,
     without_prints,
 )
-from longwriter.sft.packing import Packs, fill, pack
+from longwriter.sft.packing import Packs, open_packs
 from longwriter.sft.settings import Method, SftSettings
 
 
@@ -29,8 +28,6 @@ class SftResult(NamedTuple):
     trained: TrainResult
     metrics: dict[str, Any]
     """For metrics/sft.json."""
-    packs: list[PackedRow]
-    """For data/sft/packs.jsonl."""
 
 
 @dataclass(kw_only=True)
@@ -39,6 +36,8 @@ class SftJob:
 
     base: Path
     """Checkpoint to start from."""
+    packs: Path
+    """Folder that `make_packs` wrote."""
     path: Path
     """Folder that the result is written to."""
     cache: Path
@@ -47,34 +46,47 @@ class SftJob:
     student: StudentSettings
     runtime: RuntimeSettings
 
-    def checkpoints(self, rows: list[TrainingRow]) -> Path:
+    @property
+    def checkpoints(self) -> Path:
         """Folder of the checkpoints of exactly this run."""
         return checkpoint_folder(
-            self.cache, "sft", self.sft, self.student, self.runtime, rows, self.base
+            self.cache, "sft", self.sft, self.student, self.runtime, self.packs.name, self.base
         )
 
 
-def train_here(job: SftJob, rows: list[TrainingRow]) -> SftResult:
-    """Tunes the job's checkpoint on `rows` and writes the result to its `path`.
+def train_here(job: SftJob) -> SftResult:
+    """Tunes the job's checkpoint on its packs and writes the weights to its `path`: all of them, in the
+    type that they are trained in, or an adapter (`finish` makes the checkpoint of either).
 
     It trains in this process, which may be one of several that accelerate started.
 
     Raises:
         SettingsError: a setting needs what is not installed, or what the model lacks.
-        TrainingError: a row does not fit max_length or has no target; training failed.
+        TrainingError: training failed.
     """
-    base, sft, folder = job.base, job.sft, job.checkpoints(rows)
-    if not base.is_dir():
-        raise TrainingError(f"{base}: no such checkpoint; `dvc repro base` writes it")
-    check_context(base, sft)
+    sft, folder = job.sft, job.checkpoints
     # Before the model is loaded: DeepSpeed reads the config to partition the weights as they load.
     config = _config(folder, sft, job.runtime)
-    model, tokenizer = load(base, job.student, **loading_arguments(job.student, sft))
-    packs = pack(rows, tokenizer, sft)
+    model, tokenizer = load(job.base, job.student, **loading_arguments(job))
+    packs = open_packs(job.packs)
     trainer = _trainer(config, model, tokenizer, packs, sft, job.runtime.peak_tflops)
     trained = run_trainer(without_prints(trainer), folder)
-    _save(trainer, tokenizer, base, job.path, job.student)
-    return SftResult(trained, _metrics(rows, packs, trained, trainer, sft), packs.rows)
+    trainer.save_model(str(job.path))
+    return SftResult(trained, _metrics(packs, trained, trainer, sft))
+
+
+def finish(job: SftJob) -> None:
+    """Makes the checkpoint of what `train_here` wrote to `path`, in student.dtype and without an adapter.
+
+    In a process that accelerate did not start: in one that it did, loading a model may wait for all the
+    others.
+    """
+    if job.sft.method is Method.full:
+        (job.path / "training_args.bin").unlink()  # a pickle that holds this machine's paths
+        if job.student.dtype is not Dtype.float32:
+            save(*load(job.path, job.student), job.path)
+    else:
+        merge_adapter(job.base, job.path, job.student)
 
 
 def check_context(base: Path, sft: SftSettings) -> None:
@@ -94,7 +106,7 @@ def check_context(base: Path, sft: SftSettings) -> None:
         )
 
 
-def loading_arguments(student: StudentSettings, sft: SftSettings) -> dict[str, Any]:
+def loading_arguments(job: SftJob) -> dict[str, Any]:
     """Returns the arguments of `from_pretrained` that the settings imply.
 
     Raises:
@@ -103,7 +115,10 @@ def loading_arguments(student: StudentSettings, sft: SftSettings) -> dict[str, A
     from longwriter.sft import attention
 
     attention.register()
+    sft, student = job.sft, job.student
     found: dict[str, Any] = {"attn_implementation": sft.attn_implementation or attention.NAME}
+    if sft.method is Method.full and not keeps_float32(job.runtime):
+        found["dtype"] = Dtype.float32.value
     if sft.use_kernels:
         _require("kernels", "sft.use_kernels")
         found["use_kernels"] = True
@@ -140,6 +155,7 @@ def _config(folder: Path, sft: SftSettings, runtime: RuntimeSettings) -> Any:
         torch_compile=sft.torch_compile,
         ddp_find_unused_parameters=False,
         dataset_kwargs={"skip_prepare_dataset": True},  # it would cut, and packs would be lost
+        remove_unused_columns=False,  # a pack is a list of rows until it is read
     )
 
 
@@ -165,40 +181,19 @@ def _trainer(
         peak_tflops=peak_tflops,
         model=model,
         args=config,
-        train_dataset=fill(packs.dataset, batch, tokenizer.eos_token_id),
+        train_dataset=packs.dataset(batch, tokenizer.eos_token_id),
         processing_class=tokenizer,
         peft_config=adapter,
     )
 
 
-def _save(trainer: Any, tokenizer: Any, base: Path, path: Path, student: StudentSettings) -> None:
-    """Writes the tuned model, gathered from all processes; an adapter is merged into `base`."""
-    from accelerate.utils import is_peft_model
-    from peft import PeftModel
-
-    adapted = is_peft_model(trainer.model)
-    target = path / "adapter" if adapted else path
-    trainer.save_model(str(target))
-    if not trainer.is_world_process_zero():
-        return
-    if adapted:  # merged at full precision, whatever precision it was trained at
-        model, _ = load(base, student)
-        merged = PeftModel.from_pretrained(model, target).merge_and_unload()
-        shutil.rmtree(target)
-        save(merged, tokenizer, path)
-    else:
-        (path / "training_args.bin").unlink()  # a pickle that holds this machine's paths
-
-
-def _metrics(
-    rows: list[TrainingRow], packs: Packs, trained: TrainResult, trainer: Any, sft: SftSettings
-) -> dict[str, Any]:
-    epochs = sft.num_train_epochs
+def _metrics(packs: Packs, trained: TrainResult, trainer: Any, sft: SftSettings) -> dict[str, Any]:
+    epochs, packed = sft.num_train_epochs, len(packs.packs)
     return {
-        "rows": len(rows),
+        "rows": len(packs.lengths),
         "skipped_rows": packs.skipped,
-        "sequences": len(packs.dataset),
-        "packing_efficiency": round(packs.tokens / (len(packs.dataset) * sft.max_length), 4),
+        "sequences": packed,
+        "packing_efficiency": round(packs.tokens / (packed * sft.max_length), 4),
         "tokens": packs.tokens,
         "target_tokens": packs.targets,
         "longest_row_tokens": packs.longest,

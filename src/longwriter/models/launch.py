@@ -1,0 +1,114 @@
+"""Runs a training in the processes that `accelerate launch` starts.
+
+The stage reads, tracks and writes; the processes only train. They communicate through a folder, which
+for several machines must be on a disk that all of them see (LONGWRITER_CACHE):
+
+    job.yaml          what to do, written by the stage
+    accelerate.yaml   runtime.accelerate as the file that `accelerate launch` reads
+    result.json       what the first process returned
+    error-RANK.txt    the message of the error that ended a process
+"""
+
+import json
+import os
+import re
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeVar
+
+from omegaconf import OmegaConf
+
+from longwriter.core.errors import LongwriterError, TrainingError
+from longwriter.core.files import write_json, write_text
+from longwriter.core.process import own_session
+from longwriter.core.workspace import cores
+from longwriter.models.training_run import TrainResult
+
+J = TypeVar("J")
+
+STDOUT = 1
+JOB, ACCELERATE, RESULT = "job.yaml", "accelerate.yaml", "result.json"
+
+
+_KEY = re.compile(r"KEY|TOKEN|SECRET|PASSW", re.IGNORECASE)
+
+
+def read_job(folder: Path, kind: type[J]) -> J:
+    """Returns the job that `run_processes` wrote to `folder`, equal to what it was given."""
+    typed = OmegaConf.merge(OmegaConf.structured(kind), OmegaConf.load(folder / JOB))
+    job = OmegaConf.to_object(typed)
+    assert isinstance(job, kind)
+    return job
+
+
+def run_processes(
+    module: str, folder: Path, job: Any, tracking: Mapping[str, str]
+) -> tuple[TrainResult, dict[str, Any]]:
+    """Runs `module` in the processes that the job's runtime.accelerate describes, each with `folder` as
+    argument, where the job lies. They end with this one, however it ends. Then removes `folder`.
+
+    Args:
+        job: has `runtime` and `checkpoints`.
+        tracking: environment variables that name the MLflow run to log into.
+
+    Returns:
+        What `in_process` was given in the first of them.
+
+    Raises:
+        TrainingError: any error of theirs, with its message; of several, the first.
+    """
+    write_text(folder / JOB, OmegaConf.to_yaml(OmegaConf.structured(job)))
+    write_text(folder / ACCELERATE, OmegaConf.to_yaml(job.runtime.accelerate or {}))
+    command = [sys.executable, "-m", "accelerate.commands.launch"]
+    command += ["--config_file", str(folder / ACCELERATE), "--module", module, str(folder)]
+    # All of them, which the processes share; unset, `accelerate launch` gives each process one.
+    threads = {"OMP_NUM_THREADS": str(job.runtime.threads or cores())}
+    environment = {**_without_keys(os.environ), **threads, **tracking}
+    with own_session(command, STDOUT, environment) as processes:
+        status = processes.wait()
+    errors = sorted(folder.glob("error-*.txt"), key=lambda file: file.stat().st_mtime_ns)
+    if errors:
+        raise TrainingError(errors[0].read_text(encoding="utf-8"))
+    if status or not (folder / RESULT).exists():
+        raise TrainingError(
+            f"`accelerate launch` ended with status {status}; the reason is printed above. "
+            "Checkpoints are kept: the same command resumes from the last one"
+        )
+    found = json.loads((folder / RESULT).read_bytes())
+    shutil.rmtree(folder)
+    return TrainResult(**found["trained"] | {"checkpoints": job.checkpoints}), found["metrics"]
+
+
+def _without_keys(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables that training needs: for several machines accelerate writes them all to a file
+    (.deepspeed_env), where no key belongs. MLflow's own stay, or the run could not be logged."""
+    return {
+        name: value
+        for name, value in environment.items()
+        if name.startswith("MLFLOW_") or not _KEY.search(name)
+    }
+
+
+def in_process(folder: Path, train: Callable[[], tuple[TrainResult, dict[str, Any]]]) -> None:
+    """Trains: the whole of each process. The first one writes the result to `folder`; each writes the
+    message of the error that ended it.
+
+    Raises:
+        SystemExit: training failed, which makes `accelerate launch` end the other processes.
+    """
+    rank = os.environ.get("RANK", "0")
+    error_file = folder / f"error-{rank}.txt"
+    try:
+        trained, metrics = train()
+    except LongwriterError as error:
+        write_text(error_file, str(error))
+        raise SystemExit(1) from None
+    except Exception as error:
+        write_text(error_file, f"process {rank}: {type(error).__name__}: {error}")
+        raise
+    if rank == "0":
+        numbers = asdict(trained) | {"checkpoints": str(trained.checkpoints)}
+        write_json(folder / RESULT, {"trained": numbers, "metrics": metrics})
