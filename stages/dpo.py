@@ -6,7 +6,9 @@ from longwriter.config.run import run_stage
 from longwriter.config.schema import Settings
 from longwriter.core.files import replacing, write_json
 from longwriter.core.workspace import Workspace
-from longwriter.preference.dpo import DpoJob, read_pairs, train
+from longwriter.preference.dpo import DpoJob, check, read_pairs
+from longwriter.preference.launch import train
+from longwriter.preference.tokens import make_tokens
 from longwriter.tracking.runs import stage_run
 
 
@@ -17,15 +19,21 @@ def dpo(settings: Settings, work: Workspace) -> None:
     with stage_run("dpo", settings.groups("student", "dpo"), work, settings.runtime) as run:
         run.activate()
         with replacing(*outputs) as (model, numbers, curve):
+            check(settings.dpo, settings.student)
+            start = work.root / "models/sft"
+            tokens = make_tokens(
+                pairs, validation, start, settings.dpo.max_length, settings.student, work.cache
+            )
             job = DpoJob(
-                start=work.root / "models/sft",
+                start=start,
+                pairs=tokens,
                 path=model,
                 cache=work.cache,
                 dpo=settings.dpo,
                 student=settings.student,
                 runtime=settings.runtime,
             )
-            trained, metrics = train(job, pairs, validation)
+            trained, metrics = train(job, validation, run.environment())
             write_json(numbers, metrics)
             write_json(curve, trained.curve)
             run.log(metrics)

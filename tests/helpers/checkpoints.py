@@ -1,11 +1,13 @@
 """Settings and small checkpoints for the tests of training: quick to make, quick to train."""
 
+import os
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import hydra
+import pytest
 
 from longwriter.config.load import validate
 from longwriter.config.schema import Settings
@@ -22,6 +24,13 @@ def default_settings(*overrides: str) -> Settings:
         settings = validate(hydra.compose("config", overrides=list(overrides)))
     settings.runtime = replace(settings.runtime, threads=1, system_metrics=False)
     return settings
+
+
+def two_processes(runtime: str) -> dict[str, Any]:
+    """runtime.accelerate of an option of conf/runtime, on this machine's processor and in float32."""
+    found = default_settings(f"runtime={runtime}").runtime.accelerate
+    assert found is not None
+    return {**found, "num_processes": 2, "mixed_precision": "no", "use_cpu": True}
 
 
 @cache
@@ -61,3 +70,14 @@ def write_tiny(path: Path, tokenizer: Any, seed: int = 7) -> Path:
     model.save_pretrained(path)
     tokenizer.save_pretrained(path)
     return path
+
+
+def train_in_float32(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    """Makes this process and those that it starts train in float32 on any processor, so that they can be
+    compared exactly. Writes a module to `folder` that Python imports when it starts."""
+    patch.setattr("longwriter.models.training_run.bf16_here", lambda: False)
+    folder.mkdir(exist_ok=True)
+    (folder / "sitecustomize.py").write_text(
+        "from longwriter.models import training_run\ntraining_run.bf16_here = lambda: False\n"
+    )
+    patch.setenv("PYTHONPATH", os.pathsep.join([str(CHECKOUT / "src"), str(folder)]))

@@ -1,5 +1,6 @@
 """Small DPO runs inside an MLflow run, as the stage `dpo` starts them."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +13,8 @@ from longwriter.core.rows import Message, Pair
 from longwriter.core.workspace import Workspace
 from longwriter.models.settings import LoraSettings
 from longwriter.models.training_run import TrainResult
-from longwriter.preference import dpo
+from longwriter.preference import dpo, launch
+from longwriter.preference.tokens import make_tokens
 from longwriter.tracking.runs import stage_run
 from longwriter.tracking.store import tracking_uri
 
@@ -49,9 +51,20 @@ def three_steps() -> Settings:
     return settings
 
 
-def job(start: Path, path: Path, settings: Settings, work: Workspace) -> dpo.DpoJob:
+def job(
+    start: Path,
+    path: Path,
+    settings: Settings,
+    work: Workspace,
+    pairs: Sequence[Pair] = PAIRS,
+    validation: Sequence[Pair] = (),
+) -> dpo.DpoJob:
+    """A run on `pairs`, which it tokenises."""
     return dpo.DpoJob(
         start=start,
+        pairs=make_tokens(
+            pairs, validation, start, settings.dpo.max_length, settings.student, work.cache
+        ),
         path=path,
         cache=work.cache,
         dpo=settings.dpo,
@@ -68,11 +81,14 @@ class Done(NamedTuple):
     """What MLflow has of the run."""
 
 
-def train(start: Path, path: Path, settings: Settings, root: Path) -> Done:
-    """Trains on both pairs and measures on the first; MLflow's database lies in `root`."""
-    work = Workspace(root, path.parent)
+def train(
+    start: Path, path: Path, settings: Settings, root: Path, pairs: Sequence[Pair] = PAIRS
+) -> Done:
+    """Trains on `pairs` and measures on the first; MLflow's database lies in `root`."""
+    work, held_out = Workspace(root, path.parent), pairs[:1]
     with stage_run("dpo", settings.groups("student", "dpo"), work, settings.runtime) as run:
         run.activate()
-        trained, metrics = dpo.train(job(start, path, settings, work), PAIRS, PAIRS[:1])
+        given = job(start, path, settings, work, pairs, held_out)
+        trained, metrics = launch.train(given, held_out, run.environment())
     logged = MlflowClient(tracking_uri(root)).get_run(run.id).data.metrics
     return Done(path, trained, metrics, logged)

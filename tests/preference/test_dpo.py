@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 from helpers.checkpoints import CHECKOUT, packaged_tokenizer, write_tiny
-from helpers.dpo_runs import PAIRS, Done, job, three_steps, train
+from helpers.dpo_runs import PAIRS, Done, three_steps, train
 from peft import PeftModel
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -26,7 +26,7 @@ from longwriter.core.rows import Message
 from longwriter.core.workspace import Workspace
 from longwriter.llm.settings import ServerKind
 from longwriter.models import training_run
-from longwriter.preference import dpo
+from longwriter.preference import dpo, tokens
 
 
 @pytest.fixture(scope="module")
@@ -243,8 +243,7 @@ def test_settings_that_do_not_fit_each_other(
 ) -> None:
     settings.dpo = replace(settings.dpo, **changes)
     with pytest.raises(SettingsError, match=message):
-        work = Workspace(tmp_path, tmp_path)
-        dpo.train(job(start, tmp_path / "dpo", settings, work), PAIRS, [])
+        dpo.check(settings.dpo, settings.student)
 
 
 def test_which_pairs_are_read(settings: Settings, tmp_path: Path) -> None:
@@ -295,9 +294,9 @@ def test_pairs_in_any_of_trls_forms(
 
 def test_a_rejected_answer_that_was_cut_off_has_no_end_of_turn(start: Path) -> None:
     tokenizer: Any = AutoTokenizer.from_pretrained(start)
-    whole = dpo.tokenize(PAIRS[1], tokenizer, 128)
+    whole = tokens.tokenize(PAIRS[1], tokenizer, 128)
     assert tokenizer.decode(whole["rejected_ids"]) == "Rain.<|im_end|>\n"
-    cut = dpo.tokenize(PAIRS[1].model_copy(update={"rejected_cut": True}), tokenizer, 128)
+    cut = tokens.tokenize(PAIRS[1].model_copy(update={"rejected_cut": True}), tokenizer, 128)
     assert tokenizer.decode(cut["rejected_ids"]) == "Rain."
     assert tokenizer.decode(cut["chosen_ids"]).endswith("stops.<|im_end|>\n")
 
@@ -306,7 +305,7 @@ def test_a_template_that_ends_no_turn_is_an_error(start: Path) -> None:
     tokenizer: Any = AutoTokenizer.from_pretrained(start)
     tokenizer.chat_template = tokenizer.chat_template.replace("<|im_end|>", "")
     with pytest.raises(TrainingError, match=r"^pair river: .*end its answer with <\|im_end\|>"):
-        dpo.tokenize(PAIRS[0], tokenizer, 128)
+        tokens.tokenize(PAIRS[0], tokenizer, 128)
 
 
 def test_a_pair_that_does_not_fit_is_an_error(start: Path) -> None:
@@ -323,9 +322,12 @@ def test_a_pair_that_does_not_fit_is_an_error(start: Path) -> None:
     ]
     chosen, rejected = (len(tokenizer(text)["input_ids"]) for text in texts)
     assert chosen < rejected
-    assert dpo.count_tokens([dpo.tokenize(PAIRS[0], tokenizer, rejected)]) == chosen + rejected
+    found = tokens.tokenize(PAIRS[0], tokenizer, rejected)
+    asked = len(found["prompt_ids"])
+    assert asked + len(found["chosen_ids"]) == chosen
+    assert asked + len(found["rejected_ids"]) == rejected
     for max_length in (chosen, rejected - 1):
         with pytest.raises(
             TrainingError, match=rf"^pair river: {rejected} tokens, .* is {max_length};"
         ):
-            dpo.tokenize(PAIRS[0], tokenizer, max_length)
+            tokens.tokenize(PAIRS[0], tokenizer, max_length)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from datasets import concatenate_datasets
 from helpers.checkpoints import default_settings, packaged_tokenizer, write_tiny
 from helpers.dpo_runs import PAIRS, job
 from transformers import AutoModelForCausalLM, MixtralConfig
@@ -20,9 +21,11 @@ from longwriter.models import training_run
 from longwriter.models.checkpoint import load
 from longwriter.preference import dpo
 from longwriter.preference.settings import Loss
-from longwriter.preference.trainer import RowByRow
+from longwriter.preference.tokens import open_tokens, tokenize
+from longwriter.preference.trainer import RowByRow, filled
 
 Build = Callable[..., Any]
+REFERENCE = {"ref_chosen_logps": -3.0, "ref_rejected_logps": -4.0}
 
 
 @pytest.fixture(scope="module")
@@ -48,14 +51,11 @@ def build(start: Path, tmp_path: Path) -> Build:
         changes = {"max_length": 128, "per_device_train_batch_size": 2, **changes}
         settings.dpo = replace(settings.dpo, **changes)
         model, tokenizer = load(checkpoint, settings.student)
-        pairs = [dpo.tokenize(pair, tokenizer, settings.dpo.max_length) for pair in PAIRS]
+        held_out = PAIRS if validation else ()
+        work = Workspace(tmp_path, tmp_path)
+        given = job(checkpoint, tmp_path / "dpo", settings, work, PAIRS, held_out)
         return dpo.build_trainer(
-            job(checkpoint, tmp_path / "dpo", settings, Workspace(tmp_path, tmp_path)),
-            model,
-            tokenizer,
-            pairs,
-            pairs if validation else [],
-            tmp_path / "out",
+            given, dpo._config(given), model, tokenizer, open_tokens(given.pairs)
         )
 
     return trainer_with
@@ -265,9 +265,9 @@ def test_rewards_are_zero_before_training_and_beta_times_log_ratios_after(build:
     logs = padded.log_probs.sum(dim=1).tolist()
     expected = [0.2 * (log - ref) for log, ref in zip(logs, references(built), strict=True)]
     found = built.validation_rewards()
-    sides = [*(reward.chosen for reward in found), *(reward.rejected for reward in found)]
+    sides = [side for rewards in zip(*found, strict=True) for side in rewards]
     assert sides == pytest.approx(expected, abs=1e-4)
-    assert found[0].margin == found[0].chosen - found[0].rejected != 0
+    assert found[0][0] != found[0][1]
     assert built._metrics["eval"] == {}  # nothing of it is logged as an evaluation
 
 
@@ -294,7 +294,7 @@ def test_validation_rewards_are_not_rounded_to_bfloat16(
             fused_lm_head=True,
         ).log_probs.sum(dim=1)
     expected = [0.2 * (log - ref) for log, ref in zip(logs.tolist(), exact, strict=True)]
-    sides = [*(reward.chosen for reward in found), *(reward.rejected for reward in found)]
+    sides = [side for rewards in zip(*found, strict=True) for side in rewards]
     assert sides == pytest.approx(expected, abs=1e-4)
     assert max(map(abs, sides)) > 0.01
 
@@ -315,7 +315,7 @@ def test_the_router_s_loss_of_a_mixture_of_experts_counts(build: Build, tmp_path
         trainer = build(folder)
         losses[coefficient] = trainer.compute_loss(trainer.model, batch_of(trainer))
     model = AutoModelForCausalLM.from_pretrained(folder)
-    tokens = [dpo.tokenize(pair, tokenizer, 128) for pair in PAIRS]
+    tokens = [tokenize(pair, tokenizer, 128) for pair in PAIRS]
     found = []
     for row in tokens:
         for answer in (row["chosen_ids"], row["rejected_ids"]):
@@ -325,3 +325,32 @@ def test_the_router_s_loss_of_a_mixture_of_experts_counts(build: Build, tmp_path
             found.append(load_balancing_loss_func(logits, 4, 2))
     added = (losses[0.5] - losses[0.0]).item()
     assert added == pytest.approx(0.5 * torch.stack(found).mean().item(), abs=1e-4)
+
+
+def test_a_filler_changes_neither_the_loss_nor_what_is_logged(build: Build) -> None:
+    """Three pairs in steps of two: the last one has a pair that only fills it up."""
+    trainers = [build(per_device_train_batch_size=1, gradient_accumulation_steps=n) for n in (1, 2)]
+    one, two = (trainer.train_dataset for trainer in trainers)
+    assert (len(one), len(two)) == (2, 2)
+    tripled = concatenate_datasets([one, one.select([0])])
+    full = filled(tripled, 2)
+    assert (len(full), len(filled(tripled, 1))) == (4, 3)
+    assert full[3]["chosen_ids"] == full[3]["rejected_ids"] == full[0]["chosen_ids"]
+
+    trainer = trainers[1]
+    batches = [trainer.data_collator([full[n] | REFERENCE]) for n in (2, 3)]
+    samples, _ = trainer.get_batch_samples(iter(batches), 2, torch.device("cpu"))
+    assert trainer._share == 2.0
+    losses = [trainer._compute_loss(trainer.model, batch, False) for batch in samples]
+    logged = {name: list(values) for name, values in trainer._logged("train").items()}
+    assert losses[1].item() == 0
+    trainer._share = 1.0
+    trainer._logged("train").clear()
+    alone = trainer._compute_loss(trainer.model, samples[0], False)
+    assert sum(losses).item() / 2 == pytest.approx(
+        alone.item()
+    )  # the step's mean over its one pair
+    again = dict(trainer._logged("train"))
+    for metrics in (logged, again):
+        del metrics["num_tokens"]  # a running total
+    assert logged == again

@@ -2,13 +2,12 @@
 
 from helpers.dpo_runs import pair
 
-from longwriter.preference.trainer import Reward
 from longwriter.preference.validation import instruction_margins, summarise_validation
 
 
 def test_pairs_of_one_instruction_are_one_observation() -> None:
     pairs = [pair(name, "p", "c", "r") for name in ("a", "b", "a")]
-    rewards = [Reward(1.0, 0.5), Reward(-1.0, 1.0), Reward(0.25, 0.25)]
+    rewards = [(1.0, 0.5), (-1.0, 1.0), (0.25, 0.25)]
     found = summarise_validation(pairs, rewards)
     assert found == {
         "pairs": 3,
@@ -24,5 +23,5 @@ def test_pairs_of_one_instruction_are_one_observation() -> None:
 
 
 def test_before_training_there_is_no_minus_zero() -> None:
-    found = summarise_validation([pair("a", "p", "c", "r")], [Reward(-0.0, 0.0)])
+    found = summarise_validation([pair("a", "p", "c", "r")], [(-0.0, 0.0)])
     assert str(found["margin"]) == str(found["chosen_reward"]) == "0.0"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from longwriter.core.errors import SettingsError, TrainingError
 from longwriter.core.files import locate
 from longwriter.llm.settings import ServerKind
-from longwriter.models.settings import StudentSettings
+from longwriter.models.settings import Dtype, StudentSettings
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -84,16 +84,38 @@ def save(model: Any, tokenizer: Any, path: Path) -> None:
     tokenizer.save_pretrained(path)
 
 
-def merge_adapter(base: Path, path: Path, student: StudentSettings) -> None:
-    """Replaces the adapter in the folder `path` by the checkpoint `base` with the adapter merged into it,
-    computed in float32 and written in student.dtype."""
+def finish(
+    start: Path, path: Path, student: StudentSettings, *, adapter: bool, merge: bool
+) -> None:
+    """Makes a checkpoint in student.dtype of what a trainer wrote to the folder `path`.
+
+    In a process that accelerate did not start: in one that it did, loading a model may wait for all the
+    others.
+
+    Args:
+        start: the checkpoint that was trained.
+        adapter: an adapter was trained, not all weights.
+        merge: it is merged into `start`, in float32.
+    """
     import torch
     from peft import PeftModel
 
-    model, tokenizer = load(base, student, dtype="float32")
-    merged = PeftModel.from_pretrained(model, path).merge_and_unload()
-    shutil.rmtree(path)
-    save(merged.to(getattr(torch, student.dtype.value)), tokenizer, path)
+    (path / "training_args.bin").unlink()  # a pickle that holds this machine's paths
+    if adapter and not merge:
+        return
+    if not adapter:
+        model, tokenizer = load(path, student)
+    else:
+        plain, tokenizer = load(start, student, dtype="float32")
+        model = PeftModel.from_pretrained(plain, path).merge_and_unload()
+        shutil.rmtree(path)
+    if adapter or student.dtype is not Dtype.float32:
+        save(model.to(getattr(torch, student.dtype.value)), tokenizer, path)
+
+
+def tokenizer_files(checkpoint: Path) -> list[Path]:
+    """The files of a checkpoint folder that its tokenizer and chat template are read from, in order."""
+    return sorted(f for kind in ("*.json", "*.jinja", "*.model") for f in checkpoint.glob(kind))
 
 
 def materialise(student: StudentSettings, path: Path) -> int:

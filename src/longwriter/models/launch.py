@@ -44,22 +44,22 @@ def read_job(folder: Path, kind: type[J]) -> J:
     return job
 
 
-def run_processes(
-    module: str, folder: Path, job: Any, tracking: Mapping[str, str]
-) -> tuple[TrainResult, dict[str, Any]]:
-    """Runs `module` in the processes that the job's runtime.accelerate describes, each with `folder` as
-    argument, where the job lies. They end with this one, however it ends. Then removes `folder`.
+def run_processes(module: str, job: Any, tracking: Mapping[str, str]) -> tuple[Any, ...]:
+    """Runs `module` in the processes that the job's runtime.accelerate describes, each with the folder as
+    argument where the job lies. They end with this one, however it ends. Then removes the folder.
 
     Args:
         job: has `runtime` and `checkpoints`.
         tracking: environment variables that name the MLflow run to log into.
 
     Returns:
-        What `in_process` was given in the first of them.
+        What training returned in the first of them.
 
     Raises:
         TrainingError: any error of theirs, with its message; of several, the first.
     """
+    folder = job.checkpoints.with_name(f"{job.checkpoints.name}.job")
+    shutil.rmtree(folder, ignore_errors=True)
     write_text(folder / JOB, OmegaConf.to_yaml(OmegaConf.structured(job)))
     write_text(folder / ACCELERATE, OmegaConf.to_yaml(job.runtime.accelerate or {}))
     command = [sys.executable, "-m", "accelerate.commands.launch"]
@@ -77,9 +77,9 @@ def run_processes(
             f"`accelerate launch` ended with status {status}; the reason is printed above. "
             "Checkpoints are kept: the same command resumes from the last one"
         )
-    found = json.loads((folder / RESULT).read_bytes())
+    trained, *others = json.loads((folder / RESULT).read_bytes())
     shutil.rmtree(folder)
-    return TrainResult(**found["trained"] | {"checkpoints": job.checkpoints}), found["metrics"]
+    return TrainResult(**trained | {"checkpoints": job.checkpoints}), *others
 
 
 def _without_keys(environment: Mapping[str, str]) -> dict[str, str]:
@@ -92,9 +92,12 @@ def _without_keys(environment: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def in_process(folder: Path, train: Callable[[], tuple[TrainResult, dict[str, Any]]]) -> None:
+def in_process(folder: Path, train: Callable[[], tuple[Any, ...]]) -> None:
     """Trains: the whole of each process. The first one writes the result to `folder`; each writes the
     message of the error that ended it.
+
+    Args:
+        train: returns a TrainResult, and what else can be written as JSON.
 
     Raises:
         SystemExit: training failed, which makes `accelerate launch` end the other processes.
@@ -102,7 +105,7 @@ def in_process(folder: Path, train: Callable[[], tuple[TrainResult, dict[str, An
     rank = os.environ.get("RANK", "0")
     error_file = folder / f"error-{rank}.txt"
     try:
-        trained, metrics = train()
+        trained, *others = train()
     except LongwriterError as error:
         write_text(error_file, str(error))
         raise SystemExit(1) from None
@@ -111,4 +114,4 @@ def in_process(folder: Path, train: Callable[[], tuple[TrainResult, dict[str, An
         raise
     if rank == "0":
         numbers = asdict(trained) | {"checkpoints": str(trained.checkpoints)}
-        write_json(folder / RESULT, {"trained": numbers, "metrics": metrics})
+        write_json(folder / RESULT, [numbers, *others])

@@ -124,6 +124,7 @@ def trainer_arguments(
         "logging_first_step": True,  # so that there is a curve however few the steps are
         "logging_nan_inf_filter": False,  # would log NaN as 0
         "report_to": ["mlflow"],
+        "ddp_find_unused_parameters": False,
         "disable_tqdm": not sys.stderr.isatty(),
         "dataloader_pin_memory": torch.cuda.is_available(),
     }

@@ -1,14 +1,11 @@
 """Direct preference optimisation of the SFT model with TRL, by LoRA or of all weights."""
 
-import hashlib
-import json
 import warnings
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from longwriter.core.errors import SettingsError, TrainingError
+from longwriter.core.errors import SettingsError
 from longwriter.core.files import checkpoint_digest, weights_digest
 from longwriter.core.rows import Pair
 from longwriter.core.settings import RuntimeSettings
@@ -17,8 +14,7 @@ from longwriter.core.statistics import mean_interval
 from longwriter.core.workspace import Workspace
 from longwriter.llm.settings import ServerKind
 from longwriter.models.cards import write_card
-from longwriter.models.chat import answer_tokens
-from longwriter.models.checkpoint import load, merge_adapter, save
+from longwriter.models.checkpoint import load
 from longwriter.models.settings import Dtype, StudentSettings
 from longwriter.models.training_run import (
     TrainResult,
@@ -30,7 +26,8 @@ from longwriter.models.training_run import (
 )
 from longwriter.preference.chat_pairs import as_pair
 from longwriter.preference.settings import DpoSettings
-from longwriter.preference.validation import instruction_margins, summarise_validation
+from longwriter.preference.tokens import TokenizedPairs, open_tokens
+from longwriter.preference.validation import instruction_margins
 
 
 def read_pairs(dpo: DpoSettings, work: Workspace) -> tuple[list[Pair], list[Pair]]:
@@ -66,6 +63,8 @@ class DpoJob:
 
     start: Path
     """Checkpoint to align, which is also the reference policy."""
+    pairs: Path
+    """Folder that `make_tokens` wrote."""
     path: Path
     """Folder that the result is written to."""
     cache: Path
@@ -74,40 +73,50 @@ class DpoJob:
     student: StudentSettings
     runtime: RuntimeSettings
 
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of the checkpoints of exactly this run."""
+        return checkpoint_folder(
+            self.cache, "dpo", self.dpo, self.student, self.runtime, self.pairs.name, self.start
+        )
 
-def train(
-    job: DpoJob, pairs: list[Pair], validation: list[Pair]
-) -> tuple[TrainResult, dict[str, Any]]:
-    """Aligns the job's checkpoint on `pairs` and writes the result to its `path`.
 
-    The reference's log-probabilities are computed once and kept in `cache`/reference.
+class DpoResult(NamedTuple):
+    """What DPO returns besides the weights on disk."""
 
-    Args:
-        validation: pairs that are measured after training and never trained on; may be empty.
+    trained: TrainResult
+    metrics: dict[str, Any]
+    """For metrics/dpo.json, without `validation`."""
+    rewards: list[tuple[float, float]]
+    """Of the chosen and the rejected answer of each validation pair."""
 
-    Returns:
-        What the run reports, and metrics/dpo.json.
+
+def train_here(job: DpoJob) -> DpoResult:
+    """Aligns the job's checkpoint on its pairs and writes the weights to its `path`: all of them, in the type
+    that they are trained in, or an adapter (`models.checkpoint.finish` makes the checkpoint of either).
+
+    It trains in this process, which may be one of several that accelerate started. The reference's
+    log-probabilities are computed once and kept in `cache`/reference.
 
     Raises:
-        SettingsError: losses and weights do not fit each other, or the server needs merged weights.
-        TrainingError: a pair does not fit max_length; training failed.
+        TrainingError: training failed.
     """
-    dpo, student, start = job.dpo, job.student, job.start
-    check(dpo, student)
-    data = json.dumps([[pair.model_dump() for pair in part] for part in (pairs, validation)])
-    key = hashlib.sha256(data.encode()).hexdigest()
-    folder = checkpoint_folder(job.cache, "dpo", dpo, student, job.runtime, key, start)
+    dpo, folder = job.dpo, job.checkpoints
+    config = _config(
+        job
+    )  # before the model is loaded: DeepSpeed partitions the weights as they load
     masters = {} if dpo.lora or keeps_float32(job.runtime) else {"dtype": Dtype.float32.value}
-    model, tokenizer = load(start, student, **masters)
-    train_rows, held_out = (
-        [tokenize(pair, tokenizer, dpo.max_length) for pair in part] for part in (pairs, validation)
+    model, tokenizer = load(job.start, job.student, **masters)
+    pairs = open_tokens(job.pairs)
+    tokens = sum(
+        len(row["chosen_ids"]) + len(row["rejected_ids"]) + 2 * len(row["prompt_ids"])
+        for row in pairs.train
     )
-    tokens = count_tokens(train_rows)
-    trainer = build_trainer(job, model, tokenizer, train_rows, held_out, folder)
+    trainer = build_trainer(job, config, model, tokenizer, pairs)
     trained = run_trainer(without_prints(trainer), folder)
     last = trained.curve[-1]
     metrics = {
-        "pairs": len(pairs),
+        "pairs": len(pairs.train),
         "tokens": tokens,
         "steps": trainer.state.global_step,
         "train_loss": round(trained.train_loss, 4),
@@ -117,14 +126,12 @@ def train(
         "tokens_per_s": trained.rate(tokens * dpo.num_train_epochs),
         "peak_memory_mb": round(trained.peak_memory_mb),
     }
-    if validation:
-        metrics["validation"] = summarise_validation(validation, trainer.validation_rewards())
-    save_aligned(trainer.model, tokenizer, job)
-    _write_card(job, metrics)
-    return trained, metrics
+    rewards = trainer.validation_rewards() if pairs.validation else []
+    trainer.save_model(str(job.path))
+    return DpoResult(trained, metrics, rewards)
 
 
-def _write_card(job: DpoJob, metrics: dict[str, Any]) -> None:
+def write_dpo_card(job: DpoJob, metrics: dict[str, Any]) -> None:
     """Writes the aligned model's card beside its weights."""
     dpo, found = job.dpo, metrics.get("validation")
     write_card(
@@ -165,31 +172,12 @@ def check(dpo: DpoSettings, student: StudentSettings) -> None:
         )
 
 
-def build_trainer(
-    job: DpoJob,
-    model: Any,
-    tokenizer: Any,
-    pairs: list[dict[str, list[int]]],
-    validation: list[dict[str, list[int]]],
-    folder: Path,
-) -> Any:
-    """Returns the trainer, after it has computed the reference's log-probabilities of all pairs.
-
-    Args:
-        model, tokenizer: the checkpoint `job.start`, loaded.
-        pairs, validation: as `tokenize` returns them.
-        folder: for checkpoints.
-    """
-    from datasets import Dataset
-    from peft import LoraConfig
+def _config(job: DpoJob) -> Any:
     from trl import DPOConfig
 
-    from longwriter.preference.trainer import PreferenceTrainer
-
-    warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)  # peft's
     dpo = job.dpo
-    config = DPOConfig(
-        **trainer_arguments(dpo, folder, job.runtime),
+    return DPOConfig(
+        **trainer_arguments(dpo, job.checkpoints, job.runtime),
         beta=dpo.beta,
         loss_type=[loss.value for loss in dpo.loss_type],
         loss_weights=dpo.loss_weights,
@@ -197,59 +185,30 @@ def build_trainer(
         precompute_ref_log_probs=True,
     )
 
+
+def build_trainer(
+    job: DpoJob, config: Any, model: Any, tokenizer: Any, pairs: TokenizedPairs
+) -> Any:
+    """Returns the trainer, after it has computed the reference's log-probabilities of all pairs.
+
+    Args:
+        config: DPOConfig.
+        model, tokenizer: the checkpoint `job.start`, loaded.
+    """
+    from peft import LoraConfig
+
+    from longwriter.preference.trainer import PreferenceTrainer, filled
+
+    warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)  # peft's
+    dpo = job.dpo
+    step = config.world_size * dpo.per_device_train_batch_size * dpo.gradient_accumulation_steps
     return PreferenceTrainer(
         reference=job.cache / "reference",
         identity={"model": weights_digest(job.start), "dtype": job.student.dtype.value},
         model=model,
         args=config,
-        train_dataset=Dataset.from_list(pairs),
-        eval_dataset=Dataset.from_list(validation) if validation else None,
+        train_dataset=filled(pairs.train, step),
+        eval_dataset=pairs.validation,
         processing_class=tokenizer,
         peft_config=dpo.lora and LoraConfig(task_type="CAUSAL_LM", **asdict(dpo.lora)),
-    )
-
-
-def save_aligned(model: Any, tokenizer: Any, job: DpoJob) -> None:
-    """Writes the job's checkpoint in student.dtype: whole weights, or the adapter alone where it has one
-    that is not to be merged."""
-    import torch
-
-    if job.dpo.lora is None:
-        save(model.to(getattr(torch, job.student.dtype.value)), tokenizer, job.path)
-        return
-    model.save_pretrained(job.path, selected_adapters=["default"])
-    if job.dpo.merge:
-        merge_adapter(job.start, job.path, job.student)
-    else:
-        tokenizer.save_pretrained(job.path)
-
-
-def tokenize(pair: Pair, tokenizer: Any, max_length: int) -> dict[str, list[int]]:
-    """Returns `prompt_ids`, `chosen_ids` and `rejected_ids`, the columns that TRL would make of a pair.
-
-    A rejected answer that was cut off has no end-of-turn: it wrote none, and DPO would make it less
-    likely.
-
-    Raises:
-        TrainingError: as `answer_tokens`; prompt and an answer are longer than max_length.
-    """
-    what, first = f"pair {pair.id}", len(pair.prompt)
-    prompt, chosen = answer_tokens(tokenizer, pair.prompt + pair.chosen, [first], what)
-    _, rejected = answer_tokens(tokenizer, pair.prompt + pair.rejected, [first], what)
-    if pair.rejected_cut:
-        rejected = rejected[: len(rejected) - 1 - rejected[::-1].index(tokenizer.eos_token_id)]
-    longest = len(prompt) + max(len(chosen), len(rejected))
-    if longest > max_length:
-        raise TrainingError(
-            f"{what}: {longest} tokens, and dpo.max_length is {max_length}; raise it in conf/dpo/ or "
-            "lower pairs.max_tokens: a pair is never cut"
-        )
-    return {"prompt_ids": prompt, "chosen_ids": chosen, "rejected_ids": rejected}
-
-
-def count_tokens(rows: Iterable[dict[str, list[int]]]) -> int:
-    """Returns the tokens of prompt + chosen and of prompt + rejected of all pairs, added up."""
-    return sum(
-        2 * len(row["prompt_ids"]) + len(row["chosen_ids"]) + len(row["rejected_ids"])
-        for row in rows
     )

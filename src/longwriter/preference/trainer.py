@@ -13,7 +13,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import transformers
@@ -28,16 +28,10 @@ from longwriter.core.files import write_json
 REFERENCE = ("ref_chosen_logps", "ref_rejected_logps")
 
 
-class Reward(NamedTuple):
-    """β times the log-ratio of policy and reference, for both answers of a pair."""
-
-    chosen: float
-    rejected: float
-
-    @property
-    def margin(self) -> float:
-        """How much more the policy prefers the chosen answer than the reference does."""
-        return self.chosen - self.rejected
+def _is_real(batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """(pairs), whether the two answers of each pair of a padded batch differ."""
+    chosen, rejected = batch["input_ids"].chunk(2)
+    return (chosen != rejected).any(dim=1)
 
 
 class RowByRow:
@@ -86,6 +80,26 @@ class RowByRow:
         return FusedCausalLMOutput(**whole, aux_loss=balance)
 
 
+def filled(dataset: Any, multiple: int) -> Any:
+    """Returns `dataset` with fillers, pairs of two equal answers, until its length is a multiple of `multiple`.
+
+    With the pairs of an optimiser step as `multiple`, every process gets the same number of pairs
+    (accelerate would repeat some and train them twice), every step has at least one real pair, and the
+    order does not depend on the number of processes. A filler changes nothing: `PreferenceTrainer`.
+    """
+    from datasets import Dataset, concatenate_datasets
+
+    missing = -len(dataset) % multiple
+    if not missing:
+        return dataset
+    shortest = min(range(len(dataset)), key=lambda row: len(dataset[row]["chosen_ids"]))
+    pair = dataset[shortest]
+    filler = pair | {"rejected_ids": pair["chosen_ids"]}
+    return concatenate_datasets(
+        [dataset, Dataset.from_list([filler] * missing, features=dataset.features)]
+    )
+
+
 class PreferenceTrainer(DPOTrainer):  # type: ignore[misc]
     """DPOTrainer for answers of very different lengths. `precompute_ref_log_probs` must be set.
 
@@ -97,6 +111,7 @@ class PreferenceTrainer(DPOTrainer):  # type: ignore[misc]
 
     def __init__(self, *, reference: Path, identity: dict[str, str], **arguments: Any) -> None:
         self._reference, self._identity = reference, identity  # TRL's __init__ precomputes
+        self._share = 1.0
         super().__init__(**arguments)
 
     def _prepare_dataset(self, dataset: Any, *more: Any) -> Any:
@@ -107,15 +122,17 @@ class PreferenceTrainer(DPOTrainer):  # type: ignore[misc]
         """Returns `dataset` with a column for each of REFERENCE, from the file of an earlier run or
         computed.
 
-        TRL's own cache of them ignores `ld_alpha` (seen with 1.16).
+        TRL's own cache of them ignores `ld_alpha` (seen with 1.16) but for the data set's fingerprint.
         """
         validation = name == "eval"
-        path = self._reference / f"{self._reference_key(dataset, validation)}.json"
+        key = self._reference_key(dataset, validation)
+        path = self._reference / f"{key}.json"
         if path.exists():
             kept = json.loads(path.read_bytes())
         else:
             with self._without_autocast() if validation else nullcontext():
-                computed = super()._precompute_ref_logps(dataset, name, batch_size)
+                named = dataset.select(range(len(dataset)), new_fingerprint=key)
+                computed = super()._precompute_ref_logps(named, name, batch_size)
             kept = {column: computed[column][:] for column in REFERENCE}
             if self.accelerator.is_main_process:
                 write_json(path, kept)
@@ -158,17 +175,65 @@ class PreferenceTrainer(DPOTrainer):  # type: ignore[misc]
         """As TRL's, row by row."""
         return super().compute_ref_log_probs(RowByRow(model), inputs)
 
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
+    ) -> tuple[list[Any], Any]:
+        """As transformers', and sets `_share`: all pairs of the optimiser step, of all processes, by its
+        real ones, which the mean over all of them is multiplied by to be the mean over the real ones."""
+        batches, number = super().get_batch_samples(epoch_iterator, num_batches, device)
+        if batches:
+            real = torch.stack([_is_real(batch).sum() for batch in batches]).sum()
+            pairs = torch.tensor(sum(len(_is_real(batch)) for batch in batches))
+            counts = self.accelerator.reduce(torch.stack([pairs, real]).to(device)).tolist()
+            self._share = counts[0] / counts[1]
+        return batches, number
+
     def _compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool) -> Any:
-        """As TRL's, row by row; also logs lengths in tokens and log-probabilities a token."""
+        """As TRL's, row by row; also logs lengths in tokens and log-probabilities a token. Fillers count
+        neither in the loss nor in what is logged."""
         rows = RowByRow(model)
-        loss = super()._compute_loss(rows, inputs, return_outputs)
-        lengths = inputs["completion_mask"][:, 1:].sum(dim=1)
-        a_token = rows.log_probs.sum(dim=1) / lengths
+        real = _is_real(inputs)
+        with self._gathers(self.accelerator.gather(real.any()[None])):
+            loss = super()._compute_loss(rows, inputs, return_outputs)
+            lengths = inputs["completion_mask"][:, 1:].sum(dim=1)
+            a_token = rows.log_probs.sum(dim=1) / lengths
+            metrics = self._logged("train" if self.model.training else "eval")
+            for name, values in (("lengths", lengths.float()), ("logps_per_token", a_token)):
+                for side, part in zip(("chosen", "rejected"), values.chunk(2), strict=True):
+                    found = self.accelerator.gather_for_metrics(part)
+                    metrics[f"{name}/{side}"].append(found.mean().item())
+        return loss * self._share if real.any() else loss * 0
+
+    @contextmanager
+    def _gathers(self, real: torch.Tensor) -> Iterator[None]:
+        """Within it, what is logged comes from the processes whose batch is real.
+
+        Args:
+            real: (processes), whether the batch of each is.
+        """
+        if real.all():
+            yield
+            return
+        gather, gather_for_metrics = self.accelerator.gather, self.accelerator.gather_for_metrics
         metrics = self._logged("train" if self.model.training else "eval")
-        for name, values in (("lengths", lengths.float()), ("logps_per_token", a_token)):
-            for side, part in zip(("chosen", "rejected"), values.chunk(2), strict=True):
-                metrics[f"{name}/{side}"].append(self.accelerator.gather(part).mean().item())
-        return loss
+        kept = {name: len(values) for name, values in metrics.items()}
+
+        def of_real(values: torch.Tensor) -> torch.Tensor:
+            each = gather(values).chunk(len(real))
+            return torch.cat([part for part, is_real in zip(each, real, strict=True) if is_real])
+
+        if real.any():
+            self.accelerator.gather = self.accelerator.gather_for_metrics = of_real
+        try:
+            yield
+        finally:
+            self.accelerator.gather, self.accelerator.gather_for_metrics = (
+                gather,
+                gather_for_metrics,
+            )
+        if not real.any():
+            for name, values in metrics.items():
+                del values[kept.get(name, 0) :]
 
     def _logged(self, mode: str) -> Any:
         """What the loss has collected since the last log entry: name → values, one a batch.
@@ -178,8 +243,9 @@ class PreferenceTrainer(DPOTrainer):  # type: ignore[misc]
         """
         return self._metrics[mode]
 
-    def validation_rewards(self) -> list[Reward]:
-        """Returns the rewards of every pair of `eval_dataset` under the current policy, in order.
+    def validation_rewards(self) -> list[tuple[float, float]]:
+        """Returns the rewards of the chosen and the rejected answer, β times the log-ratio of policy and
+        reference, of every pair of `eval_dataset` under the current policy, in order.
 
         They are computed without autocast. Every process goes through all pairs, so that what TRL
         gathers is the same from each. Training must not continue after it.
@@ -191,8 +257,7 @@ class PreferenceTrainer(DPOTrainer):  # type: ignore[misc]
         with self._without_autocast():
             for batch in loader:
                 self.prediction_step(self.model, batch, prediction_loss_only=True)
-        pairs = zip(found["rewards/chosen"], found["rewards/rejected"], strict=True)
-        rewards = [Reward(chosen, rejected) for chosen, rejected in pairs]
+        rewards = list(zip(found["rewards/chosen"], found["rewards/rejected"], strict=True))
         found.clear()
         self.model.train(training)
         return rewards

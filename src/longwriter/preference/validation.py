@@ -2,21 +2,21 @@
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from longwriter.core.rows import Pair
 from longwriter.core.statistics import grouped
 
-if TYPE_CHECKING:
-    from longwriter.preference.trainer import Reward
 
-
-def summarise_validation(pairs: Sequence[Pair], rewards: Sequence["Reward"]) -> dict[str, Any]:
+def summarise_validation(
+    pairs: Sequence[Pair], rewards: Sequence[tuple[float, float]]
+) -> dict[str, Any]:
     """Sums up what DPO did on pairs that it was not trained on.
 
     Args:
         pairs: the validation pairs.
-        rewards: theirs, in the same order.
+        rewards: theirs, in the same order: β times the log-ratio of policy and reference, of the chosen
+            and of the rejected answer.
 
     Returns:
         pairs, instructions: their numbers.
@@ -26,12 +26,12 @@ def summarise_validation(pairs: Sequence[Pair], rewards: Sequence["Reward"]) -> 
         accuracy: share of pairs whose chosen answer has the higher reward.
         ids, margins: instruction and margin of each pair, from which intervals follow.
     """
-    ids, margins = [pair.id for pair in pairs], [reward.margin for reward in rewards]
+    ids, margins = [pair.id for pair in pairs], [chosen - rejected for chosen, rejected in rewards]
     by_instruction = instruction_margins({"ids": ids, "margins": margins})
     numbers = {
         "margin": fmean(by_instruction),
-        "chosen_reward": fmean(reward.chosen for reward in rewards),
-        "rejected_reward": fmean(reward.rejected for reward in rewards),
+        "chosen_reward": fmean(chosen for chosen, _ in rewards),
+        "rejected_reward": fmean(rejected for _, rejected in rewards),
         "accuracy": fmean(margin > 0 for margin in margins),
     }
     return {

@@ -1,12 +1,13 @@
 """Runs SFT in this process, or in several that `accelerate launch` starts (`models.launch`)."""
 
-import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from longwriter.models.checkpoint import finish
 from longwriter.models.launch import in_process, read_job, run_processes
-from longwriter.sft.trainer import SftJob, SftResult, finish, train_here
+from longwriter.sft.settings import Method
+from longwriter.sft.trainer import SftJob, SftResult, train_here
 
 
 def train(job: SftJob, tracking: Mapping[str, str]) -> SftResult:
@@ -22,12 +23,11 @@ def train(job: SftJob, tracking: Mapping[str, str]) -> SftResult:
         TrainingError: training failed.
     """
     if job.runtime.accelerate:
-        folder = job.checkpoints.with_name(f"{job.checkpoints.name}.job")
-        shutil.rmtree(folder, ignore_errors=True)
-        tuned = SftResult(*run_processes(__name__, folder, job, tracking))
+        tuned = SftResult(*run_processes(__name__, job, tracking))
     else:
         tuned = train_here(job)
-    finish(job)
+    adapter = job.sft.method is not Method.full
+    finish(job.base, job.path, job.student, adapter=adapter, merge=True)
     return tuned
 
 

@@ -21,7 +21,7 @@ from longwriter.core.rows import PackedRow, TrainingRow
 from longwriter.core.sources import checked, parse_line, stream_lines
 from longwriter.core.workspace import cores
 from longwriter.models.chat import answer_tokens
-from longwriter.models.checkpoint import load_tokenizer, quiet_unless_terminal
+from longwriter.models.checkpoint import load_tokenizer, quiet_unless_terminal, tokenizer_files
 from longwriter.models.settings import StudentSettings
 from longwriter.sft.settings import SftSettings, Targets, TooLong
 
@@ -238,9 +238,8 @@ def _key(data: Path, base: Path, sft: SftSettings) -> str:
     """A hash of everything that changes the packs."""
     if not data.is_file():
         raise DataError(f"{data}: cannot be read (No such file or directory)")
-    files = sorted(f for kind in ("*.json", "*.jinja", "*.model") for f in base.glob(kind))
     chosen = (sft.targets.value, sft.max_length, sft.packing, sft.too_long.value)
-    shape = json.dumps([digest(data), files_digest(files), *chosen])
+    shape = json.dumps([digest(data), files_digest(tokenizer_files(base)), *chosen])
     return hashlib.sha256(shape.encode()).hexdigest()[:24]
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from longwriter.core.errors import SettingsError
 from longwriter.core.settings import RuntimeSettings
-from longwriter.models.checkpoint import load, merge_adapter, save
+from longwriter.models.checkpoint import load
 from longwriter.models.settings import Dtype, StudentSettings
 from longwriter.models.training_run import (
     TrainResult,
@@ -56,7 +56,7 @@ class SftJob:
 
 def train_here(job: SftJob) -> SftResult:
     """Tunes the job's checkpoint on its packs and writes the weights to its `path`: all of them, in the
-    type that they are trained in, or an adapter (`finish` makes the checkpoint of either).
+    type that they are trained in, or an adapter (`models.checkpoint.finish` makes the checkpoint of either).
 
     It trains in this process, which may be one of several that accelerate started.
 
@@ -73,20 +73,6 @@ def train_here(job: SftJob) -> SftResult:
     trained = run_trainer(without_prints(trainer), folder)
     trainer.save_model(str(job.path))
     return SftResult(trained, _metrics(packs, trained, trainer, sft))
-
-
-def finish(job: SftJob) -> None:
-    """Makes the checkpoint of what `train_here` wrote to `path`, in student.dtype and without an adapter.
-
-    In a process that accelerate did not start: in one that it did, loading a model may wait for all the
-    others.
-    """
-    if job.sft.method is Method.full:
-        (job.path / "training_args.bin").unlink()  # a pickle that holds this machine's paths
-        if job.student.dtype is not Dtype.float32:
-            save(*load(job.path, job.student), job.path)
-    else:
-        merge_adapter(job.base, job.path, job.student)
 
 
 def check_context(base: Path, sft: SftSettings) -> None:
@@ -153,7 +139,6 @@ def _config(folder: Path, sft: SftSettings, runtime: RuntimeSettings) -> Any:
         **trainer_arguments(sft, folder, runtime),
         activation_offloading=sft.activation_offloading,
         torch_compile=sft.torch_compile,
-        ddp_find_unused_parameters=False,
         dataset_kwargs={"skip_prepare_dataset": True},  # it would cut, and packs would be lost
         remove_unused_columns=False,  # a pack is a list of rows until it is read
     )
