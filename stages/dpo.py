@@ -19,8 +19,8 @@ def dpo(settings: Settings, work: Workspace) -> None:
     with stage_run("dpo", settings.groups("student", "dpo"), work, settings.runtime) as run:
         run.activate()
         with replacing(*outputs) as (model, numbers, curve):
-            check(settings.dpo, settings.student)
             start = work.root / "models/sft"
+            check(settings.dpo, settings.student, start)
             tokens = make_tokens(
                 pairs, validation, start, settings.dpo.max_length, settings.student, work.cache
             )

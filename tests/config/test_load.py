@@ -63,8 +63,12 @@ def value(settings: Settings, key: str) -> Any:
 def test_default_composes_and_validates() -> None:
     settings = composed()
     assert value(settings, "student.checkpoint").startswith("package:")  # no network
-    for model in ("teacher", "student.server", "judge"):
-        assert value(settings, f"{model}.kind") == "llama_cpp"
+    for model, kind in (
+        ("teacher", "llama_cpp"),
+        ("student.server", "auto"),
+        ("judge", "llama_cpp"),
+    ):
+        assert value(settings, f"{model}.kind") == kind
         assert value(settings, f"{model}.api_key_env") is None
 
 

@@ -1,6 +1,7 @@
 import asyncio
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,9 @@ def test_the_embedded_server_needs_a_model() -> None:
     with pytest.raises(SettingsError) as raised, serve(embedded(None)):
         pass
     assert str(raised.value) == "model: null, and kind=llama_cpp needs a GGUF file"
+    undecided = replace(embedded("m"), kind=ServerKind.auto)
+    with pytest.raises(SettingsError, match=r"kind=auto is for student\.server"), serve(undecided):
+        pass
 
 
 @pytest.mark.parametrize("content", [b"", b"GGU", b"<html>Not found</html>"])

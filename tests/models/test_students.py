@@ -21,6 +21,7 @@ from longwriter.core.errors import SettingsError
 from longwriter.core.rows import Message, TrainingRow
 from longwriter.llm.settings import ServerKind
 from longwriter.models.checkpoint import materialise
+from longwriter.models.server_kind import server_kind
 from longwriter.models.settings import RopeScaling, RopeType
 from longwriter.sft import attention
 from longwriter.sft import trainer as sft
@@ -177,3 +178,31 @@ def test_a_context_that_is_too_short_is_an_error_and_can_be_stretched(tmp_path: 
     served_here = replace(stretched, server=replace(stretched.server, kind=ServerKind.llama_cpp))
     with pytest.raises(SettingsError, match="the GGUF that llama_cpp serves"):
         materialise(served_here, tmp_path / "other")
+
+
+def folder_of(model_type: str, folder: Path) -> Path:
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({"model_type": model_type}))
+    return folder
+
+
+def test_what_serves_a_student_is_known_before_it_is_trained(tmp_path: Path) -> None:
+    student = default_settings().student
+    assert student.server.kind is ServerKind.auto
+    llama, qwen = (folder_of(name, tmp_path / name) for name in ("llama", "qwen3"))
+    (tmp_path / "m.gguf").touch()
+    assert server_kind(student, llama) is ServerKind.llama_cpp
+    assert server_kind(student, tmp_path / "m.gguf") is ServerKind.llama_cpp
+    assert server_kind(student, qwen) is ServerKind.transformers
+    own = replace(student, checkpoint=str(llama))  # without a GGUF that gives all but the weights
+    assert server_kind(own, llama) is ServerKind.transformers
+    stretched = replace(student, rope_scaling=RopeScaling(rope_type=RopeType.yarn, factor=4.0))
+    assert server_kind(stretched, llama) is ServerKind.transformers
+    for kind in (ServerKind.vllm, ServerKind.endpoint, ServerKind.transformers):
+        given = replace(own, server=replace(own.server, kind=kind))
+        assert server_kind(given, llama) is kind
+    fixed = replace(own, server=replace(own.server, kind=ServerKind.llama_cpp))
+    with pytest.raises(
+        SettingsError, match=r"^student\.server\.kind: .*\(llama\) does not; .*=auto"
+    ):
+        server_kind(fixed, llama)

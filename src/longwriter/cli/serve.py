@@ -103,17 +103,22 @@ def started(
         )
     sampling = {"temperature": server.temperature, "top_p": server.top_p}
     sampling = {name: value for name, value in sampling.items() if value is not None}
-    if server.kind is ServerKind.transformers:  # would end after 20 tokens
-        sampling["max_tokens"] = server.context
     with ExitStack() as stack:
         models = []
         for name, checkpoint in checkpoints.items():
             place = placement(checkpoint, student, cache)
             settings = replace(place.settings, model=name)
+            own = settings.kind is ServerKind.llama_cpp
+            # `transformers serve` would end after 20 tokens
+            room = (
+                {}
+                if settings.kind is not ServerKind.transformers
+                else {"max_tokens": server.context}
+            )
             address = stack.enter_context(
                 serve(settings, checkpoint=place.checkpoint, threads=threads)
             )
-            models.append(Served(name, address, sampling, server.kind is ServerKind.llama_cpp))
+            models.append(Served(name, address, sampling | room, own))
         yield models
 
 

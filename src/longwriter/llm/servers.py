@@ -50,6 +50,8 @@ def serve(
         case ServerKind.transformers:
             with _transformers(settings, checkpoint) as address:
                 yield address
+        case ServerKind.auto:
+            raise SettingsError("kind=auto is for student.server; name the kind of this server")
 
 
 def _endpoint(settings: ServerSettings, version: str) -> Address:

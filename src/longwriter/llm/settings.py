@@ -18,6 +18,8 @@ class ServerKind(Enum):
     """`vllm serve`, started as a process of its own that ends with the work."""
     transformers = "transformers"
     """`transformers serve`, as a process of its own: a checkpoint's folder of any architecture."""
+    auto = "auto"
+    """Of a student's checkpoints: llama_cpp where it can serve them, else transformers."""
 
 
 class Structured(Enum):

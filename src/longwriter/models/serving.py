@@ -11,6 +11,7 @@ from longwriter.llm.client import ChatClient
 from longwriter.llm.session import CallContext, with_client
 from longwriter.llm.settings import ServerKind, ServerSettings
 from longwriter.models.lineup import BY_NAME
+from longwriter.models.server_kind import server_kind
 from longwriter.models.settings import StudentSettings
 
 T = TypeVar("T")
@@ -37,7 +38,7 @@ def placement(checkpoint: Path, student: StudentSettings, cache: Path) -> Placem
     Raises:
         DataError, SettingsError: as `gguf_of`; a GGUF file that only llama.cpp can serve.
     """
-    server = student.server
+    server = replace(student.server, kind=server_kind(student, checkpoint))
     if server.kind is ServerKind.llama_cpp:
         from longwriter.llm.gguf import gguf_of  # numpy, for this kind only
 

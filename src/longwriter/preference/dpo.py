@@ -15,6 +15,7 @@ from longwriter.core.workspace import Workspace
 from longwriter.llm.settings import ServerKind
 from longwriter.models.cards import write_card
 from longwriter.models.checkpoint import load
+from longwriter.models.server_kind import server_kind
 from longwriter.models.settings import Dtype, StudentSettings
 from longwriter.models.training_run import (
     TrainResult,
@@ -153,7 +154,7 @@ def write_dpo_card(job: DpoJob, metrics: dict[str, Any]) -> None:
     )
 
 
-def check(dpo: DpoSettings, student: StudentSettings) -> None:
+def check(dpo: DpoSettings, student: StudentSettings, start: Path) -> None:
     """Checks settings that must fit each other.
 
     Raises:
@@ -165,7 +166,7 @@ def check(dpo: DpoSettings, student: StudentSettings) -> None:
             f"dpo.loss_weights: {len(dpo.loss_weights)} for {len(dpo.loss_type)} of dpo.loss_type; "
             "give each loss one weight in conf/dpo/"
         )
-    if dpo.lora and not dpo.merge and student.server.kind is ServerKind.llama_cpp:
+    if dpo.lora and not dpo.merge and server_kind(student, start) is ServerKind.llama_cpp:
         raise SettingsError(
             "dpo.merge: is false, and llama.cpp, the student's server, takes whole weights; set "
             "dpo.merge=true, or student.server.kind=endpoint and serve adapter and base yourself"
