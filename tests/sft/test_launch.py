@@ -1,6 +1,7 @@
 """SFT in processes that the stage starts: the same model, one MLflow run, errors that come through."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -48,7 +49,7 @@ def settings() -> Iterator[Settings]:
     settings.sft = replace(
         settings.sft,
         learning_rate=1e-3,
-        num_train_epochs=2,
+        num_train_epochs=2.0,
         gradient_accumulation_steps=2,
         max_length=90,
         packing=True,
@@ -92,6 +93,13 @@ def test_two_processes_train_the_model_that_one_does(
     ours, theirs = (load_file(tmp_path / n / "sft/model.safetensors") for n in ("one", "two"))
     assert all(torch.allclose(ours[name], theirs[name], atol=1e-5) for name in ours)
 
+    if runtime == "fsdp2":  # from the sharded checkpoint of step 3
+        shutil.rmtree(two.trained.checkpoints / "checkpoint-4")
+        again = tune(base, tmp_path / "again/sft", settings, tmp_path)
+        assert again.trained.share == 0.25
+        resumed = load_file(tmp_path / "again/sft/model.safetensors")
+        assert all(torch.equal(resumed[name], theirs[name]) for name in theirs)
+        return
     client = mlflow.MlflowClient(tracking_uri(tmp_path))
     runs = client.search_runs(["1"])
     assert [run.info.status for run in runs] == ["FINISHED"] * 2

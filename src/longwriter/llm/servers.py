@@ -119,7 +119,8 @@ def _transformers(settings: ServerSettings, checkpoint: Path | None) -> Iterator
     if checkpoint is None and not Path(settings.model or "").is_dir():
         raise SettingsError(f"model: {settings.model}, and kind=transformers needs a local folder")
     folder = (checkpoint or Path(settings.model or "")).absolute()
-    identity = _weights(folder)
+    sampling = folder / "generation_config.json"  # holds what a request leaves open, such as top_k
+    identity = _weights(folder) + (digest(sampling) if sampling.exists() else "")
     with running_transformers(folder) as base_url:
         yield Address(base_url, str(folder), f"transformers {identity}")
 

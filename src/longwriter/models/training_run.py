@@ -158,6 +158,13 @@ def checkpoint_folder(
     return cache / "checkpoints" / f"{stage}-{key}"
 
 
+def save_weights(trainer: Any, path: Path) -> None:
+    """Writes what was trained, gathered from all processes, to the folder `path`."""
+    if trainer.is_fsdp_enabled:  # its checkpoints are sharded
+        trainer.accelerator.state.fsdp_plugin.set_state_dict_type("FULL_STATE_DICT")
+    trainer.save_model(str(path))
+
+
 def run_trainer(trainer: Any, folder: Path) -> TrainResult:
     """Trains, resuming from the last whole checkpoint in `folder` if there is one.
 

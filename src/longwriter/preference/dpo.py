@@ -22,6 +22,7 @@ from longwriter.models.training_run import (
     checkpoint_folder,
     keeps_float32,
     run_trainer,
+    save_weights,
     trainer_arguments,
     without_prints,
 )
@@ -128,7 +129,7 @@ def train_here(job: DpoJob) -> DpoResult:
         "peak_memory_mb": round(trained.peak_memory_mb),
     }
     rewards = trainer.validation_rewards() if pairs.validation else []
-    trainer.save_model(str(job.path))
+    save_weights(trainer, job.path)
     return DpoResult(trained, metrics, rewards)
 
 

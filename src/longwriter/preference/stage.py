@@ -72,9 +72,12 @@ def make_pairs(
     candidates = scored(candidates, settings.weights)
     paired = build_pairs(candidates, settings, checkpoint_digest(model))
     if not paired.pairs:
+        unscored = Counter(c.unscored for c in candidates if c.unscored).most_common(1)
         raise DataError(
-            f"no pair of {len(instructions)} instructions: {paired.without_pair}; more samples, a "
-            "higher temperature or more max_tokens in conf/pairs/ make answers differ"
+            f"no pair of {len(instructions)} instructions: {paired.without_pair}"
+            + "".join(f", {n} of {len(candidates)} answers: {why}" for why, n in unscored)
+            + "; more samples, a higher temperature or more max_tokens in conf/pairs/ make answers "
+            "differ"
         )
     train, validation = split_validation(paired.pairs, settings.validation_fraction, settings.seed)
     metrics = describe(candidates, paired) | {

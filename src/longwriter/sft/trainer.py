@@ -15,6 +15,7 @@ from longwriter.models.training_run import (
     checkpoint_folder,
     keeps_float32,
     run_trainer,
+    save_weights,
     trainer_arguments,
     without_prints,
 )
@@ -71,7 +72,7 @@ def train_here(job: SftJob) -> SftResult:
     packs = open_packs(job.packs)
     trainer = _trainer(config, model, tokenizer, packs, sft, job.runtime.peak_tflops)
     trained = run_trainer(without_prints(trainer), folder)
-    trainer.save_model(str(job.path))
+    save_weights(trainer, job.path)
     return SftResult(trained, _metrics(packs, trained, trainer, sft))
 
 
