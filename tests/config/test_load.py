@@ -190,8 +190,12 @@ PAPER = {
 def test_paper_has_the_paper_s_numbers() -> None:
     settings = composed("+experiment=paper")
     assert {key: value(settings, key) for key in PAPER} == PAPER
-    sft = settings.sft
-    assert sft.per_device_train_batch_size * sft.gradient_accumulation_steps == 8
+    sft, accelerate = settings.sft, settings.runtime.accelerate
+    assert accelerate
+    batch = sft.per_device_train_batch_size * sft.gradient_accumulation_steps
+    assert batch * accelerate["num_processes"] == 8
+    server = settings.student.server
+    assert (server.kind.value, server.vllm and server.vllm.data_parallel_size) == ("vllm", 8)
 
 
 def test_committed_params_are_the_image_of_conf(tmp_path: Path) -> None:

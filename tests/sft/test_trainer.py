@@ -316,6 +316,26 @@ def test_one_gpu_of_several_is_chosen_where_no_launcher_is(
     )
 
 
+def test_further_arguments_reach_trl(
+    base: Path, root: Path, settings: Settings, tmp_path: Path
+) -> None:
+    settings.sft = replace(settings.sft, trl={"optim": "sgd"})
+    trained, _ = train(base, tmp_path / "sft", settings, root)
+    assert len(trained.curve) == 4
+    [folder] = (tmp_path / "cache/checkpoints").iterdir()
+    state = torch.load(folder / "checkpoint-4/optimizer.pt")["state"]
+    assert not any("exp_avg" in of_weight for of_weight in state.values())  # Adam has them
+    for name, what in (
+        ("optimm", r"SFTConfig has no such argument"),
+        ("learning_rate", r"is decided by .* a setting of conf/sft/"),
+        ("packing", r"is decided by the stage"),
+        ("bf16", r"is decided by the stage"),
+    ):
+        settings.sft = replace(settings.sft, trl={name: 1})
+        with pytest.raises(SettingsError, match=rf"^sft\.trl\.{name}: {what}"):
+            train(base, tmp_path / "sft", settings, root)
+
+
 # What can go wrong
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 from longwriter.core.settings import bounded, names_file
 from longwriter.llm.settings import ServerSettings
@@ -75,6 +76,8 @@ class TrainerSettings:
     save_steps: int = bounded(ge=1)
     """Optimiser steps between checkpoints: what a kill can cost."""
     logging_steps: int = bounded(ge=1)
+    trl: dict[str, Any]
+    """Further arguments of SFTConfig or DPOConfig by their own names, such as `optim`."""
 
 
 @dataclass(kw_only=True)

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from longwriter.core.errors import TrainingError
+from longwriter.core.errors import SettingsError, TrainingError
 from longwriter.core.files import digest
 from longwriter.core.settings import RuntimeSettings, file_settings
 from longwriter.core.workspace import cores
@@ -19,6 +19,30 @@ from longwriter.models.settings import StudentSettings, TrainerSettings
 
 THROUGHPUT = ("tokens_per_s", "target_tokens_per_s", "packing_efficiency", "peak_memory_mb", "mfu")
 """Keys of a log entry that differ from run to run: they go to MLflow and not into the loss curve."""
+
+DECIDED = frozenset(
+    [
+        "packing",
+        "packing_strategy",
+        "padding_free",
+        "eval_packing",
+        "assistant_only_loss",
+        "completion_only_loss",
+        "chat_template_path",
+        "eos_token",
+        "pad_token",
+        "model_init_kwargs",
+        "label_smoothing_factor",
+        "max_steps",
+        "eval_strategy",
+        "eval_steps",
+        "do_eval",
+        "load_best_model_at_end",
+        "metric_for_best_model",
+    ]
+)
+"""TRL's arguments that the trainers would ignore, or that need what they aren't given: rows come packed and
+with targets, the loss is their own, and nothing is evaluated while they train."""
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
 """Numbers of <malloc.h>."""
@@ -99,22 +123,50 @@ def keep_freed_memory() -> None:
             mallopt(option, value)
 
 
-def trainer_arguments(
-    settings: TrainerSettings, folder: Path, runtime: RuntimeSettings
-) -> dict[str, Any]:
-    """Returns the arguments of SFTConfig or DPOConfig: the settings as they are, and the fixed ones.
+def trainer_config(
+    kind: Any,
+    name: str,
+    settings: TrainerSettings,
+    folder: Path,
+    runtime: RuntimeSettings,
+    **more: Any,
+) -> Any:
+    """Returns TRL's configuration: the settings as they are, the fixed arguments, and those of
+    `settings.trl`.
 
     It also sets torch's threads and malloc's behaviour, which must precede training.
 
     Args:
+        kind: SFTConfig or DPOConfig.
+        name: of the group of settings, for errors.
         folder: for checkpoints.
+        more: arguments of this kind.
+
+    Raises:
+        SettingsError: `trl` names what TRL doesn't know, what is a setting of its own, or what the
+            trainers do in their own way.
     """
+    fixed = _arguments(settings, folder, runtime) | more
+    known = {field.name for field in fields(kind)}
+    for argument in settings.trl:
+        if argument not in known:
+            raise SettingsError(f"{name}.trl.{argument}: {kind.__name__} has no such argument")
+        if argument in fixed or argument in DECIDED:
+            raise SettingsError(
+                f"{name}.trl.{argument}: is decided by the stage or by a setting of conf/{name}/ itself; "
+                "remove it"
+            )
+    return kind(**fixed, **settings.trl)
+
+
+def _arguments(settings: TrainerSettings, folder: Path, runtime: RuntimeSettings) -> dict[str, Any]:
     import torch
 
     set_threads(runtime)
     keep_freed_memory()
     use_one_gpu(runtime)
-    return {field.name: getattr(settings, field.name) for field in fields(TrainerSettings)} | {
+    names = [field.name for field in fields(TrainerSettings) if field.name != "trl"]
+    return {name: getattr(settings, name) for name in names} | {
         "output_dir": str(folder),
         "data_seed": settings.seed,
         "bf16": bf16_here(),

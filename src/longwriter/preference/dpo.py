@@ -23,7 +23,7 @@ from longwriter.models.training_run import (
     keeps_float32,
     run_trainer,
     save_weights,
-    trainer_arguments,
+    trainer_config,
     without_prints,
 )
 from longwriter.preference.chat_pairs import as_pair
@@ -178,8 +178,12 @@ def _config(job: DpoJob) -> Any:
     from trl import DPOConfig
 
     dpo = job.dpo
-    return DPOConfig(
-        **trainer_arguments(dpo, job.checkpoints, job.runtime),
+    return trainer_config(
+        DPOConfig,
+        "dpo",
+        dpo,
+        job.checkpoints,
+        job.runtime,
         beta=dpo.beta,
         loss_type=[loss.value for loss in dpo.loss_type],
         loss_weights=dpo.loss_weights,

@@ -16,7 +16,7 @@ from longwriter.models.training_run import (
     keeps_float32,
     run_trainer,
     save_weights,
-    trainer_arguments,
+    trainer_config,
     without_prints,
 )
 from longwriter.sft.packing import Packs, open_packs
@@ -136,12 +136,17 @@ def _require(package: str, setting: str) -> None:
 def _config(folder: Path, sft: SftSettings, runtime: RuntimeSettings) -> Any:
     from trl import SFTConfig
 
-    return SFTConfig(
-        **trainer_arguments(sft, folder, runtime),
+    return trainer_config(
+        SFTConfig,
+        "sft",
+        sft,
+        folder,
+        runtime,
         activation_offloading=sft.activation_offloading,
         torch_compile=sft.torch_compile,
         dataset_kwargs={"skip_prepare_dataset": True},  # it would cut, and packs would be lost
         remove_unused_columns=False,  # a pack is a list of rows until it is read
+        loss_type="nll",
     )
 
 
