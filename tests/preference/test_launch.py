@@ -21,7 +21,10 @@ def _own_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("runtime", "lora"), [("cpu2", True), ("cpu2", False), ("fsdp2", False)])
+@pytest.mark.parametrize(
+    ("runtime", "lora"),
+    [("cpu2", True), ("cpu2", False), ("fsdp2", False), ("zero3_offload", True)],
+)
 def test_two_processes_align_the_model_that_one_does(
     runtime: str, lora: bool, tmp_path: Path
 ) -> None:

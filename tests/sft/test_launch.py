@@ -22,12 +22,12 @@ from helpers.sft_runs import job, tune
 from safetensors.torch import load_file
 
 from longwriter.config.schema import Settings
-from longwriter.core.errors import TrainingError
+from longwriter.core.errors import SettingsError, TrainingError
 from longwriter.core.workspace import Workspace
 from longwriter.models import launch
 from longwriter.models.settings import RopeScaling, RopeType
 from longwriter.sft.settings import Method
-from longwriter.sft.trainer import SftJob
+from longwriter.sft.trainer import SftJob, loading_arguments
 from longwriter.tracking.store import tracking_uri
 
 TWO = default_settings("runtime=cpu2").runtime.accelerate
@@ -62,7 +62,13 @@ def settings() -> Iterator[Settings]:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("runtime", "method"),
-    [("cpu2", Method.full), ("cpu2", Method.lora), ("fsdp2", Method.full)],
+    [
+        ("cpu2", Method.full),
+        ("cpu2", Method.lora),
+        ("fsdp2", Method.full),
+        ("zero3_offload", Method.full),
+        ("zero3_offload", Method.lora),
+    ],
 )
 def test_two_processes_train_the_model_that_one_does(
     runtime: str,
@@ -108,6 +114,40 @@ def test_two_processes_train_the_model_that_one_does(
         assert [point.step for point in history] == [1, 2, 3, 4]
         assert {"target_tokens_per_s", "packing_efficiency", "grad_norm"} <= set(run.data.metrics)
     assert not list((tmp_path / "cache/checkpoints").glob("*.job"))
+
+
+@pytest.mark.slow
+def test_two_processes_on_one_sequence_train_the_model_that_one_does(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows of odd lengths, two a step, cut in two; the loss counts every target once."""
+    parallel = two_processes("zero3_sequence")
+    train_in_float32(tmp_path / "site", monkeypatch)
+    settings.sft = replace(settings.sft, packing=False, attn_implementation="sdpa")
+    base = write_tiny(tmp_path / "base", packaged_tokenizer())
+    one = tune(base, tmp_path / "one/sft", settings, tmp_path)
+    settings.runtime = replace(settings.runtime, accelerate=parallel)
+    two = tune(base, tmp_path / "two/sft", settings, tmp_path)
+    found, expected = (
+        [[entry["loss"], entry["grad_norm"]] for entry in done.trained.curve] for done in (two, one)
+    )
+    assert len(found) == 4
+    assert found == [pytest.approx(row, rel=1e-4) for row in expected]
+    ours, theirs = (load_file(tmp_path / n / "sft/model.safetensors") for n in ("one", "two"))
+    assert all(torch.allclose(ours[name], theirs[name], atol=1e-5) for name in ours)
+
+
+@pytest.mark.parametrize(("packing", "kernel"), [(True, None), (False, None), (True, "sdpa")])
+def test_sequence_parallelism_is_refused_where_rows_would_meet(
+    packing: bool, kernel: str | None, settings: Settings, tmp_path: Path
+) -> None:
+    settings.sft = replace(settings.sft, packing=packing, attn_implementation=kernel)
+    parallel = {"parallelism_config": {"parallelism_config_sp_size": 2}}
+    settings.runtime = replace(settings.runtime, accelerate=parallel)
+    base = write_tiny(tmp_path / "base", packaged_tokenizer())
+    given = job(base, tmp_path / "sft", settings, Workspace(tmp_path, tmp_path))
+    with pytest.raises(SettingsError, match=r"^sft\.attn_implementation: .* flash_attention_2"):
+        loading_arguments(given)
 
 
 def test_an_error_of_the_processes_is_the_stage_s(settings: Settings, tmp_path: Path) -> None:

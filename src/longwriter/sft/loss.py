@@ -92,6 +92,34 @@ class PackCollator(DataCollatorForLanguageModeling):  # type: ignore[misc]
         return batch
 
 
+@dataclass
+class SequenceCollator:
+    """Pads a pack to the same length for all, as the processes that share it must have it.
+
+    Returns `input_ids`, `labels` and `position_ids`, each of (1, length): of Ulysses sequence parallelism,
+    which cuts them into a part a process and takes nothing of another shape. The padding is a row without
+    a target.
+    """
+
+    length: int
+    filler: int
+
+    def __call__(self, examples: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        [pack] = examples
+        missing = self.length - len(pack["input_ids"])
+        lengths = pack["seq_lengths"] + [missing] * (missing > 0)
+        batch = {
+            "input_ids": [*pack["input_ids"], *[self.filler] * missing],
+            "labels": [*pack["labels"], *[IGNORED] * missing],
+            "position_ids": [place for n in lengths for place in range(n)],
+        }
+        found = {name: torch.tensor(values)[None] for name, values in batch.items()}
+        found["labels"][found["position_ids"] == 0] = (
+            IGNORED  # no row predicts the next one's first
+        )
+        return found
+
+
 def batch_totals(examples: list[dict[str, Any]], count: float) -> torch.Tensor:
     """Returns (5), float64: `count`, packs, tokens, targets and Σ (tokens of a row)² of a batch.
 
@@ -122,9 +150,16 @@ class PackTrainer(SFTTrainer):  # type: ignore[misc]
         self.sharded = bool(config and config.sp_enabled)
         if self.sharded and averaging is not Averaging.token:
             raise SettingsError("sft.loss: sequence parallelism knows the mean over tokens only")
-        if not self.sharded:
-            tokenizer = self.processing_class
-            self.data_collator = PackCollator(tokenizer.pad_token_id, averaging=averaging)
+        filler = self.processing_class.pad_token_id
+        if self.sharded:
+            if self.args.per_device_train_batch_size > 1:
+                raise SettingsError(
+                    "sft.per_device_train_batch_size: sequence parallelism takes a pack at a time; set 1"
+                )
+            parts = config.sp_size
+            self.data_collator = SequenceCollator(-(-max_length // parts) * parts, filler)
+        else:
+            self.data_collator = PackCollator(filler, averaging=averaging)
         self.throughput = Throughput(plain, max_length, peak_tflops, self.args.world_size)
 
     def get_batch_samples(
@@ -133,8 +168,15 @@ class PackTrainer(SFTTrainer):  # type: ignore[misc]
         """As transformers', with the normaliser of the optimiser step in place of the number of
         tokens: the count over all its packs, of all processes."""
         batches, number = super().get_batch_samples(epoch_iterator, num_batches, device)
-        if self.sharded or not batches:
+        if (
+            self.sharded and not batches
+        ):  # DeepSpeed's loader is at its end once more after each epoch
+            batches, number = super().get_batch_samples(epoch_iterator, num_batches, device)
+        if not batches:
             return batches, number
+        if self.sharded:  # each process has its part of every pack
+            targets = sum((batch["shift_labels"] != IGNORED).sum() for batch in batches)
+            return batches, self.accelerator.reduce(targets.to(device)).item()
         totals = torch.stack([batch.pop("totals") for batch in batches]).sum(dim=0)
         count, *seen = self.accelerator.reduce(totals.to(device)).tolist()
         self.throughput.add(*seen)
@@ -152,10 +194,11 @@ class PackTrainer(SFTTrainer):  # type: ignore[misc]
         It is multiplied by the number of processes because DDP averages their gradients.
         """
         if self.sharded:
-            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-        weights = inputs.pop("loss_weights")
+            weights = inputs["shift_labels"] != IGNORED
+        else:
+            weights = inputs.pop("loss_weights")[:, 1:]
         outputs = model(**inputs, use_cache=False, fused_lm_head=True)
-        loss = -(outputs.log_probs * weights[:, 1:]).sum() / num_items_in_batch
+        loss = -(outputs.log_probs * weights).sum() / num_items_in_batch
         loss = loss * self.accelerator.num_processes
         if (
             self.aux_loss_enabled

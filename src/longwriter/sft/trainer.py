@@ -103,6 +103,7 @@ def loading_arguments(job: SftJob) -> dict[str, Any]:
 
     attention.register()
     sft, student = job.sft, job.student
+    _check_sequence_parallelism(sft, job.runtime)
     found: dict[str, Any] = {"attn_implementation": sft.attn_implementation or attention.NAME}
     if sft.method is Method.full and not keeps_float32(job.runtime):
         found["dtype"] = Dtype.float32.value
@@ -122,6 +123,20 @@ def loading_arguments(job: SftJob) -> dict[str, Any]:
             bnb_4bit_quant_storage=getattr(torch, student.dtype.value),  # so that FSDP can shard it
         )
     return found
+
+
+def _check_sequence_parallelism(sft: SftSettings, runtime: RuntimeSettings) -> None:
+    """A process has a part of every row, so another attention than our own puts them together; only flash
+    attention keeps rows apart then, by their positions."""
+    parallel = (runtime.accelerate or {}).get("parallelism_config", {})
+    if parallel.get("parallelism_config_sp_size", 1) == 1:
+        return
+    kernel = sft.attn_implementation or ""
+    if not kernel or (sft.packing and "flash" not in kernel):
+        raise SettingsError(
+            f"sft.attn_implementation: {sft.attn_implementation or 'null'}, and sequence parallelism keeps "
+            "the rows of a pack apart with flash_attention_2 only; set it, or without packs sdpa"
+        )
 
 
 def _require(package: str, setting: str) -> None:
