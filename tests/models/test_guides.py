@@ -42,12 +42,17 @@ EXPORTS = [command for command in commands("export") if command.endswith("vllm")
 """Quantising the student takes half a minute: test_gguf.py and test_export.py have the others, with less."""
 
 
+def written(folder: Path) -> set[tuple[Path, int]]:
+    """Files and when they were written: one command may write over what another one left."""
+    return {(file, file.stat().st_mtime_ns) for file in folder.rglob("*")}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("command", commands("writing") + EXPORTS)
 def test_a_command_does_what_the_page_says(
     command: str, checkout: Path, environment: dict[str, str]
 ) -> None:
-    before = set(checkout.rglob("*"))
+    before = written(checkout)
     if " write " in command:  # the untrained model writes until its context is full
         head, redirection, file = command.partition(" > ")
         command = f"{head} student.server.context=512{redirection}{file}"
@@ -57,7 +62,7 @@ def test_a_command_does_what_the_page_says(
     # It may not end its text, or repeat itself, which the command says.
     ended = re.search("error: (?:cut off after|write 2: BadCompletion: no usable)", done.stderr)
     assert done.returncode == (1 if ended else 0), done.stderr
-    made = set(checkout.rglob("*")) - before
+    made = {file for file, _ in written(checkout) - before}
     if "vllm" in command:
         assert done.stdout.startswith("vllm serve ")
         assert made == set()
