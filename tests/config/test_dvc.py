@@ -213,7 +213,13 @@ def logged() -> str:
     ("option", "key", "value", "stages"),
     [
         ("teacher/smollm2", "max_tokens", "700", {"agentwrite", "short_answers"}),
-        ("server/smollm2", "kind", "endpoint", ALL - {"filter", "sft"}),
+        (
+            "server/smollm2",
+            "kind",
+            "endpoint",
+            ALL - {"filter", "sft", "base", "pairs", "dpo", *PREDICT},
+        ),
+        ("server/auto", "kind", "endpoint", {"base", "pairs", "dpo", *PREDICT}),
         ("student/smollm2", "checkpoint", "other", {"base", "sft", "dpo", "pairs", *PREDICT}),
         ("student/smollm2", "chat_template_path", "other", {"base"}),
         ("student/smollm2", "temperature", "0.7", {"pairs", *PREDICT}),
@@ -266,15 +272,15 @@ def test_the_teacher_s_pace_changes_nothing(root: Path) -> None:
     assert changed_stages(root) == set()
 
 
-def test_accelerate_s_values_reach_sft(root: Path) -> None:
+def test_accelerate_s_values_reach_training(root: Path) -> None:
     set_value(root, "config", "- runtime", "cpu2")
     write_params(root)
-    assert changed_stages(root) == {"sft"}
-    succeed(root, "dvc", "commit", "--force", "--quiet", "sft")
+    assert changed_stages(root) == {"sft", "dpo"}
+    succeed(root, "dvc", "commit", "--force", "--quiet", "sft", "dpo")
     assert changed_stages(root) == set()
     set_value(root, "runtime/cpu2", "num_processes", "3")
     write_params(root)
-    assert changed_stages(root) == {"sft"}
+    assert changed_stages(root) == {"sft", "dpo"}
 
 
 FILES = {

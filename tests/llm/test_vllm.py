@@ -291,10 +291,10 @@ def composed(*overrides: str) -> Any:
         return validate(hydra.compose("config", overrides=list(overrides)))
 
 
-def test_the_paper_s_student_is_served_by_one_word() -> None:
-    student = composed("+experiment=paper", "student.server.kind=vllm").student
+def test_the_paper_s_student_is_served_on_every_gpu() -> None:
+    student = composed("+experiment=paper").student
     assert student.server.vllm == VllmSettings(
-        executable="vllm", tensor_parallel_size=1, data_parallel_size=1, start_s=1800
+        executable="vllm", tensor_parallel_size=1, data_parallel_size=8, start_s=1800
     )
 
 
