@@ -108,9 +108,10 @@ def processor() -> float:
 
 
 def settings() -> Any:
-    from longwriter.config.load import compose_params, validate
+    from longwriter.config.load import compose
+    from longwriter.config.schema import Settings
 
-    return validate(compose_params(["sft=paper", "sft.too_long=error"]))
+    return compose(Settings, ["sft=paper", "sft.too_long=error"])
 
 
 def ours(folder: Path) -> None:
