@@ -84,6 +84,26 @@ def write_tiny(path: Path, tokenizer: Any, seed: int = 7) -> Path:
     return path
 
 
+def write_tiny_mixture(path: Path, tokenizer: Any, coefficient: float) -> Path:
+    """Writes a random mixture of 4 experts, 2 a token, with `tokenizer` to the folder `path`.
+
+    Args:
+        coefficient: of the router's load-balancing loss.
+    """
+    import torch
+    from transformers import MixtralConfig, MixtralForCausalLM
+
+    torch.manual_seed(7)
+    config = MixtralConfig(
+        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=32, num_hidden_layers=2,
+        num_attention_heads=2, num_key_value_heads=2, num_local_experts=4, num_experts_per_tok=2,
+        router_aux_loss_coef=coefficient, initializer_range=0.2, max_position_embeddings=512,
+    )  # fmt: skip
+    MixtralForCausalLM(config).save_pretrained(path)
+    tokenizer.save_pretrained(path)
+    return path
+
+
 def train_in_float32(folder: Path, patch: pytest.MonkeyPatch) -> None:
     """Makes this process and those that it starts train in float32 on any processor, so that they can be
     compared exactly. Writes a module to `folder` that Python imports when it starts."""

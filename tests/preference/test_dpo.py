@@ -308,6 +308,22 @@ def test_a_template_that_ends_no_turn_is_an_error(start: Path) -> None:
         tokens.tokenize(PAIRS[0], tokenizer, 128)
 
 
+def test_a_bad_pair_is_named_by_processes_of_their_own_too(
+    start: Path, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tokens, "PAIRS_A_PROCESS", 1)
+    monkeypatch.setattr(tokens, "cores", lambda: 2)
+    with pytest.raises(TrainingError, match=r"^pair river: \d+ tokens, and dpo\.max_length is 30;"):
+        tokens.make_tokens(PAIRS, [], start, 30, settings.student, tmp_path)
+    made = tokens.make_tokens(PAIRS, [], start, 128, settings.student, tmp_path)
+    found = tokens.open_tokens(made).train
+    tokenizer: Any = AutoTokenizer.from_pretrained(start)
+    assert found[:] == {
+        key: [tokens.tokenize(pair, tokenizer, 128)[key] for pair in PAIRS]
+        for key in found.features
+    }
+
+
 def test_a_pair_that_does_not_fit_is_an_error(start: Path) -> None:
     tokenizer: Any = AutoTokenizer.from_pretrained(start)
     texts = [

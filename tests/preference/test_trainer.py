@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 import torch
-from datasets import concatenate_datasets
-from helpers.checkpoints import default_settings, packaged_tokenizer, write_tiny
+from datasets import Dataset, concatenate_datasets
+from helpers.checkpoints import default_settings, packaged_tokenizer, write_tiny, write_tiny_mixture
 from helpers.dpo_runs import PAIRS, job
-from transformers import AutoModelForCausalLM, MixtralConfig
+from transformers import AutoModelForCausalLM
 from transformers.models.mixtral.modeling_mixtral import load_balancing_loss_func
 from trl.trainer.utils import FusedCausalLMOutput
 
@@ -22,7 +22,7 @@ from longwriter.models.checkpoint import load
 from longwriter.preference import dpo
 from longwriter.preference.settings import Loss
 from longwriter.preference.tokens import open_tokens, tokenize
-from longwriter.preference.trainer import RowByRow, filled
+from longwriter.preference.trainer import RowByRow, _is_real, filled
 
 Build = Callable[..., Any]
 REFERENCE = {"ref_chosen_logps": -3.0, "ref_rejected_logps": -4.0}
@@ -303,15 +303,7 @@ def test_the_router_s_loss_of_a_mixture_of_experts_counts(build: Build, tmp_path
     tokenizer = packaged_tokenizer()
     losses = {}
     for coefficient in (0.0, 0.5):
-        torch.manual_seed(7)
-        config = MixtralConfig(
-            vocab_size=len(tokenizer), hidden_size=32, intermediate_size=32, num_hidden_layers=2,
-            num_attention_heads=2, num_key_value_heads=2, num_local_experts=4, num_experts_per_tok=2,
-            router_aux_loss_coef=coefficient, initializer_range=0.2, max_position_embeddings=512,
-        )  # fmt: skip
-        folder = tmp_path / str(coefficient)
-        AutoModelForCausalLM.from_config(config).save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
+        folder = write_tiny_mixture(tmp_path / str(coefficient), tokenizer, coefficient)
         trainer = build(folder)
         losses[coefficient] = trainer.compute_loss(trainer.model, batch_of(trainer))
     model = AutoModelForCausalLM.from_pretrained(folder)
@@ -354,3 +346,19 @@ def test_a_filler_changes_neither_the_loss_nor_what_is_logged(build: Build) -> N
     for metrics in (logged, again):
         del metrics["num_tokens"]  # a running total
     assert logged == again
+
+
+def test_a_validation_pair_of_equal_answers_has_its_rewards(build: Build) -> None:
+    built = build(validation=True)
+    row = built.eval_dataset[0]
+    same = Dataset.from_list([row | {"rejected_ids": row["chosen_ids"]}, row])
+    built.eval_dataset = same
+    assert len(built.validation_rewards()) == 2
+
+
+def test_a_longer_answer_padded_with_its_end_is_no_filler() -> None:
+    batch = {
+        "input_ids": torch.tensor([[5, 6, 2], [5, 6, 2], [5, 6, 2], [5, 6, 2]]),
+        "attention_mask": torch.tensor([[1, 1, 1], [1, 1, 1], [1, 1, 0], [1, 1, 1]]),
+    }
+    assert _is_real(batch).tolist() == [True, False]

@@ -11,10 +11,16 @@ from typing import Any
 import pytest
 import torch
 from helpers import packs
-from helpers.checkpoints import CHECKOUT, default_settings, packaged_tokenizer, write_tiny
+from helpers.checkpoints import (
+    CHECKOUT,
+    default_settings,
+    packaged_tokenizer,
+    write_tiny,
+    write_tiny_mixture,
+)
 from omegaconf import OmegaConf
 from torch.nn import functional
-from transformers import AutoModelForCausalLM, AutoTokenizer, MixtralConfig
+from transformers import AutoModelForCausalLM
 from transformers.models.mixtral.modeling_mixtral import load_balancing_loss_func
 
 from longwriter.sft.loss import PackCollator, weigh
@@ -196,18 +202,11 @@ def test_full_logits_are_never_materialised(base: Path, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("coefficient", [0.0, 0.5])
 def test_the_router_s_loss_of_a_mixture_of_experts_counts(
-    coefficient: float, base: Path, tmp_path: Path
+    coefficient: float, tmp_path: Path
 ) -> None:
-    tokenizer = AutoTokenizer.from_pretrained(base)
-    torch.manual_seed(7)
-    config = MixtralConfig(
-        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=32, num_hidden_layers=2,
-        num_attention_heads=2, num_key_value_heads=2, num_local_experts=4, num_experts_per_tok=2,
-        router_aux_loss_coef=coefficient, initializer_range=0.2, max_position_embeddings=512,
-    )  # fmt: skip
-    model = AutoModelForCausalLM.from_config(config)
-    model.save_pretrained(tmp_path)
-    tokenizer.save_pretrained(tmp_path)
+    model = AutoModelForCausalLM.from_pretrained(
+        write_tiny_mixture(tmp_path, packaged_tokenizer(), coefficient)
+    )
     entries = packs.logged(tmp_path, Averaging.token, 1)
     whole = packs.packs().dataset(1, 5)
     for pack, entry in zip(whole, entries, strict=True):

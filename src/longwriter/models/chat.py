@@ -1,11 +1,22 @@
 """A chat as the student's tokens."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from longwriter.core.errors import TrainingError
+from longwriter.core.files import files_digest
 from longwriter.core.rows import Message
+from longwriter.text import chat_tokens
 from longwriter.text.chat_tokens import part_tokens
+
+
+def tokenizer_digest(checkpoint: Path) -> str:
+    """A hash of all that changes the tokens of a chat: the files of a checkpoint folder that its tokenizer and
+    chat template are read from, and the code of this module."""
+    kinds = ("*.json", "*.jinja", "*.model")
+    files = sorted(file for kind in kinds for file in checkpoint.glob(kind))
+    return files_digest([*files, Path(__file__), Path(chat_tokens.__file__)])
 
 
 def answer_tokens(

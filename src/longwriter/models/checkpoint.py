@@ -113,11 +113,6 @@ def finish(
         save(model.to(getattr(torch, student.dtype.value)), tokenizer, path)
 
 
-def tokenizer_files(checkpoint: Path) -> list[Path]:
-    """The files of a checkpoint folder that its tokenizer and chat template are read from, in order."""
-    return sorted(f for kind in ("*.json", "*.jinja", "*.model") for f in checkpoint.glob(kind))
-
-
 def materialise(student: StudentSettings, path: Path) -> int:
     """Writes the student's starting checkpoint to `path` as a Hugging Face folder.
 

@@ -32,8 +32,8 @@ J = TypeVar("J")
 STDOUT = 1
 JOB, ACCELERATE, RESULT = "job.yaml", "accelerate.yaml", "result.json"
 
-
-_KEY = re.compile(r"KEY|TOKEN|SECRET|PASSW", re.IGNORECASE)
+_KEY = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|PASSWD)(_ID)?$", re.IGNORECASE)
+"""Names of environment variables that hold keys."""
 
 
 def read_job(folder: Path, kind: type[J]) -> J:

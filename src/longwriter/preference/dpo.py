@@ -184,6 +184,11 @@ def _config(job: DpoJob) -> Any:
         dpo,
         job.checkpoints,
         job.runtime,
+        # Rows go through the model one at a time, so more pairs a batch would only take memory.
+        per_device_train_batch_size=1,
+        gradient_accumulation_steps=(
+            dpo.per_device_train_batch_size * dpo.gradient_accumulation_steps
+        ),
         beta=dpo.beta,
         loss_type=[loss.value for loss in dpo.loss_type],
         loss_weights=dpo.loss_weights,
@@ -207,7 +212,7 @@ def build_trainer(
 
     warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)  # peft's
     dpo = job.dpo
-    step = config.world_size * dpo.per_device_train_batch_size * dpo.gradient_accumulation_steps
+    step = config.world_size * config.gradient_accumulation_steps
     return PreferenceTrainer(
         reference=job.cache / "reference",
         identity={"model": weights_digest(job.start), "dtype": job.student.dtype.value},

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from longwriter.core.errors import TrainingError
-from longwriter.core.files import files_digest, replacing
+from longwriter.core.files import digest, replacing
 from longwriter.core.rows import Pair
 from longwriter.core.workspace import cores
-from longwriter.models.chat import answer_tokens
-from longwriter.models.checkpoint import load_tokenizer, quiet_unless_terminal, tokenizer_files
+from longwriter.models.chat import answer_tokens, tokenizer_digest
+from longwriter.models.checkpoint import load_tokenizer, quiet_unless_terminal
 from longwriter.models.settings import StudentSettings
 
 if TYPE_CHECKING:
@@ -56,7 +56,8 @@ def make_tokens(
 
     quiet_unless_terminal()
     tokenizer = load_tokenizer(start, student)
-    key = hashlib.sha256(json.dumps([files_digest(tokenizer_files(start)), max_length]).encode())
+    made_by = tokenizer_digest(start), digest(Path(__file__)), max_length
+    key = hashlib.sha256(json.dumps(made_by).encode())
     parts = {TRAIN: pairs, VALIDATION: validation}
     for name, part in parts.items():
         key.update(name.encode())

@@ -29,9 +29,9 @@ REFERENCE = ("ref_chosen_logps", "ref_rejected_logps")
 
 
 def _is_real(batch: dict[str, torch.Tensor]) -> torch.Tensor:
-    """(pairs), whether the two answers of each pair of a padded batch differ."""
-    chosen, rejected = batch["input_ids"].chunk(2)
-    return (chosen != rejected).any(dim=1)
+    """(pairs), whether the two answers of each pair of a padded batch differ: those of a filler don't."""
+    sides = [batch[name].chunk(2) for name in ("input_ids", "attention_mask")]
+    return torch.cat([chosen != rejected for chosen, rejected in sides], dim=1).any(dim=1)
 
 
 class RowByRow:
@@ -115,7 +115,7 @@ class PreferenceTrainer(DPOTrainer):  # type: ignore[misc]
         super().__init__(**arguments)
 
     def _prepare_dataset(self, dataset: Any, *more: Any) -> Any:
-        """Returns `dataset`, whose pairs are tokens already (`preference.dpo.tokenize`)."""
+        """Returns `dataset`, whose pairs are tokens already (`preference.tokens.tokenize`)."""
         return dataset
 
     def _precompute_ref_logps(self, dataset: Any, name: str, batch_size: int) -> Any:
@@ -192,7 +192,8 @@ class PreferenceTrainer(DPOTrainer):  # type: ignore[misc]
         """As TRL's, row by row; also logs lengths in tokens and log-probabilities a token. Fillers count
         neither in the loss nor in what is logged."""
         rows = RowByRow(model)
-        real = _is_real(inputs)
+        real = _is_real(inputs) if self.model.training else torch.tensor([True])
+        real = real.to(inputs["input_ids"].device)
         with self._gathers(self.accelerator.gather(real.any()[None])):
             loss = super()._compute_loss(rows, inputs, return_outputs)
             lengths = inputs["completion_mask"][:, 1:].sum(dim=1)

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from longwriter.core.errors import DataError, LongwriterError, TrainingError
-from longwriter.core.files import digest, files_digest, replacing, write_json
+from longwriter.core.files import digest, replacing, write_json
 from longwriter.core.rows import PackedRow, TrainingRow
 from longwriter.core.sources import checked, parse_line, stream_lines
 from longwriter.core.workspace import cores
-from longwriter.models.chat import answer_tokens
-from longwriter.models.checkpoint import load_tokenizer, quiet_unless_terminal, tokenizer_files
+from longwriter.models.chat import answer_tokens, tokenizer_digest
+from longwriter.models.checkpoint import load_tokenizer, quiet_unless_terminal
 from longwriter.models.settings import StudentSettings
 from longwriter.sft.settings import SftSettings, Targets, TooLong
 
@@ -239,7 +239,7 @@ def _key(data: Path, base: Path, sft: SftSettings) -> str:
     if not data.is_file():
         raise DataError(f"{data}: cannot be read (No such file or directory)")
     chosen = (sft.targets.value, sft.max_length, sft.packing, sft.too_long.value)
-    shape = json.dumps([digest(data), files_digest(tokenizer_files(base)), *chosen])
+    shape = json.dumps([digest(data), tokenizer_digest(base), digest(Path(__file__)), *chosen])
     return hashlib.sha256(shape.encode()).hexdigest()[:24]
 
 
