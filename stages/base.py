@@ -12,9 +12,9 @@ def base(settings: Settings, work: Workspace) -> None:
     path = work.output("models/base")
     with replacing(path) as (folder,):
         parameters = materialise(settings.student, folder)
-        kind = server_kind(settings.student, folder)  # now, not after training
+        choice = server_kind(settings.student, folder, work.cache)  # now, not after training
     print(f"{settings.student.checkpoint}: {parameters / 1e6:.0f} M parameters in {path}")
-    print(f"its checkpoints will be served by {kind.value} (student.server.kind)")
+    print(f"its checkpoints will be served by {choice.kind.value}: {choice.reason}")
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ def dpo(settings: Settings, work: Workspace) -> None:
         run.activate()
         with replacing(*outputs) as (model, numbers, curve):
             start = work.root / "models/sft"
-            check(settings.dpo, settings.student, start)
+            check(settings.dpo, settings.student, start, work.cache)
             tokens = make_tokens(
                 pairs, validation, start, settings.dpo.max_length, settings.student, work.cache
             )

@@ -18,6 +18,7 @@ from longwriter.core.files import locate
 from longwriter.llm.client import ChatClient, Completion
 from longwriter.llm.gguf import QUANTISATIONS, gguf_of, write_gguf
 from longwriter.llm.session import CallContext, with_client
+from longwriter.llm.settings import ServerKind
 from longwriter.models.export import export_gguf
 from longwriter.models.settings import StudentSettings
 
@@ -139,7 +140,7 @@ def test_exported_it_writes_what_the_checkpoint_writes(
 
     answer, _ = with_client(
         ask,
-        replace(student.server, context=512),
+        replace(student.server, kind=ServerKind.llama_cpp, context=512),
         CallContext(tmp_path, seed=0, threads=2),
         name="teacher",
         checkpoint=file,
@@ -341,14 +342,6 @@ def test_what_is_no_checkpoint_is_an_error(small: str, tmp_path: Path) -> None:
         gguf_of(tmp_path, small, tmp_path / "cache")
     with pytest.raises(DataError, match="holds no safetensors"):
         gguf_of(tmp_path / "nowhere", small, tmp_path / "cache")
-
-
-def test_student_that_came_as_no_gguf_is_an_error(tmp_path: Path) -> None:
-    checkpoint = write_checkpoint(tmp_path / "sft", one_layer())
-    with pytest.raises(
-        SettingsError, match=r"^student\.checkpoint: .*student\.server\.kind=endpoint"
-    ):
-        gguf_of(checkpoint, "meta-llama/Llama-3.1-8B", tmp_path / "cache")
 
 
 def test_writing_loads_no_torch(template: Path, tmp_path: Path) -> None:

@@ -14,14 +14,22 @@ import pytest
 import torch
 from helpers.checkpoints import CHECKOUT, default_settings, packaged_tokenizer, write_tiny
 from torch.nn import functional
-from transformers import AutoModelForCausalLM, AutoTokenizer, GlmConfig, LlamaConfig, Qwen3Config
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    Gemma3TextConfig,
+    GlmConfig,
+    LlamaConfig,
+    Qwen3Config,
+    SmolLM3Config,
+)
 
 from longwriter.config.schema import Settings
-from longwriter.core.errors import SettingsError
+from longwriter.core.errors import DataError, SettingsError
 from longwriter.core.rows import Message, TrainingRow
 from longwriter.llm.settings import ServerKind
 from longwriter.models.checkpoint import materialise
-from longwriter.models.server_kind import server_kind
+from longwriter.models.server_kind import server_kind, template_of
 from longwriter.models.settings import RopeScaling, RopeType
 from longwriter.sft import attention
 from longwriter.sft import trainer as sft
@@ -40,6 +48,16 @@ SIZES: dict[str, Any] = {
 STUDENTS: dict[str, Any] = {  # architecture, context, begin, end of text, other special tokens
     "llama31_8b": (LlamaConfig, 131_072, "<|begin_of_text|>", "<|end_of_text|>", []),
     "qwen3_8b": (Qwen3Config, 32_768, None, "<|endoftext|>", ["<|im_end|>"]),
+    "smollm2_360m": (LlamaConfig, 8_192, "<|endoftext|>", "<|im_end|>", []),
+    "qwen3_0_6b": (Qwen3Config, 40_960, None, "<|im_end|>", []),
+    "smollm3_3b": (SmolLM3Config, 65_536, None, "<|im_end|>", []),
+    "gemma3_1b": (
+        Gemma3TextConfig,
+        32_768,
+        "<bos>",
+        "<eos>",
+        ["<start_of_turn>", "<end_of_turn>"],
+    ),
     "glm4_9b": (
         GlmConfig,
         8_192,
@@ -49,20 +67,32 @@ STUDENTS: dict[str, Any] = {  # architecture, context, begin, end of text, other
     ),
 }
 TURNS = [("user", "Hi."), ("assistant", "Ho."), ("user", "Again."), ("assistant", "Ho, ho.")]
+CHATML = (
+    "<|im_start|>user\nHi.<|im_end|>\n<|im_start|>assistant\nHo.<|im_end|>\n"
+    "<|im_start|>user\nAgain.<|im_end|>\n<|im_start|>assistant\nHo, ho.<|im_end|>\n"
+)
 RENDERED = {
     "llama31_8b": "<|begin_of_text|>User:\nHi.\n\nAssistant:\nHo.<|end_of_text|>User:\nAgain.\n\n"
     "Assistant:\nHo, ho.<|end_of_text|>",
-    "qwen3_8b": "<|im_start|>user\nHi.<|im_end|>\n<|im_start|>assistant\nHo.<|im_end|>\n"
-    "<|im_start|>user\nAgain.<|im_end|>\n<|im_start|>assistant\nHo, ho.<|im_end|>\n",
+    "qwen3_8b": CHATML,
+    "smollm2_360m": "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by "
+    f"Hugging Face<|im_end|>\n{CHATML}",
+    "qwen3_0_6b": CHATML,
+    "smollm3_3b": CHATML,
+    "gemma3_1b": "<bos><start_of_turn>user\nHi.<end_of_turn>\n<start_of_turn>model\nHo.<end_of_turn>\n"
+    "<start_of_turn>user\nAgain.<end_of_turn>\n<start_of_turn>model\nHo, ho.<end_of_turn>\n",
     "glm4_9b": "[gMASK]<sop><|user|>\nHi.<|assistant|>\nHo.<|user|>\nAgain.<|assistant|>\n"
     "Ho, ho.<|user|>",
 }
 TARGET = {
     "llama31_8b": "Ho, ho.<|end_of_text|>",
-    "qwen3_8b": "Ho, ho.<|im_end|>\n",
+    **dict.fromkeys(
+        ["qwen3_8b", "smollm2_360m", "qwen3_0_6b", "smollm3_3b"], "Ho, ho.<|im_end|>\n"
+    ),
+    "gemma3_1b": "Ho, ho.<end_of_turn>\n",
     "glm4_9b": "Ho, ho.<|user|>",
 }
-CONTEXT = {"llama31_8b": 131_072, "qwen3_8b": 32_768, "glm4_9b": 32_768}
+CONTEXT = {name: context for name, (_, context, *_) in STUDENTS.items()} | {"glm4_9b": 32_768}
 
 
 def composed(name: str) -> Settings:
@@ -70,13 +100,14 @@ def composed(name: str) -> Settings:
 
 
 def write_base_model(name: str, folder: Path) -> None:
-    """A base checkpoint as the student's is: no chat template, its own end-of-text."""
+    """A checkpoint as the student's is: with its own end-of-text, and SmolLM2's chat template, which any
+    student but SmolLM2 must replace."""
     kind, context, begin, end, others = STUDENTS[name]
     tokenizer = copy.deepcopy(packaged_tokenizer())
     tokenizer.add_special_tokens(
         {"additional_special_tokens": [*filter(None, [begin]), end, *others]}
     )
-    tokenizer.chat_template, tokenizer.bos_token, tokenizer.eos_token = None, begin, end
+    tokenizer.bos_token, tokenizer.eos_token = begin, end
     torch.manual_seed(7)
     config = kind(
         vocab_size=len(tokenizer),
@@ -115,7 +146,8 @@ def test_template_stop_tokens_and_context_of_a_student(
     assert own in stops
     config = json.loads((tmp_path / "base/config.json").read_text())
     assert config["max_position_embeddings"] == CONTEXT[name]
-    sft.check_context(tmp_path / "base", settings.sft)  # the paper's 32,768 tokens fit
+    if CONTEXT[name] >= 32_768:  # the paper's rows fit
+        sft.check_context(tmp_path / "base", settings.sft)
     check_packing(tmp_path / "base", tokens.input_ids)
 
 
@@ -175,34 +207,53 @@ def test_a_context_that_is_too_short_is_an_error_and_can_be_stretched(tmp_path: 
     slowest = plain.model.rotary_emb.inv_freq[-1] / model.model.rotary_emb.inv_freq[-1]
     assert slowest == pytest.approx(4, rel=1e-4)  # positions of long waves are interpolated
 
-    served_here = replace(stretched, server=replace(stretched.server, kind=ServerKind.llama_cpp))
-    with pytest.raises(SettingsError, match="the GGUF that llama_cpp serves"):
-        materialise(served_here, tmp_path / "other")
-
 
 def folder_of(model_type: str, folder: Path) -> Path:
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps({"model_type": model_type}))
+    (folder / "model.safetensors").touch()
     return folder
 
 
 def test_what_serves_a_student_is_known_before_it_is_trained(tmp_path: Path) -> None:
+    """The converter itself is asked in tests/llm/test_conversion.py."""
     student = default_settings().student
     assert student.server.kind is ServerKind.auto
-    llama, qwen = (folder_of(name, tmp_path / name) for name in ("llama", "qwen3"))
+    llama, phi = (folder_of(name, tmp_path / name) for name in ("llama", "phi3"))
     (tmp_path / "m.gguf").touch()
-    assert server_kind(student, llama) is ServerKind.llama_cpp
-    assert server_kind(student, tmp_path / "m.gguf") is ServerKind.llama_cpp
-    assert server_kind(student, qwen) is ServerKind.transformers
-    own = replace(student, checkpoint=str(llama))  # without a GGUF that gives all but the weights
-    assert server_kind(own, llama) is ServerKind.transformers
-    stretched = replace(student, rope_scaling=RopeScaling(rope_type=RopeType.yarn, factor=4.0))
-    assert server_kind(stretched, llama) is ServerKind.transformers
+    assert server_kind(student, llama, tmp_path).kind is ServerKind.llama_cpp
+    assert server_kind(student, tmp_path / "m.gguf", tmp_path).kind is ServerKind.llama_cpp
+    kind, reason = server_kind(student, phi, tmp_path)
+    assert kind is ServerKind.transformers
+    assert reason == f"{phi}: the text of phi3 was not found to be the same by llama.cpp"
     for kind in (ServerKind.vllm, ServerKind.endpoint, ServerKind.transformers):
-        given = replace(own, server=replace(own.server, kind=kind))
-        assert server_kind(given, llama) is kind
-    fixed = replace(own, server=replace(own.server, kind=ServerKind.llama_cpp))
+        given = replace(student, server=replace(student.server, kind=kind))
+        assert server_kind(given, phi, tmp_path).kind is kind
+    fixed = replace(student, server=replace(student.server, kind=ServerKind.llama_cpp))
     with pytest.raises(
-        SettingsError, match=r"^student\.server\.kind: .*\(llama\) does not; .*=auto"
+        SettingsError, match=r"^student\.server\.kind: llama_cpp, and .* of phi3 .*=auto$"
     ):
-        server_kind(fixed, llama)
+        server_kind(fixed, phi, tmp_path)
+    (phi / "model.safetensors").unlink()
+    with pytest.raises(DataError, match="holds no safetensors"):
+        server_kind(student, phi, tmp_path)
+
+
+def test_a_gguf_file_knows_nothing_of_a_stretched_context(tmp_path: Path) -> None:
+    student, llama = default_settings().student, folder_of("llama", tmp_path / "llama")
+    assert template_of(student, llama) == student.checkpoint
+    assert template_of(replace(student, checkpoint=str(llama)), llama) is None
+    assert template_of(student, folder_of("qwen3", tmp_path / "qwen3")) is None
+    stretched = replace(student, rope_scaling=RopeScaling(rope_type=RopeType.yarn, factor=4.0))
+    assert template_of(stretched, llama) is None
+
+
+def test_vllm_serves_a_student_where_it_is_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "vllm").touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    student, phi = default_settings().student, folder_of("phi3", tmp_path / "phi3")
+    assert server_kind(student, phi, tmp_path).kind is ServerKind.vllm
+    llama = folder_of("llama", tmp_path / "llama")
+    assert server_kind(student, llama, tmp_path).kind is ServerKind.llama_cpp

@@ -243,7 +243,7 @@ def test_settings_that_do_not_fit_each_other(
 ) -> None:
     settings.dpo = replace(settings.dpo, **changes)
     with pytest.raises(SettingsError, match=message):
-        dpo.check(settings.dpo, settings.student, start)
+        dpo.check(settings.dpo, settings.student, start, start.parent)
 
 
 def test_which_pairs_are_read(settings: Settings, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from longwriter.config.load import compose
 from longwriter.core.errors import DataError, SettingsError
 from longwriter.llm.gguf import QUANTISATIONS
 from longwriter.models.export import export_gguf, export_ollama, vllm_command
+from longwriter.models.server_kind import template_of
 from longwriter.models.serving import models_named
 from longwriter.models.settings import StudentSettings
 
@@ -36,6 +37,7 @@ def export(arguments: Namespace) -> None:
     if arguments.form == "vllm":
         print(vllm_command(checkpoint, name, student.server))
         return
+    template = template_of(student, checkpoint)
     default = f"{name}-{kind}.gguf" if arguments.form == "gguf" else f"{name}-ollama"
     output = arguments.output or Path(default)
     if output.exists():
@@ -45,7 +47,7 @@ def export(arguments: Namespace) -> None:
     if arguments.form == "gguf":
         if checkpoint.is_file():
             raise DataError(f"{checkpoint}: is a GGUF file already")
-        say_written(output, export_gguf(checkpoint, student.checkpoint, output, kind))
+        say_written(output, export_gguf(checkpoint, template, output, kind))
         print(f"longwriter serve {output}")
         return
     output.mkdir()
@@ -54,7 +56,7 @@ def export(arguments: Namespace) -> None:
         if checkpoint.is_file():
             shutil.copyfile(checkpoint, gguf_file)
         else:
-            say_written(gguf_file, export_gguf(checkpoint, student.checkpoint, gguf_file, kind))
+            say_written(gguf_file, export_gguf(checkpoint, template, gguf_file, kind))
         export_ollama(gguf_file, output, student.server)
     except BaseException:
         shutil.rmtree(output)

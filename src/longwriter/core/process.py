@@ -1,10 +1,11 @@
 """A program in a session of its own, which does not outlive the work that needs it."""
 
 import ctypes
+import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 GRACE_S = 15
@@ -17,6 +18,19 @@ for _ in $(seq $(($2 * 10))); do kill -s 0 -- -$1 || exit; sleep 0.1; done
 kill -s KILL -- -$1
 """
 """Ends process group $1 when its own standard input closes, which happens however this process ends."""
+
+
+_KEY = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|PASSWD)(_ID)?$", re.IGNORECASE)
+"""Names of environment variables that hold keys."""
+
+
+def without_keys(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables of a program that needs no key. MLflow's own stay, or it could log nothing."""
+    return {
+        name: value
+        for name, value in environment.items()
+        if name.startswith("MLFLOW_") or not _KEY.search(name)
+    }
 
 
 @contextmanager

@@ -1,7 +1,9 @@
-"""GGUF files that llama.cpp serves: requantised ones, and checkpoints written back. Needs no torch."""
+"""GGUF files that llama.cpp serves: requantised ones, and those of checkpoints. Needs no torch itself."""
 
 import logging
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +13,7 @@ from numpy.typing import NDArray
 
 from longwriter.core.errors import DataError, SettingsError
 from longwriter.core.files import files_digest, locate, replacing
+from longwriter.llm.conversion import convert
 
 if TYPE_CHECKING:
     from gguf import GGUFReader
@@ -21,6 +24,9 @@ SMALL = 2**28
 """Largest file, in bytes, whose speed is bound by arithmetic. In larger ones reading the weights takes
 longest, and more bytes for each weight would slow them down."""
 
+
+CONFIGURATION = frozenset([".jinja", ".json", ".model", ".txt"])
+"""Suffixes of the files in a checkpoint's folder that go into its GGUF file besides the weights."""
 
 QUANTISATIONS = ("F32", "F16", "BF16", "Q8_0", "Q5_1", "Q5_0", "Q4_1", "Q4_0")
 """Types of a matrix's weights that can be written, by the names of llama.cpp, the largest first."""
@@ -98,40 +104,68 @@ def write_tensors(
     writer.close()
 
 
-def gguf_of(checkpoint: Path, template: str, cache: Path) -> Path:
+def gguf_of(checkpoint: Path, template: str | None, cache: Path) -> Path:
     """The GGUF file to serve for `checkpoint`, made once for each content and kept in the cache.
 
     Args:
         checkpoint: a Hugging Face folder with safetensors, or a GGUF file, returned as it is.
-        template: student.checkpoint, the GGUF that gives tokenizer, chat template and
-            hyper-parameters.
+        template: the GGUF file of a Llama whose tokenizer, chat template and hyper-parameters the
+            checkpoint has; None: llama.cpp's converter reads them from the folder.
 
     Raises:
-        DataError: there is no checkpoint, or its tensors are not those of the student.
-        SettingsError: the student did not come as a GGUF file.
+        DataError: there is no checkpoint, or its tensors are not those of the template.
+        SettingsError: as `convert`.
     """
     if checkpoint.is_file():
         return checkpoint
-    shards, source = sources_of(checkpoint, template)
-    path = cached_path(cache, [source, *shards])
-    return build_once(path, lambda new: write_gguf(shards, source, new))
+    shards = _shards(checkpoint)
+    if template:
+        source = locate(template)
+        path = cached_path(cache, [source, *shards])
+        return build_once(path, lambda new: write_gguf(shards, source, new))
+    rest = sorted(file for file in checkpoint.iterdir() if file.suffix in CONFIGURATION)
+    path = cached_path(cache, [*shards, *rest])
+    return build_once(path, lambda new: convert(checkpoint, new, "q8_0"))
 
 
-def sources_of(checkpoint: Path, template: str) -> tuple[list[Path], Path]:
-    """The safetensors of a checkpoint's folder, and the GGUF that gives the rest, as for `gguf_of`.
+@contextmanager
+def unquantised(
+    checkpoint: Path, template: str | None, folder: Path
+) -> Iterator[tuple["GGUFReader", Callable[[], Iterator[tuple[str, Array]]]]]:
+    """Yields what `write_tensors` writes for a checkpoint: a GGUF file with its key-values, and what
+    iterates over its tensors in float32.
+
+    Args:
+        checkpoint, template: as for `gguf_of`, without GGUF files.
+        folder: on a disk that has room for the checkpoint in float32.
 
     Raises:
         DataError, SettingsError: as `gguf_of`.
     """
+    import gguf
+
+    shards = _shards(checkpoint)
+    if template:
+        source = locate(template)
+        reader = gguf.GGUFReader(source)
+        yield reader, lambda: _renamed(shards, reader, source)
+        return
+    with tempfile.TemporaryDirectory(dir=folder) as temporary:
+        convert(checkpoint, Path(temporary) / "f32.gguf", "f32")
+        reader = gguf.GGUFReader(Path(temporary) / "f32.gguf")
+        yield (
+            reader,
+            lambda: (
+                (t.name, gguf.quants.dequantize(t.data, t.tensor_type)) for t in reader.tensors
+            ),
+        )
+
+
+def _shards(checkpoint: Path) -> list[Path]:
     shards = sorted(checkpoint.glob("*.safetensors"))
     if not shards:
         raise DataError(f"{checkpoint}: holds no safetensors; name a checkpoint folder or a GGUF")
-    if not template.endswith(".gguf"):
-        raise SettingsError(
-            f"student.checkpoint: {template} is no GGUF file, which llama_cpp needs as "
-            "template; serve the checkpoint elsewhere and set student.server.kind=endpoint"
-        )
-    return shards, locate(template)
+    return shards
 
 
 def write_gguf(shards: list[Path], template: Path, path: Path, quantisation: str = "Q8_0") -> None:
@@ -154,13 +188,6 @@ def write_gguf(shards: list[Path], template: Path, path: Path, quantisation: str
     write_tensors(reader, _renamed(shards, reader, template), path, quantisation)
 
 
-def checkpoint_tensors(shards: list[Path], template: Path) -> Iterator[tuple[str, Array]]:
-    """The shards' tensors as the GGUF file `template` calls and orders them, for `write_gguf`."""
-    import gguf
-
-    return _renamed(shards, gguf.GGUFReader(template), template)
-
-
 def _renamed(
     shards: list[Path], reader: "GGUFReader", template: Path
 ) -> Iterator[tuple[str, Array]]:
@@ -181,7 +208,10 @@ def _renamed(
         if target not in wanted and name == "lm_head.weight":
             continue
         if target is None or wanted.pop(target, None) != tensor.shape:
-            raise DataError(f"{shards[0].parent}: {name} {tensor.shape} does not fit {template}")
+            raise DataError(
+                f"{shards[0].parent}: {name} {tensor.shape} does not fit {template}, the student that "
+                f"student.checkpoint names; of another model, set student.checkpoint={shards[0].parent}"
+            )
         if name.endswith(("q_proj.weight", "k_proj.weight")):
             tensor = _llama_cpp_rows(tensor, heads if "q_proj" in name else kv_heads)
         yield target, tensor

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from longwriter.core.errors import SettingsError, TrainingError
 from longwriter.core.files import locate
-from longwriter.llm.settings import ServerKind
 from longwriter.models.settings import Dtype, StudentSettings
 
 if TYPE_CHECKING:
@@ -175,15 +174,10 @@ def _stretch(config: Any, student: StudentSettings) -> None:
     """Writes student.rope_scaling and the context that results from it into the configuration.
 
     Raises:
-        SettingsError: llama.cpp would not see it; the model has no rotary positions.
+        SettingsError: the model has no rotary positions.
     """
     scaling = student.rope_scaling
     assert scaling is not None
-    if student.server.kind is ServerKind.llama_cpp:
-        raise SettingsError(
-            "student.rope_scaling: the GGUF that llama_cpp serves keeps the checkpoint's own; set "
-            "student.server.kind=endpoint or vllm"
-        )
     if not getattr(config, "rope_parameters", None):
         raise SettingsError(f"student.rope_scaling: {config.model_type} has no rotary positions")
     context = config.max_position_embeddings

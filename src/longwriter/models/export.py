@@ -11,7 +11,7 @@ import numpy as np
 
 from longwriter.core.errors import DataError
 from longwriter.core.files import replacing, write_text
-from longwriter.llm.gguf import checkpoint_tensors, sources_of, write_gguf
+from longwriter.llm.gguf import unquantised, write_tensors
 from longwriter.llm.settings import ServerSettings
 from longwriter.text.chat_template import chat_environment
 
@@ -24,7 +24,7 @@ MOST_ERROR = 0.2
 """Of the weights, as a share of their size, that the coarsest quantisation makes; more is a fault."""
 
 
-def export_gguf(checkpoint: Path, template: str, path: Path, quantisation: str) -> float:
+def export_gguf(checkpoint: Path, template: str | None, path: Path, quantisation: str) -> float:
     """Writes the folder `checkpoint` as a GGUF file, and reads it back.
 
     Args:
@@ -40,15 +40,17 @@ def export_gguf(checkpoint: Path, template: str, path: Path, quantisation: str) 
     """
     import gguf
 
-    shards, source = sources_of(checkpoint, template)
-    with replacing(path) as (temporary,):
-        write_gguf(shards, source, temporary, quantisation)
+    with (
+        replacing(path) as (temporary,),
+        unquantised(checkpoint, template, path.absolute().parent) as (reader, tensors),
+    ):
+        write_tensors(reader, tensors(), temporary, quantisation)
         kept = {
             tensor.name: gguf.quants.dequantize(tensor.data, tensor.tensor_type)
             for tensor in gguf.GGUFReader(temporary).tensors
         }
         size = difference = 0.0
-        for name, values in checkpoint_tensors(shards, source):
+        for name, values in tensors():
             size += float(np.square(values, dtype=np.float64).sum())
             difference += float(np.square(values - kept[name], dtype=np.float64).sum())
         error = float(np.sqrt(difference / size))

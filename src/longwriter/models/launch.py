@@ -11,7 +11,6 @@ for several machines must be on a disk that all of them see (LONGWRITER_CACHE):
 
 import json
 import os
-import re
 import shutil
 import sys
 from collections.abc import Callable, Mapping
@@ -23,7 +22,7 @@ from omegaconf import OmegaConf
 
 from longwriter.core.errors import LongwriterError, TrainingError
 from longwriter.core.files import write_json, write_text
-from longwriter.core.process import own_session
+from longwriter.core.process import own_session, without_keys
 from longwriter.core.workspace import cores
 from longwriter.models.training_run import TrainResult
 
@@ -31,9 +30,6 @@ J = TypeVar("J")
 
 STDOUT = 1
 JOB, ACCELERATE, RESULT = "job.yaml", "accelerate.yaml", "result.json"
-
-_KEY = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|PASSWD)(_ID)?$", re.IGNORECASE)
-"""Names of environment variables that hold keys."""
 
 
 def read_job(folder: Path, kind: type[J]) -> J:
@@ -65,8 +61,9 @@ def run_processes(module: str, job: Any, tracking: Mapping[str, str]) -> tuple[A
     command = [sys.executable, "-m", "accelerate.commands.launch"]
     command += ["--config_file", str(folder / ACCELERATE), "--module", module, str(folder)]
     # All of them, which the processes share; unset, `accelerate launch` gives each process one.
+    # Without keys: for several machines accelerate writes all variables to a file (.deepspeed_env).
     threads = {"OMP_NUM_THREADS": str(job.runtime.threads or cores())}
-    environment = {**_without_keys(os.environ), **threads, **tracking}
+    environment = {**without_keys(os.environ), **threads, **tracking}
     with own_session(command, STDOUT, environment) as processes:
         status = processes.wait()
     errors = sorted(folder.glob("error-*.txt"), key=lambda file: file.stat().st_mtime_ns)
@@ -80,16 +77,6 @@ def run_processes(module: str, job: Any, tracking: Mapping[str, str]) -> tuple[A
     trained, *others = json.loads((folder / RESULT).read_bytes())
     shutil.rmtree(folder)
     return TrainResult(**trained | {"checkpoints": job.checkpoints}), *others
-
-
-def _without_keys(environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables that training needs: for several machines accelerate writes them all to a file
-    (.deepspeed_env), where no key belongs. MLflow's own stay, or the run could not be logged."""
-    return {
-        name: value
-        for name, value in environment.items()
-        if name.startswith("MLFLOW_") or not _KEY.search(name)
-    }
 
 
 def in_process(folder: Path, train: Callable[[], tuple[Any, ...]]) -> None:

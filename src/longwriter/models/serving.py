@@ -11,7 +11,7 @@ from longwriter.llm.client import ChatClient
 from longwriter.llm.session import CallContext, with_client
 from longwriter.llm.settings import ServerKind, ServerSettings
 from longwriter.models.lineup import BY_NAME
-from longwriter.models.server_kind import server_kind
+from longwriter.models.server_kind import server_kind, template_of
 from longwriter.models.settings import StudentSettings
 
 T = TypeVar("T")
@@ -38,11 +38,12 @@ def placement(checkpoint: Path, student: StudentSettings, cache: Path) -> Placem
     Raises:
         DataError, SettingsError: as `gguf_of`; a GGUF file that only llama.cpp can serve.
     """
-    server = replace(student.server, kind=server_kind(student, checkpoint))
+    server = replace(student.server, kind=server_kind(student, checkpoint, cache).kind)
     if server.kind is ServerKind.llama_cpp:
         from longwriter.llm.gguf import gguf_of  # numpy, for this kind only
 
-        return Placement(server, gguf_of(checkpoint, student.checkpoint, cache), "")
+        template = template_of(student, checkpoint)
+        return Placement(server, gguf_of(checkpoint, template, cache), "")
     named = replace(server, model=server.model or f"{checkpoint.parent.name}/{checkpoint.name}")
     if server.kind is ServerKind.endpoint:
         return Placement(named, None, weights_digest(checkpoint))

@@ -155,7 +155,7 @@ def write_dpo_card(job: DpoJob, metrics: dict[str, Any]) -> None:
     )
 
 
-def check(dpo: DpoSettings, student: StudentSettings, start: Path) -> None:
+def check(dpo: DpoSettings, student: StudentSettings, start: Path, cache: Path) -> None:
     """Checks settings that must fit each other.
 
     Raises:
@@ -167,7 +167,9 @@ def check(dpo: DpoSettings, student: StudentSettings, start: Path) -> None:
             f"dpo.loss_weights: {len(dpo.loss_weights)} for {len(dpo.loss_type)} of dpo.loss_type; "
             "give each loss one weight in conf/dpo/"
         )
-    if dpo.lora and not dpo.merge and server_kind(student, start) is ServerKind.llama_cpp:
+    if not dpo.lora or dpo.merge:
+        return
+    if server_kind(student, start, cache).kind is ServerKind.llama_cpp:
         raise SettingsError(
             "dpo.merge: is false, and llama.cpp, the student's server, takes whole weights; set "
             "dpo.merge=true, or student.server.kind=endpoint and serve adapter and base yourself"

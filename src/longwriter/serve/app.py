@@ -18,7 +18,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingR
 from starlette.routing import Route
 
 from longwriter.llm.settings import Address
-from longwriter.serve.guard import MOST_BYTES, Guard, refusal
+from longwriter.serve.guard import MOST_BYTES, Guard, discard, refusal
 from longwriter.text.control_tokens import defused
 from longwriter.text.demands import demand_in
 from longwriter.text.languages import prompt_language
@@ -152,6 +152,7 @@ async def _body(request: Request) -> dict[str, Any] | Response:
         async for piece in request.stream():
             read += piece
             if len(read) > MOST_BYTES:
+                await discard(request.receive)
                 return refusal(413, f"a request may have {MOST_BYTES:,} bytes")
         body = json.loads(read)
     except ClientDisconnect:

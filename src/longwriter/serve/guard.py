@@ -16,6 +16,9 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 MOST_BYTES = 2**20
 """Of a request."""
 
+MOST_DISCARDED = 2**26
+"""Bytes of a refused request's body that are read."""
+
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 _PUBLIC = {"/", "/health"}
 """Paths that hold no secret and cost nothing: the page asks for the token itself."""
@@ -25,6 +28,17 @@ def refusal(status: int, message: str) -> JSONResponse:
     """An error in the form of OpenAI's API."""
     error = {"message": message, "type": "invalid_request_error", "code": status}
     return JSONResponse({"error": error}, status)
+
+
+async def discard(receive: Receive) -> None:
+    """Reads what is left of a request's body: a server that closes the connection before would break the
+    client's, which then never reads the answer."""
+    left = MOST_DISCARDED
+    while left > 0:
+        message = await receive()
+        left -= len(message.get("body", b""))
+        if not message.get("more_body"):
+            return
 
 
 class Guard:
@@ -47,6 +61,8 @@ class Guard:
             await self.app(scope, receive, send)
         elif scope["type"] == "http":
             refused = self._refusal(scope["path"], Headers(scope=scope))
+            if refused:
+                await discard(receive)
             await (refused or self.app)(scope, receive, send)
         else:
             await send({"type": "websocket.close", "code": 1008})
