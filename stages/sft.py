@@ -8,9 +8,10 @@ from longwriter.core.files import replacing, write_json, write_jsonl
 from longwriter.core.settings import flatten_settings
 from longwriter.core.workspace import Workspace
 from longwriter.models.cards import write_card
+from longwriter.models.training_run import require_validation
 from longwriter.sft.launch import train
 from longwriter.sft.packing import make_packs, open_packs
-from longwriter.sft.position import loss_by_position, mean_loss, read_validation
+from longwriter.sft.position import loss_by_position, mean_loss, read_validation, validation_file
 from longwriter.sft.trainer import SftJob, check_context
 from longwriter.tracking.runs import stage_run
 
@@ -30,8 +31,16 @@ def sft(settings: Settings, work: Workspace) -> None:
         with replacing(*outputs) as (model, packed, numbers, curve, position):
             check_context(base, settings.sft)
             packs = make_packs(data, base, settings.sft, student, work.cache)
+            require_validation("sft", settings.sft, bool(validation))
+            evaluated = (
+                make_packs(
+                    validation_file(settings.sft, work), base, settings.sft, student, work.cache
+                )
+                if settings.sft.evaluates
+                else None
+            )
             job = SftJob(
-                base=base, packs=packs, path=model, cache=work.cache,
+                base=base, packs=packs, validation=evaluated, path=model, cache=work.cache,
                 sft=settings.sft, student=student, runtime=runtime,
             )  # fmt: skip
             tuned = train(job, run.environment())
@@ -46,7 +55,7 @@ def sft(settings: Settings, work: Workspace) -> None:
                 validation_rows=len(validation),
                 losses={name: mean_loss(found, name) for name in checkpoints if validation},
             )
-            write_jsonl(packed, open_packs(packs).places(settings.sft.num_train_epochs))
+            write_jsonl(packed, open_packs(packs).places(tuned.metrics["epochs"]))
             write_json(numbers, tuned.metrics)
             write_json(curve, tuned.trained.curve)
             write_json(position, found)

@@ -51,13 +51,24 @@ def job(
     settings: Settings,
     work: Workspace,
     rows: Sequence[TrainingRow] = ROWS,
+    validation: Sequence[TrainingRow] = (),
 ) -> SftJob:
-    """A run on `rows`, which it packs."""
+    """A run on `rows`, which it packs, evaluated on `validation`."""
     data = work.cache / "train.jsonl"
     write_jsonl(data, rows)
+    evaluated = work.cache / "validation.jsonl"
+    write_jsonl(evaluated, validation)
+    packs, of_validation = (
+        make_packs(file, base, settings.sft, settings.student, work.cache)
+        if file.stat().st_size
+        else None
+        for file in (data, evaluated)
+    )
+    assert packs
     return SftJob(
         base=base,
-        packs=make_packs(data, base, settings.sft, settings.student, work.cache),
+        packs=packs,
+        validation=of_validation,
         path=path,
         cache=work.cache,
         sft=settings.sft,
@@ -67,14 +78,19 @@ def job(
 
 
 def tune(
-    base: Path, path: Path, settings: Settings, root: Path, rows: Sequence[TrainingRow] = ROWS
+    base: Path,
+    path: Path,
+    settings: Settings,
+    root: Path,
+    rows: Sequence[TrainingRow] = ROWS,
+    validation: Sequence[TrainingRow] = (),
 ) -> SftResult:
     """Tunes `base` on `rows` and writes the result to `path`; MLflow's database lies in `root`."""
     work = Workspace(root, path.parent)
     groups = settings.groups("student", "sft")
     with stage_run("sft", groups, work, settings.runtime) as run:
         run.activate()
-        return launch.train(job(base, path, settings, work, rows), run.environment())
+        return launch.train(job(base, path, settings, work, rows, validation), run.environment())
 
 
 def train(

@@ -32,12 +32,14 @@ def test_two_processes_align_the_model_that_one_does(
     settings = three_steps()
     if not lora:
         settings.dpo = replace(settings.dpo, lora=None)
-    settings.dpo = replace(settings.dpo, gradient_accumulation_steps=2)
+    evaluation = {"eval_strategy": "steps", "eval_steps": 1}
+    settings.dpo = replace(settings.dpo, gradient_accumulation_steps=2, trl=evaluation)
     one = train(start, tmp_path / "one/dpo", settings, tmp_path, THREE)
     settings.dpo = replace(settings.dpo, gradient_accumulation_steps=1)
     settings.runtime = replace(settings.runtime, accelerate=two_processes(runtime))
     two = train(start, tmp_path / "two/dpo", settings, tmp_path, THREE)
-    keys = ["step", "loss", "grad_norm", "rewards/chosen", "rewards/margins", "lengths/chosen"]
+    keys = ["step", "loss", "eval_loss", "grad_norm"]
+    keys += ["rewards/chosen", "rewards/margins", "lengths/chosen"]
     found, expected = (
         [[entry[key] for key in keys] for entry in done.trained.curve] for done in (two, one)
     )

@@ -18,7 +18,7 @@ from helpers.checkpoints import (
     two_processes,
     write_tiny,
 )
-from helpers.sft_runs import job, tune
+from helpers.sft_runs import ROWS, job, tune
 from safetensors.torch import load_file
 
 from longwriter.config.schema import Settings
@@ -78,15 +78,16 @@ def test_two_processes_train_the_model_that_one_does(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     train_in_float32(tmp_path / "site", monkeypatch)
-    settings.sft = replace(settings.sft, method=method)
+    evaluation = {"eval_strategy": "steps", "eval_steps": 1}
+    settings.sft = replace(settings.sft, method=method, trl=evaluation)
     base = write_tiny(tmp_path / "base", packaged_tokenizer())
-    one = tune(base, tmp_path / "one/sft", settings, tmp_path)
+    one = tune(base, tmp_path / "one/sft", settings, tmp_path, validation=ROWS)
     assert one.metrics["sequences"] == 3  # an odd number, for two processes
 
     settings.sft = replace(settings.sft, gradient_accumulation_steps=1)
     settings.runtime = replace(settings.runtime, accelerate=two_processes(runtime))
-    two = tune(base, tmp_path / "two/sft", settings, tmp_path)
-    keys = ["step", "loss", "grad_norm", "learning_rate"]
+    two = tune(base, tmp_path / "two/sft", settings, tmp_path, validation=ROWS)
+    keys = ["step", "loss", "grad_norm", "learning_rate", "eval_loss"]
     found, expected = (
         [[entry[key] for key in keys] for entry in tuned.trained.curve] for tuned in (two, one)
     )
@@ -101,7 +102,7 @@ def test_two_processes_train_the_model_that_one_does(
 
     if runtime == "fsdp2":  # from the sharded checkpoint of step 3
         shutil.rmtree(two.trained.checkpoints / "checkpoint-4")
-        again = tune(base, tmp_path / "again/sft", settings, tmp_path)
+        again = tune(base, tmp_path / "again/sft", settings, tmp_path, validation=ROWS)
         assert again.trained.share == 0.25
         resumed = load_file(tmp_path / "again/sft/model.safetensors")
         assert all(torch.equal(resumed[name], theirs[name]) for name in theirs)

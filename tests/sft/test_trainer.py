@@ -19,7 +19,7 @@ import torch
 import yaml
 from dvc.repo import Repo
 from helpers.checkpoints import CHECKOUT, packaged_tokenizer, write_tiny
-from helpers.sft_runs import ROWS, four_steps, job, train
+from helpers.sft_runs import ROWS, four_steps, job, train, tune
 from safetensors.torch import load_file
 from torch.nn import functional
 from transformers import AutoModelForCausalLM
@@ -31,7 +31,7 @@ from longwriter.core.rows import TrainingRow
 from longwriter.core.workspace import Workspace
 from longwriter.models import training_run
 from longwriter.models.settings import Dtype
-from longwriter.sft import loss, packing
+from longwriter.sft import loss, packing, position
 from longwriter.sft import trainer as sft
 from longwriter.sft.settings import Averaging, Method, Targets
 
@@ -334,6 +334,67 @@ def test_further_arguments_reach_trl(
         settings.sft = replace(settings.sft, trl={name: 1})
         with pytest.raises(SettingsError, match=rf"^sft\.trl\.{name}: {what}"):
             train(base, tmp_path / "sft", settings, root)
+
+
+EVERY_STEP: dict[str, Any] = {"eval_strategy": "steps", "eval_steps": 1}
+
+
+def test_the_validation_loss_is_the_mean_over_all_targets(
+    base: Path, root: Path, settings: Settings, tmp_path: Path
+) -> None:
+    """After the last step, that of the finished model, by the loss that is measured position by position."""
+    settings.sft = replace(settings.sft, trl=EVERY_STEP)
+    done = tune(base, tmp_path / "sft", settings, root, ROWS[:3], ROWS[1:])
+    found = position.loss_by_position(
+        {"sft": tmp_path / "sft"}, ROWS[1:], settings.sft, settings.student, settings.runtime
+    )
+    last = done.trained.curve[-1]
+    assert last["eval_loss"] == pytest.approx(position.mean_loss(found, "sft"), abs=1e-3)
+    rows = [sum(nll) / sum(n) for nll, n in zip(found["nll"]["sft"], found["targets"], strict=True)]
+    assert last["eval_loss"] != pytest.approx(sum(rows) / len(rows), abs=1e-2)
+    assert all("eval_loss" in entry for entry in done.trained.curve)
+
+
+def test_training_ends_where_it_no_longer_helps_and_the_best_model_stays(
+    base: Path, root: Path, settings: Settings, tmp_path: Path
+) -> None:
+    """At this rate each step makes a row that is not trained on less likely, after the first one or two."""
+    settings.sft = replace(
+        settings.sft,
+        learning_rate=0.05,
+        num_train_epochs=8,
+        early_stopping_patience=2,
+        trl=EVERY_STEP | {"load_best_model_at_end": True},
+    )
+    done = tune(base, tmp_path / "sft", settings, root, ROWS[2:3], ROWS[:1])
+    losses = [entry["eval_loss"] for entry in done.trained.curve]
+    best = losses.index(min(losses))
+    assert len(losses) == best + 3 == done.metrics["steps"] == done.metrics["epochs"] < 8
+    found = position.loss_by_position(
+        {"sft": tmp_path / "sft"}, ROWS[:1], settings.sft, settings.student, settings.runtime
+    )
+    assert position.mean_loss(found, "sft") == pytest.approx(losses[best], rel=0.01)
+
+
+def test_what_evaluation_needs_is_said(
+    base: Path, root: Path, settings: Settings, tmp_path: Path
+) -> None:
+    settings.sft = replace(settings.sft, early_stopping_patience=2, trl=EVERY_STEP)
+    with pytest.raises(
+        SettingsError, match=r"^sft\.early_stopping_patience: .*load_best_model_at_end: true"
+    ):
+        train(base, tmp_path / "sft", settings, root)
+    settings.sft = replace(
+        settings.sft,
+        save_steps=3,
+        trl=EVERY_STEP | {"eval_steps": 2, "load_best_model_at_end": True},
+    )
+    with pytest.raises(SettingsError, match=r"^sft\.trl: .*multiple"):
+        train(base, tmp_path / "sft", settings, root)
+    with pytest.raises(
+        SettingsError, match=r"^sft\.trl\.eval_strategy: steps, and nothing was set"
+    ):
+        training_run.require_validation("sft", settings.sft, False)
 
 
 # What can go wrong

@@ -76,8 +76,16 @@ class TrainerSettings:
     save_steps: int = bounded(ge=1)
     """Optimiser steps between checkpoints: what a kill can cost."""
     logging_steps: int = bounded(ge=1)
+    early_stopping_patience: int | None = bounded(ge=1)
+    """Evaluations in a row without a better one that end training; null: none do."""
     trl: dict[str, Any]
-    """Further arguments of SFTConfig or DPOConfig by their own names, such as `optim`."""
+    """Further arguments of SFTConfig or DPOConfig by their own names, such as `optim`, or `eval_strategy`,
+    which evaluates on the validation rows while it trains."""
+
+    @property
+    def evaluates(self) -> bool:
+        """Whether something is evaluated while it trains."""
+        return bool(self.trl.get("eval_strategy", "no") != "no")
 
 
 @dataclass(kw_only=True)

@@ -34,15 +34,10 @@ DECIDED = frozenset(
         "model_init_kwargs",
         "label_smoothing_factor",
         "max_steps",
-        "eval_strategy",
-        "eval_steps",
-        "do_eval",
-        "load_best_model_at_end",
-        "metric_for_best_model",
     ]
 )
-"""TRL's arguments that the trainers would ignore, or that need what they aren't given: rows come packed and
-with targets, the loss is their own, and nothing is evaluated while they train."""
+"""TRL's arguments that the trainers would ignore: rows come packed and with targets, and the loss is their
+own."""
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
 """Numbers of <malloc.h>."""
@@ -53,9 +48,10 @@ class TrainResult:
     """What a training run returns besides its weights."""
 
     curve: list[dict[str, float]]
-    """TRL's log, one entry every logging_steps: `step`, `loss`, `learning_rate`, …"""
+    """TRL's log, one entry every logging_steps: `step`, `loss`, `learning_rate`, …, and `eval_loss` where
+    it was evaluated at that step."""
     seconds: float
-    """Wall time of this process's optimiser steps, without those before a resume."""
+    """Wall time of this process's optimiser steps, evaluations among them, without those before a resume."""
     share: float
     """Share of the run's optimiser steps that this process made; 0 where a resumed run had none left."""
     train_loss: float
@@ -156,7 +152,32 @@ def trainer_config(
                 f"{name}.trl.{argument}: is decided by the stage or by a setting of conf/{name}/ itself; "
                 "remove it"
             )
-    return kind(**fixed, **settings.trl)
+    if settings.early_stopping_patience and not settings.trl.get("load_best_model_at_end"):
+        raise SettingsError(
+            f"{name}.early_stopping_patience: needs evaluations, the best of which is kept; set "
+            f"{name}.trl={{eval_strategy: steps, eval_steps: {settings.save_steps}, "
+            "load_best_model_at_end: true}"
+        )
+    try:
+        return kind(**fixed, **settings.trl)
+    except ValueError as error:
+        raise SettingsError(f"{name}.trl: {error}") from None
+
+
+def require_validation(name: str, settings: TrainerSettings, found: bool) -> None:
+    """Checks that there is something to evaluate on.
+
+    Args:
+        name: of the group of settings, for the error.
+
+    Raises:
+        SettingsError: there is not.
+    """
+    if settings.evaluates and not found:
+        raise SettingsError(
+            f"{name}.trl.eval_strategy: {settings.trl['eval_strategy']}, and nothing was set aside for "
+            f"validation; name a file in {name}.validation, or set it to no"
+        )
 
 
 def _arguments(settings: TrainerSettings, folder: Path, runtime: RuntimeSettings) -> dict[str, Any]:
@@ -165,7 +186,8 @@ def _arguments(settings: TrainerSettings, folder: Path, runtime: RuntimeSettings
     set_threads(runtime)
     keep_freed_memory()
     use_one_gpu(runtime)
-    names = [field.name for field in fields(TrainerSettings) if field.name != "trl"]
+    own = ("trl", "early_stopping_patience")
+    names = [field.name for field in fields(TrainerSettings) if field.name not in own]
     return {name: getattr(settings, name) for name in names} | {
         "output_dir": str(folder),
         "data_seed": settings.seed,
@@ -173,6 +195,7 @@ def _arguments(settings: TrainerSettings, folder: Path, runtime: RuntimeSettings
         "use_cpu": not torch.cuda.is_available(),
         "save_strategy": "steps",
         "save_total_limit": 2,
+        "per_device_eval_batch_size": 1,
         "logging_first_step": True,  # so that there is a curve however few the steps are
         "logging_nan_inf_filter": False,  # would log NaN as 0
         "report_to": ["mlflow"],
@@ -217,20 +240,30 @@ def save_weights(trainer: Any, path: Path) -> None:
     trainer.save_model(str(path))
 
 
-def run_trainer(trainer: Any, folder: Path) -> TrainResult:
+def run_trainer(trainer: Any, folder: Path, patience: int | None) -> TrainResult:
     """Trains, resuming from the last whole checkpoint in `folder` if there is one.
+
+    Args:
+        patience: early_stopping_patience.
 
     Raises:
         TrainingError: out of memory, the loss is not a number, or the checkpoint is damaged.
     """
+    from transformers import EarlyStoppingCallback
+
+    if patience:
+        trainer.add_callback(EarlyStoppingCallback(patience))
     with trainer.accelerator.main_process_first():
         start = _last_whole_checkpoint(folder)
     if start and trainer.is_world_process_zero():
         print(f"resuming from {start}", flush=True)
     result = _train(trainer, start)
+    history = trainer.state.log_history
+    evaluated = {entry["step"]: entry["eval_loss"] for entry in history if "eval_loss" in entry}
     curve = [
         {key: value for key, value in entry.items() if key not in THROUGHPUT}
-        for entry in trainer.state.log_history
+        | ({"eval_loss": evaluated[entry["step"]]} if entry["step"] in evaluated else {})
+        for entry in history
         if "loss" in entry
     ]
     losses = [entry["loss"] for entry in curve]

@@ -21,6 +21,7 @@ from longwriter.models.training_run import (
     TrainResult,
     checkpoint_folder,
     keeps_float32,
+    require_validation,
     run_trainer,
     save_weights,
     trainer_config,
@@ -110,12 +111,13 @@ def train_here(job: DpoJob) -> DpoResult:
     masters = {} if dpo.lora or keeps_float32(job.runtime) else {"dtype": Dtype.float32.value}
     model, tokenizer = load(job.start, job.student, **masters)
     pairs = open_tokens(job.pairs)
+    require_validation("dpo", dpo, bool(pairs.validation))
     tokens = sum(
         len(row["chosen_ids"]) + len(row["rejected_ids"]) + 2 * len(row["prompt_ids"])
         for row in pairs.train
     )
     trainer = build_trainer(job, config, model, tokenizer, pairs)
-    trained = run_trainer(without_prints(trainer), folder)
+    trained = run_trainer(without_prints(trainer), folder, dpo.early_stopping_patience)
     last = trained.curve[-1]
     metrics = {
         "pairs": len(pairs.train),
@@ -125,7 +127,7 @@ def train_here(job: DpoJob) -> DpoResult:
         "final_reward_margin": round(last["rewards/margins"], 4),
         "final_reward_accuracy": round(last["rewards/accuracies"], 4),
         "seconds": round(trained.seconds, 1),
-        "tokens_per_s": trained.rate(tokens * dpo.num_train_epochs),
+        "tokens_per_s": trained.rate(tokens * trainer.state.epoch),
         "peak_memory_mb": round(trained.peak_memory_mb),
     }
     rewards = trainer.validation_rewards() if pairs.validation else []

@@ -147,13 +147,15 @@ class PreferenceTrainer(DPOTrainer):  # type: ignore[misc]
         Rounding to bfloat16 changes the log-ratio of an answer of some hundred tokens by more than a
         short training does (docs/experiments.md).
         """
-        native_amp = self.accelerator.native_amp
+        native_amp, own = self.accelerator.native_amp, self.model.__dict__
+        wrapper = {name: own[name] for name in ("forward", "_original_forward") if name in own}
         self.accelerator.native_amp = False
         self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)  # training wrapped it
         try:
             yield
         finally:
             self.accelerator.native_amp = native_amp
+            own.update(wrapper)
 
     def _reference_key(self, dataset: Any, validation: bool) -> str:
         """A hash of everything that affects the reference's log-probabilities.
@@ -203,7 +205,14 @@ class PreferenceTrainer(DPOTrainer):  # type: ignore[misc]
                 for side, part in zip(("chosen", "rejected"), values.chunk(2), strict=True):
                     found = self.accelerator.gather_for_metrics(part)
                     metrics[f"{name}/{side}"].append(found.mean().item())
+        if not self.model.training:
+            return loss
         return loss * self._share if real.any() else loss * 0
+
+    def evaluation_loop(self, *arguments: Any, **keywords: Any) -> Any:
+        """As transformers', without autocast, as the reference's log-probabilities are computed."""
+        with self._without_autocast():
+            return super().evaluation_loop(*arguments, **keywords)
 
     @contextmanager
     def _gathers(self, real: torch.Tensor) -> Iterator[None]:
@@ -249,7 +258,7 @@ class PreferenceTrainer(DPOTrainer):  # type: ignore[misc]
         reference, of every pair of `eval_dataset` under the current policy, in order.
 
         They are computed without autocast. Every process goes through all pairs, so that what TRL
-        gathers is the same from each. Training must not continue after it.
+        gathers is the same from each.
         """
         training, found = self.model.training, self._logged("eval")
         self.model.eval()

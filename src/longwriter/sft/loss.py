@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from accelerate.utils import is_peft_model
+from transformers.trainer_utils import EvalLoopOutput
 from trl import SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 from trl.trainer.utils import add_fused_lm_head
@@ -152,6 +153,10 @@ class PackTrainer(SFTTrainer):  # type: ignore[misc]
             raise SettingsError("sft.loss: sequence parallelism knows the mean over tokens only")
         filler = self.processing_class.pad_token_id
         if self.sharded:
+            if self.args.eval_strategy != "no":
+                raise SettingsError(
+                    "sft.trl.eval_strategy: sequence parallelism cannot evaluate while it trains; set no"
+                )
             if self.args.per_device_train_batch_size > 1:
                 raise SettingsError(
                     "sft.per_device_train_batch_size: sequence parallelism takes a pack at a time; set 1"
@@ -200,12 +205,36 @@ class PackTrainer(SFTTrainer):  # type: ignore[misc]
         outputs = model(**inputs, use_cache=False, fused_lm_head=True)
         loss = -(outputs.log_probs * weights).sum() / num_items_in_batch
         loss = loss * self.accelerator.num_processes
-        if (
-            self.aux_loss_enabled
-        ):  # of a mixture of experts: a mean over packs, as in TRL's own loss
+        if self.aux_loss_enabled and model.training:
+            # Of a mixture of experts: a mean over packs, as in TRL's own loss.
             routing = self.router_aux_loss_coef * outputs.aux_loss
             loss = loss + routing / self.current_gradient_accumulation_steps
         return loss
+
+    def evaluation_loop(
+        self,
+        dataloader: Any,
+        description: str,
+        prediction_loss_only: bool | None = None,
+        ignore_keys: list[str] | None = None,
+        metric_key_prefix: str = "eval",
+    ) -> EvalLoopOutput:
+        """Returns the loss over all packs, of all processes, as `averaging` has it; without the router's."""
+        model = self.model_wrapped
+        model.eval()
+        total = torch.zeros(2, dtype=torch.float64, device=self.args.device)
+        for batch in dataloader:
+            inputs = self._prepare_inputs(batch)
+            count = inputs.pop("totals")[0]
+            with torch.no_grad(), self.compute_loss_context_manager():
+                loss = self.compute_loss(model, inputs, num_items_in_batch=1)
+            total += torch.stack([loss.double() / self.accelerator.num_processes, count])
+            self.control: Any = self.callback_handler.on_prediction_step(
+                self.args, self.state, self.control
+            )
+        loss, count = self.accelerator.reduce(total).tolist()
+        metrics = {f"{metric_key_prefix}_loss": loss / count}
+        return EvalLoopOutput(None, None, metrics, len(dataloader.dataset))  # type: ignore[arg-type]
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         super().log(logs | self.throughput.take() if "loss" in logs else logs, start_time)

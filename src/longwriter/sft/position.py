@@ -29,11 +29,16 @@ def read_validation(sft: SftSettings, work: Workspace) -> list[TrainingRow]:
     Raises:
         DataError: sft.validation names a file that is not there or holds no row.
     """
-    path = work.input(sft.validation, "data/sft/validation.jsonl")
+    path = validation_file(sft, work)
     rows = read_jsonl(path, TrainingRow) if path.exists() and path.stat().st_size else []
     if sft.validation and not rows:
         raise DataError(f"sft.validation: {path} is not there or holds no row")
     return rows
+
+
+def validation_file(sft: SftSettings, work: Workspace) -> Path:
+    """Returns the file of the validation rows."""
+    return work.input(sft.validation, "data/sft/validation.jsonl")
 
 
 def loss_by_position(

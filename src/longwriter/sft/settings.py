@@ -51,7 +51,7 @@ class SftSettings(TrainerSettings):
     data: str | None = names_file()
     """Training rows; null: data/sft/train.jsonl."""
     validation: str | None = names_file()
-    """Rows to measure the loss by position on; null: data/sft/validation.jsonl."""
+    """Rows to evaluate on; null: data/sft/validation.jsonl."""
     method: Method
     lora: LoraSettings
     """Used where `method` is lora or qlora."""

@@ -39,6 +39,8 @@ class SftJob:
     """Checkpoint to start from."""
     packs: Path
     """Folder that `make_packs` wrote."""
+    validation: Path | None
+    """Folder of what is evaluated while it trains, as `packs`; None: nothing is."""
     path: Path
     """Folder that the result is written to."""
     cache: Path
@@ -50,8 +52,9 @@ class SftJob:
     @property
     def checkpoints(self) -> Path:
         """Folder of the checkpoints of exactly this run."""
+        rows = self.packs.name + (self.validation.name if self.validation else "")
         return checkpoint_folder(
-            self.cache, "sft", self.sft, self.student, self.runtime, self.packs.name, self.base
+            self.cache, "sft", self.sft, self.student, self.runtime, rows, self.base
         )
 
 
@@ -70,8 +73,9 @@ def train_here(job: SftJob) -> SftResult:
     config = _config(folder, sft, job.runtime)
     model, tokenizer = load(job.base, job.student, **loading_arguments(job))
     packs = open_packs(job.packs)
-    trainer = _trainer(config, model, tokenizer, packs, sft, job.runtime.peak_tflops)
-    trained = run_trainer(without_prints(trainer), folder)
+    validation = open_packs(job.validation) if job.validation else None
+    trainer = _trainer(config, model, tokenizer, packs, validation, sft, job.runtime.peak_tflops)
+    trained = run_trainer(without_prints(trainer), folder, sft.early_stopping_patience)
     save_weights(trainer, job.path)
     return SftResult(trained, _metrics(packs, trained, trainer, sft))
 
@@ -170,6 +174,7 @@ def _trainer(
     model: Any,
     tokenizer: Any,
     packs: Packs,
+    validation: Packs | None,
     sft: SftSettings,
     peak_tflops: float | None,
 ) -> Any:
@@ -188,13 +193,14 @@ def _trainer(
         model=model,
         args=config,
         train_dataset=packs.dataset(batch, tokenizer.eos_token_id),
+        eval_dataset=validation and validation.dataset(config.world_size, tokenizer.eos_token_id),
         processing_class=tokenizer,
         peft_config=adapter,
     )
 
 
 def _metrics(packs: Packs, trained: TrainResult, trainer: Any, sft: SftSettings) -> dict[str, Any]:
-    epochs, packed = sft.num_train_epochs, len(packs.packs)
+    epochs, packed = round(trainer.state.epoch, 4), len(packs.packs)
     return {
         "rows": len(packs.lengths),
         "skipped_rows": packs.skipped,
@@ -203,6 +209,7 @@ def _metrics(packs: Packs, trained: TrainResult, trainer: Any, sft: SftSettings)
         "tokens": packs.tokens,
         "target_tokens": packs.targets,
         "longest_row_tokens": packs.longest,
+        "epochs": epochs,
         "steps": trainer.state.global_step,
         "train_loss": round(trained.train_loss, 4),
         "seconds": round(trained.seconds, 1),
