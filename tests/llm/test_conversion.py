@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import transformers
 from helpers.checkpoints import default_settings, packaged_tokenizer, write_tiny
+from helpers.families import CONVERTED, write_model
 
 from longwriter.core.errors import SettingsError
 from longwriter.llm.conversion import FAMILIES, convert, difference
@@ -19,80 +20,10 @@ from longwriter.models.server_kind import server_kind
 
 pytestmark = pytest.mark.xdist_group("embedded")
 
-SIZES: dict[str, Any] = {
-    "hidden_size": 64,
-    "intermediate_size": 128,
-    "num_hidden_layers": 4,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "head_dim": 16,
-    "max_position_embeddings": 2048,
-    "initializer_range": 0.2,
-}
-WINDOW = 32
-"""Tokens, of the layers that have one: far fewer than the text."""
-STRETCHED: dict[str, Any] = {"rope_theta": 10_000.0, "factor": 4.0}
-MODELS: dict[str, tuple[str, dict[str, Any]]] = {  # class of the configuration, its arguments
-    "llama": ("LlamaConfig", {}),
-    "llama, linear": ("LlamaConfig", {"rope_parameters": STRETCHED | {"rope_type": "linear"}}),
-    "llama, as 3.1": (
-        "LlamaConfig",
-        {
-            "rope_parameters": STRETCHED
-            | {
-                "rope_type": "llama3",
-                "low_freq_factor": 1.0,
-                "high_freq_factor": 4.0,
-                "original_max_position_embeddings": 64,
-            }
-        },
-    ),
-    "mistral": ("MistralConfig", {"sliding_window": None}),
-    "qwen3": ("Qwen3Config", {"tie_word_embeddings": True}),
-    "qwen3, yarn": (
-        "Qwen3Config",
-        {
-            "rope_parameters": STRETCHED
-            | {"rope_type": "yarn", "original_max_position_embeddings": 512}
-        },
-    ),
-    "gemma3_text": (
-        "Gemma3TextConfig",
-        {
-            "num_hidden_layers": 6,
-            "query_pre_attn_scalar": 16,
-            "sliding_window": WINDOW,
-            "layer_types": ["sliding_attention"] * 5 + ["full_attention"],
-        },
-    ),
-    "olmo2": ("Olmo2Config", {}),
-    "olmo3": (
-        "Olmo3Config",
-        {
-            "sliding_window": WINDOW,
-            "layer_types": ["sliding_attention"] * 3 + ["full_attention"],
-        },
-    ),
-    "smollm3": ("SmolLM3Config", {"no_rope_layers": [1, 1, 1, 0]}),
-}
 PROMPT = (
     "The keeper of the lighthouse wrote long letters to the sea, which cannot read, and sent none."
 )
 TOKENS = 200
-
-
-def write_model(name: str, folder: Path) -> Path:
-    """Writes a random model of MODELS with SmolLM2's tokenizer."""
-    import torch
-
-    tokenizer = packaged_tokenizer()
-    kind, more = MODELS[name]
-    special = {f"{n}_token_id": getattr(tokenizer, f"{n}_token_id") for n in ("bos", "eos", "pad")}
-    torch.manual_seed(1)
-    config = getattr(transformers, kind)(vocab_size=len(tokenizer), **{**SIZES, **special, **more})
-    transformers.AutoModelForCausalLM.from_config(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
 
 
 def check_greedy_text(folder: Path, file: Path) -> None:
@@ -125,7 +56,7 @@ def check_greedy_text(folder: Path, file: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", CONVERTED)
 def test_the_text_is_the_checkpoint_s(name: str, tmp_path: Path) -> None:
     folder = write_model(name, tmp_path / "model")
     assert json.loads((folder / "config.json").read_bytes())["model_type"] == name.split(",")[0]
@@ -134,7 +65,7 @@ def test_the_text_is_the_checkpoint_s(name: str, tmp_path: Path) -> None:
 
 
 def test_every_family_has_a_model() -> None:
-    assert {name.split(",")[0] for name in MODELS} == FAMILIES
+    assert {name.split(",")[0] for name in CONVERTED} == FAMILIES
 
 
 def test_a_student_that_came_as_a_folder_is_served_and_exported(tmp_path: Path) -> None:

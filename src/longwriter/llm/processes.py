@@ -7,6 +7,7 @@ parallel deployment and of usage statistics; transformers' documentation of `tra
 """
 
 import http.client
+import json
 import os
 import shutil
 import socket
@@ -29,6 +30,11 @@ POLL_S = 0.2
 
 LOG_LINES = 20
 """Last lines of the log that an error shows."""
+
+SAMPLING = "generation_config.json"
+
+CACHE_BLOCK = 32
+"""Tokens of a block of the cache of keys and values."""
 
 TRANSFORMERS_START_S = 600.0
 """Longest wait until `transformers serve` has loaded its model, in seconds."""
@@ -60,19 +66,44 @@ def running_vllm(model: str, settings: ServerSettings) -> AbstractContextManager
     return running("vLLM", command, port, settings.vllm.start_s)
 
 
-def running_transformers(folder: Path) -> AbstractContextManager[str]:
-    """`transformers serve`, of this environment, as `running` runs it.
+@contextmanager
+def running_transformers(
+    folder: Path, settings: ServerSettings, *, in_batches: bool
+) -> Iterator[tuple[str, str]]:
+    """`transformers serve`, of this environment, as `running` runs it; yields the name that requests must
+    give the model besides the address.
+
+    Requests alone say how an answer is sampled. The checkpoint's own generation_config.json would apply
+    where they say nothing: most files leave sampling off (every answer then takes the likeliest tokens,
+    whatever temperature is asked for), and some keep top_k or penalties.
 
     Args:
-        folder: a checkpoint, whose weights are loaded as they are and whose sampling applies where a
-            request says nothing.
+        folder: a checkpoint, whose weights are loaded as they are.
+        in_batches: answers requests side by side, as many as settings.concurrency; they must all have the
+            temperature and top_p of the first. False: one after the other.
     """
     port = _free_port()
     program = "from transformers.cli.transformers import main; main()"
-    serve = ["serve", str(folder), "--host", HOST, "--port", str(port), "--log-level", "error"]
-    return running(
-        "transformers", [sys.executable, "-c", program, *serve], port, TRANSFORMERS_START_S
-    )
+    options = ["--host", HOST, "--port", str(port), "--log-level", "error"]
+    if in_batches:  # else the cache of keys and values takes most of the memory that is free
+        blocks = settings.concurrency * -(-settings.context // CACHE_BLOCK)
+        options += ["--continuous-batching", "--cb-block-size", str(CACHE_BLOCK)]
+        options += ["--cb-num-blocks", str(blocks), "--cb-max-batch-tokens", str(settings.context)]
+    with tempfile.TemporaryDirectory(prefix="longwriter-served-") as name:
+        for file in folder.iterdir():
+            (Path(name) / file.name).symlink_to(file)
+        _write_sampling(folder, Path(name) / SAMPLING)
+        command = [sys.executable, "-c", program, "serve", name, *options]
+        with running("transformers", command, port, TRANSFORMERS_START_S) as base_url:
+            yield base_url, name
+
+
+def _write_sampling(folder: Path, path: Path) -> None:
+    """Writes a generation_config.json that samples from the whole distribution and ends as the checkpoint's."""
+    own = next(file for file in (folder / SAMPLING, folder / "config.json") if file.exists())
+    tokens = {k: v for k, v in json.loads(own.read_bytes()).items() if k.endswith("_token_id")}
+    path.unlink(missing_ok=True)
+    path.write_text(json.dumps(tokens | {"do_sample": True, "top_k": 0}), encoding="utf-8")
 
 
 @contextmanager

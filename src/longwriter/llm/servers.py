@@ -9,7 +9,7 @@ from pathlib import Path
 from longwriter.core.errors import DataError, ServerError, SettingsError
 from longwriter.core.files import digest, locate, weights_digest
 from longwriter.core.workspace import cores
-from longwriter.llm.processes import running_transformers, running_vllm
+from longwriter.llm.processes import SAMPLING, running_transformers, running_vllm
 from longwriter.llm.settings import Address, ServerKind, ServerSettings
 
 
@@ -20,6 +20,7 @@ def serve(
     checkpoint: Path | None = None,
     threads: int | None = None,
     version: str = "",
+    one_sampling: bool = True,
 ) -> Iterator[Address]:
     """Yields the address of the model that `settings` name; a server that it started ends with the
     block.
@@ -29,6 +30,8 @@ def serve(
             settings.model, under that name.
         threads: of `llama_cpp`; None: every core.
         version: of an `endpoint`: tells apart models of the same name in the cache's keys.
+        one_sampling: all calls have the same temperature and top_p, which `transformers` needs to
+            answer several at a time.
 
     Raises:
         SettingsError: a setting that this kind of server needs is null, or there is no such file.
@@ -48,7 +51,7 @@ def serve(
             with _vllm(settings, checkpoint) as address:
                 yield address
         case ServerKind.transformers:
-            with _transformers(settings, checkpoint) as address:
+            with _transformers(settings, checkpoint, one_sampling) as address:
                 yield address
         case ServerKind.auto:
             raise SettingsError("kind=auto is for student.server; name the kind of this server")
@@ -115,14 +118,16 @@ def _vllm(settings: ServerSettings, checkpoint: Path | None) -> Iterator[Address
 
 
 @contextmanager
-def _transformers(settings: ServerSettings, checkpoint: Path | None) -> Iterator[Address]:
+def _transformers(
+    settings: ServerSettings, checkpoint: Path | None, one_sampling: bool
+) -> Iterator[Address]:
     if checkpoint is None and not Path(settings.model or "").is_dir():
         raise SettingsError(f"model: {settings.model}, and kind=transformers needs a local folder")
     folder = (checkpoint or Path(settings.model or "")).absolute()
-    sampling = folder / "generation_config.json"  # holds what a request leaves open, such as top_k
-    identity = _weights(folder) + (digest(sampling) if sampling.exists() else "")
-    with running_transformers(folder) as base_url:
-        yield Address(base_url, str(folder), f"transformers {identity}")
+    ends = folder / SAMPLING  # the tokens that end an answer
+    identity = _weights(folder) + (digest(ends) if ends.exists() else "")
+    with running_transformers(folder, settings, in_batches=one_sampling) as (base_url, name):
+        yield Address(base_url, name, f"transformers, sampled as asked, {identity}")
 
 
 def _weights(folder: Path) -> str:

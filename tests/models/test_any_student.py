@@ -1,0 +1,123 @@
+"""Students of other families, by nothing but student.checkpoint, through the stages that see the student."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers.checkpoints import CHECKOUT
+from helpers.families import write_speaker
+
+STAGES = ["params", "base", "sft", "pairs", "dpo", "predict@dpo", "eval@dpo"]
+THINGS = [
+    "a lighthouse",
+    "a mill",
+    "a ferry",
+    "an orchard",
+    "a clock",
+    "a harbour",
+    "a bakery",
+    "a loom",
+]
+
+pytestmark = pytest.mark.slow
+
+
+def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def set_value(root: Path, option: str, key: str, value: object) -> None:
+    path = root / f"conf/{option}.yaml"
+    text, number = re.subn(
+        rf"^( *{key}):.*$", rf"\1: {value}", path.read_text(), flags=re.MULTILINE
+    )
+    assert number == 1, f"{path} has no {key}"
+    path.write_text(text)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A checkout with training rows, and instructions and a benchmark that ask for 20 words."""
+    root = tmp_path / "checkout"
+    names = ["ls-files", "-co", "--exclude-standard", "--", "src", "stages", "conf", ".dvc", "data"]
+    listed = subprocess.run(
+        ["git", *names], cwd=CHECKOUT, capture_output=True, text=True, check=True
+    )
+    for name in [*listed.stdout.splitlines(), ".gitignore", "dvc.yaml", "pyproject.toml"]:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(CHECKOUT / name, root / name)
+    subprocess.run(["git", "init", "--quiet"], cwd=root, check=True)
+    asked = [
+        {
+            "id": f"{n}",
+            "prompt": f"Write a 20-word text about {thing}.",
+            "length": 20,
+            "type": "Other",
+        }
+        for n, thing in enumerate(THINGS)
+    ]
+    write_rows(root / "data/instructions_dpo.jsonl", asked[:5])
+    write_rows(root / "data/benchmark.jsonl", asked[5:])
+    chats = [
+        {
+            "id": name,
+            "messages": [
+                {"role": "user", "content": f"Say {name}."},
+                {"role": "assistant", "content": name},
+            ],
+        }
+        for name in ("tea", "milk", "honey")
+    ]
+    write_rows(root / "data/sft/train.jsonl", chats[:2])
+    write_rows(root / "data/sft/validation.jsonl", chats[2:])
+    set_value(root, "bench/own", "judged", 1)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("name", "server"),
+    [
+        ("qwen3", "llama_cpp"),
+        ("gemma3_text", "llama_cpp"),
+        ("olmo3", "llama_cpp"),
+        ("mistral", "llama_cpp"),
+        ("phi3", "transformers"),
+        ("glm", "transformers"),
+    ],
+)
+def test_a_student_goes_through_the_stages(
+    name: str, server: str, root: Path, tmp_path: Path
+) -> None:
+    student = write_speaker(name, tmp_path / "student")
+    set_value(root, "student/smollm2", "checkpoint", student)
+    own = {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(root / "src"),
+        "LONGWRITER_CACHE": str(tmp_path / "cache"),
+        "DVC_SITE_CACHE_DIR": str(tmp_path / "site"),
+        "DVC_NO_ANALYTICS": "1",
+    }
+    environment = {
+        k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "DVC_"))
+    } | own
+    said = {}
+    for stage in STAGES:
+        command = [sys.executable, "-m", "dvc", "repro", "--single-item", stage]
+        done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, f"{stage}: {done.stdout[-3000:]}{done.stderr[-3000:]}"
+        said[stage] = done.stdout
+    assert f"its checkpoints will be served by {server}: " in said["base"]
+    config = json.loads((root / "models/dpo/config.json").read_bytes())
+    assert config["model_type"] == name.split(",")[0]
+    answers = [json.loads(row) for row in (root / "data/predictions/dpo.jsonl").open()]
+    assert len(answers) == 3
+    scored = json.loads((root / "metrics/eval/dpo.json").read_bytes())
+    assert scored["n"] == 3
+    assert scored["cut_off"] == 0
