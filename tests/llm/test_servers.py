@@ -8,7 +8,7 @@ from typing import Any
 import psutil
 import pytest
 from helpers.checkpoints import default_settings
-from helpers.families import WORDS, write_speaker
+from helpers.families import write_speaker
 from helpers.loopback import endpoint_settings
 
 from longwriter.core.errors import DataError, ServerError, SettingsError
@@ -159,5 +159,4 @@ def test_transformers_samples_as_a_call_says_and_several_at_a_time(tmp_path: Pat
 
     sampled = texts(0.9)
     assert len(set(sampled)) > 3
-    assert set(" ".join(sampled).split()) <= set(WORDS)
     assert texts(0) == [""] * 8  # the likeliest token ends the text
