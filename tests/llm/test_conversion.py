@@ -15,7 +15,7 @@ from longwriter.core.errors import SettingsError
 from longwriter.llm.conversion import FAMILIES, convert, difference
 from longwriter.llm.servers import serve
 from longwriter.llm.settings import ServerKind
-from longwriter.models.export import export_gguf
+from longwriter.models.export import export_gguf, export_ollama
 from longwriter.models.server_kind import server_kind
 
 pytestmark = pytest.mark.xdist_group("embedded")
@@ -77,6 +77,10 @@ def test_a_student_that_came_as_a_folder_is_served_and_exported(tmp_path: Path) 
     assert served.stat().st_size < (tmp_path / "model-F32.gguf").stat().st_size / 2
     assert 0.03 < export_gguf(folder, None, tmp_path / "model-Q4_0.gguf", "Q4_0") < 0.16
     check_greedy_text(folder, tmp_path / "model-F32.gguf")
+    modelfile = export_ollama(tmp_path / "model-F32.gguf", tmp_path, student.server)
+    assert "PARAMETER num_ctx 2048" in modelfile
+    assert 'PARAMETER stop "<|im_end|>"' in modelfile
+    assert "<|im_start|>assistant" in modelfile
 
 
 def test_a_tokenizer_that_llama_cpp_does_not_know_leaves_the_student_to_transformers(

@@ -1,16 +1,14 @@
 """Students of other families, by nothing but student.checkpoint, through the stages that see the student."""
 
 import json
-import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers.checkpoints import CHECKOUT
+from helpers.checkouts import copy_checkout, stage_environment
 from helpers.families import write_speaker
 
 STAGES = ["params", "base", "sft", "pairs", "dpo", "predict@dpo", "eval@dpo"]
@@ -46,14 +44,7 @@ def set_value(root: Path, option: str, key: str, value: object) -> None:
 def root(tmp_path: Path) -> Path:
     """A checkout with training rows, and instructions and a benchmark that ask for 20 words."""
     root = tmp_path / "checkout"
-    names = ["ls-files", "-co", "--exclude-standard", "--", "src", "stages", "conf", ".dvc", "data"]
-    listed = subprocess.run(
-        ["git", *names], cwd=CHECKOUT, capture_output=True, text=True, check=True
-    )
-    for name in [*listed.stdout.splitlines(), ".gitignore", "dvc.yaml", "pyproject.toml"]:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(CHECKOUT / name, root / name)
-    subprocess.run(["git", "init", "--quiet"], cwd=root, check=True)
+    copy_checkout(root)
     asked = [
         {
             "id": f"{n}",
@@ -97,16 +88,7 @@ def test_a_student_goes_through_the_stages(
 ) -> None:
     student = write_speaker(name, tmp_path / "student")
     set_value(root, "student/smollm2", "checkpoint", student)
-    own = {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": str(root / "src"),
-        "LONGWRITER_CACHE": str(tmp_path / "cache"),
-        "DVC_SITE_CACHE_DIR": str(tmp_path / "site"),
-        "DVC_NO_ANALYTICS": "1",
-    }
-    environment = {
-        k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "DVC_"))
-    } | own
+    environment = stage_environment(root, tmp_path)
     said = {}
     for stage in STAGES:
         command = [sys.executable, "-m", "dvc", "repro", "--single-item", stage]
