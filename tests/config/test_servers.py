@@ -87,7 +87,7 @@ def test_every_preset_is_here_and_is_a_teacher_and_a_judge() -> None:
     def options(group: str) -> set[str]:
         return {path.stem for path in Path(CHECKOUT, "conf", group).glob("*.yaml")}
 
-    assert options("server") - {"auto", "checkpoints", "smollm2"} == set(PRESETS)
+    assert options("server") - {"auto", "auto_8k", "checkpoints", "smollm2"} == set(PRESETS)
     assert options("teacher") == {*PRESETS, "smollm2"}
     assert options("judge") == {*PRESETS, "smollm2", "grading"}
 

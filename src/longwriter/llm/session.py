@@ -86,7 +86,8 @@ def with_client(
         )
 
     async def open_and_work(address: Address) -> tuple[T, dict[str, float]]:
-        own = settings.kind is ServerKind.llama_cpp
+        # Servers of our own take what we send; and of transformers the first call says how all are sampled.
+        own = settings.kind in (ServerKind.llama_cpp, ServerKind.transformers)
         check = None if own else partial(ask_first, parameters=calls.parameters)
         async with ChatClient.open(
             settings, address, calls.cache, calls.seed, calls.spending, name, check

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from longwriter.core.errors import TrainingError
 from longwriter.core.files import digest, replacing
+from longwriter.core.process import ended_by_sigterm
 from longwriter.core.rows import Pair
 from longwriter.core.workspace import cores
 from longwriter.models.chat import answer_tokens, tokenizer_digest
@@ -74,12 +75,15 @@ def make_tokens(
         for name, part in parts.items():
             if part:
                 processes = min(cores(), len(part) // PAIRS_A_PROCESS)
-                made = Dataset.from_dict({"pair": [pair.model_dump_json() for pair in part]}).map(
-                    as_tokens,
-                    remove_columns=["pair"],
-                    num_proc=processes if processes > 1 else None,
-                    new_fingerprint=f"{key.hexdigest()[:24]}-{name}",
-                )
+                with ended_by_sigterm():
+                    made = Dataset.from_dict(
+                        {"pair": [pair.model_dump_json() for pair in part]}
+                    ).map(
+                        as_tokens,
+                        remove_columns=["pair"],
+                        num_proc=processes if processes > 1 else None,
+                        new_fingerprint=f"{key.hexdigest()[:24]}-{name}",
+                    )
                 made.save_to_disk(str(temporary / name))
     return folder
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from longwriter.core.errors import DataError, LongwriterError, TrainingError
 from longwriter.core.files import digest, replacing, write_json
+from longwriter.core.process import ended_by_sigterm
 from longwriter.core.rows import PackedRow, TrainingRow
 from longwriter.core.sources import checked, parse_line, stream_lines
 from longwriter.core.workspace import cores
@@ -270,28 +271,29 @@ def _tokenized(
     processes = max(1, min(cores(), number // ROWS_A_PROCESS))
     edges = [number * part // processes for part in range(processes + 1)]
     numbers, size = List(Value("int32")), Value("int32")
-    made = Dataset.from_generator(
-        _token_rows,
-        features=Features(
-            {
-                "id": Value("string"),
-                "input_ids": numbers,
-                "targets": numbers,
-                "length": size,
-                "trained": size,
-                "error": Value("string"),
-            }
-        ),
-        gen_kwargs={
-            "parts": list(pairwise(edges)),  # a process gets some of them
-            "data": data,
-            "base": base,
-            "targets": targets,
-            "student": student,
-        },
-        num_proc=processes if processes > 1 else None,
-        cache_dir=str(folder / "parts"),
-    )
+    with ended_by_sigterm():
+        made = Dataset.from_generator(
+            _token_rows,
+            features=Features(
+                {
+                    "id": Value("string"),
+                    "input_ids": numbers,
+                    "targets": numbers,
+                    "length": size,
+                    "trained": size,
+                    "error": Value("string"),
+                }
+            ),
+            gen_kwargs={
+                "parts": list(pairwise(edges)),  # a process gets some of them
+                "data": data,
+                "base": base,
+                "targets": targets,
+                "student": student,
+            },
+            num_proc=processes if processes > 1 else None,
+            cache_dir=str(folder / "parts"),
+        )
     if errors := [error for error in made["error"][:] if error]:
         raise TrainingError(errors[0])
     made.remove_columns("error").save_to_disk(str(folder / ROWS))
