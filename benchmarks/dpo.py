@@ -92,7 +92,8 @@ def measure(settings: Settings, options: Any, folder: Path) -> dict[str, float]:
 
     from longwriter.models import training_run
     from longwriter.models.training_run import bf16_here, peak_memory_mb
-    from longwriter.preference.dpo import DpoJob, build_trainer, tokenize
+    from longwriter.preference.dpo import DpoJob, _config, build_trainer
+    from longwriter.preference.tokens import make_tokens, open_tokens
 
     warnings.filterwarnings("ignore")
     settings.runtime.threads = options.threads
@@ -115,15 +116,23 @@ def measure(settings: Settings, options: Any, folder: Path) -> dict[str, float]:
         )
         job = DpoJob(
             start=options.checkpoint,
+            pairs=make_tokens(
+                pairs,
+                [],
+                options.checkpoint,
+                settings.dpo.max_length,
+                settings.student,
+                folder / "cache",
+            ),
             path=folder / "dpo",
             cache=folder / "cache",
             dpo=settings.dpo,
             student=settings.student,
             runtime=settings.runtime,
         )
-        tokens = [tokenize(pair, tokenizer, settings.dpo.max_length) for pair in pairs]
-        trainer = build_trainer(job, model, tokenizer, tokens, [], folder)
-        trainer.args.report_to = []
+        config = _config(job)
+        config.report_to = []
+        trainer = build_trainer(job, config, model, tokenizer, open_tokens(job.pairs))
     trainer.train()
     return {
         "seconds": time.perf_counter() - start,
