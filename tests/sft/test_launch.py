@@ -138,12 +138,6 @@ def test_two_processes_on_one_sequence_train_the_model_that_one_does(
     ours, theirs = (load_file(tmp_path / n / "sft/model.safetensors") for n in ("one", "two"))
     assert all(torch.allclose(ours[name], theirs[name], atol=1e-5) for name in ours)
 
-    shutil.rmtree(two.trained.checkpoints / "checkpoint-4")
-    again = tune(base, tmp_path / "again/sft", settings, tmp_path)
-    assert again.trained.share == 0.25
-    resumed = load_file(tmp_path / "again/sft/model.safetensors")
-    assert all(torch.equal(resumed[name], theirs[name]) for name in theirs)
-
 
 @pytest.mark.parametrize(("packing", "kernel"), [(True, None), (False, None), (True, "sdpa")])
 def test_sequence_parallelism_is_refused_where_rows_would_meet(
