@@ -20,6 +20,7 @@ from typing import Any
 import psutil
 import pytest
 from dvc.repo import Repo
+from helpers.checkouts import set_value
 from mlflow import MlflowClient
 from omegaconf import OmegaConf
 
@@ -166,16 +167,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def root(finished: Path, tmp_path: Path) -> Path:
     """A finished repository of the test's own."""
     return Path(shutil.copytree(finished, tmp_path / "checkout"))
-
-
-def set_value(root: Path, option: str, key: str, value: str) -> None:
-    """Edits one value in conf/."""
-    path = root / f"conf/{option}.yaml"
-    text, number = re.subn(
-        rf"^( *{key}): .*$", rf"\1: {value}", path.read_text(), flags=re.MULTILINE
-    )
-    assert number == 1, f"{path} has no {key}"
-    path.write_text(text)
 
 
 def files_of(root: Path, *names: str) -> dict[str, bytes]:

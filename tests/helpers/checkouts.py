@@ -1,6 +1,7 @@
 """Copies of the checkout, in which DVC runs the project's own stages."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -34,3 +35,13 @@ def stage_environment(root: Path, folder: Path) -> dict[str, str]:
         own |= {f"GIT_{role}_NAME": "n", f"GIT_{role}_EMAIL": "n@e"}
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "DVC_", "GIT_"))}
     return kept | own
+
+
+def set_value(root: Path, option: str, key: str, value: object) -> None:
+    """Edits one value in conf/."""
+    path = root / f"conf/{option}.yaml"
+    text, number = re.subn(
+        rf"^( *{key}): .*$", rf"\1: {value}", path.read_text(), flags=re.MULTILINE
+    )
+    assert number == 1, f"{path} has no {key}"
+    path.write_text(text)

@@ -1,14 +1,13 @@
 """Students of other families, by nothing but student.checkpoint, through the stages that see the student."""
 
 import json
-import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers.checkouts import copy_checkout, stage_environment
+from helpers.checkouts import copy_checkout, set_value, stage_environment
 from helpers.families import write_speaker
 
 STAGES = ["params", "base", "sft", "pairs", "dpo", "predict@dpo", "eval@dpo"]
@@ -29,15 +28,6 @@ pytestmark = pytest.mark.slow
 def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-
-
-def set_value(root: Path, option: str, key: str, value: object) -> None:
-    path = root / f"conf/{option}.yaml"
-    text, number = re.subn(
-        rf"^( *{key}):.*$", rf"\1: {value}", path.read_text(), flags=re.MULTILINE
-    )
-    assert number == 1, f"{path} has no {key}"
-    path.write_text(text)
 
 
 @pytest.fixture
