@@ -10,6 +10,7 @@ import pkgutil
 import re
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -38,7 +39,22 @@ UNITS = [
 ]  # fmt: skip
 EDGES = [("Yours sincerely,\n", "Bob"), ("a ", "!")]
 CHARACTERS, SECONDS = 6_000, 0.4
-"""Of processor time. A text of 6,000 characters takes a millisecond to 100; quadratic time would be seconds."""
+"""Of processor time of this thread. A text of 6,000 characters takes a millisecond to 100; quadratic time would
+be seconds."""
+
+
+def seconds_of(work: Callable[[], Any]) -> float:
+    begun = time.thread_time()
+    work()
+    return time.thread_time() - begun
+
+
+def assert_fast(work: Callable[[], Any], limit: float, what: str) -> None:
+    """A second try: a collection of garbage in the middle of the first is not the work's."""
+    seconds = seconds_of(work)
+    if seconds >= limit:
+        seconds = min(seconds, seconds_of(work))
+    assert seconds < limit, f"{what}: {seconds:.1f} s"
 
 
 def runs(length: int) -> Iterator[str]:
@@ -84,10 +100,7 @@ WORK: dict[str, Callable[[str], Any]] = {
 @pytest.mark.parametrize("name", WORK)
 def test_work_on_text_is_linear(name: str) -> None:
     for text in runs(CHARACTERS):
-        begun = time.process_time()
-        WORK[name](text)
-        seconds = time.process_time() - begun
-        assert seconds < SECONDS, f"{seconds:.1f} s on {text[:30]!r}"
+        assert_fast(partial(WORK[name], text), SECONDS, repr(text[:30]))
 
 
 def patterns() -> dict[str, re.Pattern[str]]:
@@ -110,7 +123,5 @@ def test_no_pattern_explodes_on_the_end_of_a_text() -> None:
     assert len(found) > 80
     for name, pattern in found.items():
         for text in runs(200):
-            begun = time.process_time()
-            pattern.search(re.sub(r"\s{3,}", "  ", text))
-            seconds = time.process_time() - begun
-            assert seconds < 0.1, f"{name}: {seconds:.1f} s on {text[:30]!r}"
+            short = re.sub(r"\s{3,}", "  ", text)
+            assert_fast(partial(pattern.search, short), 0.1, f"{name} on {text[:30]!r}")

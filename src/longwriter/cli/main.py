@@ -22,7 +22,9 @@ def main() -> None:
     if arguments.check:
         arguments.check(arguments)
 
-    _import_fast()
+    gc.disable()  # imports make many objects, and none of them is garbage
+    if arguments.command != "serve":
+        sys.modules["aiohttp"] = None  # type: ignore[assignment] # openai would load it: a third of a second
     from longwriter.config.run import guarded
 
     work = _loaded(arguments)
@@ -403,12 +405,6 @@ def _loaded(arguments: argparse.Namespace) -> Work:
             f"installs what `longwriter {arguments.command}` needs"
         )
     return found
-
-
-def _import_fast() -> None:
-    """Saves a third of a second before the first call."""
-    gc.disable()  # imports make many objects, and none of them is garbage
-    sys.modules["aiohttp"] = None  # type: ignore[assignment] # openai would load it, unused
 
 
 def _prompt(text: str) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any, TypeVar
 
-import httpx2
+import aiohttp
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
@@ -85,8 +85,11 @@ class _Models:
 
     @asynccontextmanager
     async def lifespan(self, _: Starlette) -> AsyncIterator[None]:
-        limits = httpx2.Limits(max_connections=None)
-        async with httpx2.AsyncClient(trust_env=False, timeout=None, limits=limits) as client:
+        async with aiohttp.ClientSession(  # takes less time a token than httpx2
+            connector=aiohttp.TCPConnector(limit=0),
+            timeout=aiohttp.ClientTimeout(),
+            auto_decompress=False,
+        ) as client:
             self.client = client
             yield
 
@@ -126,14 +129,14 @@ class _Models:
             return refusal(400, fault)
         try:
             answer = await _while_there(request, self._ask(model, body))
-        except httpx2.HTTPError as error:
+        except aiohttp.ClientError as error:
             return refusal(502, f"the model's server does not answer: {error}")
         if answer is None:
             return Response(status_code=GONE)
         kind = answer.headers.get("content-type", "application/json")
-        return StreamingResponse(_passed_on(answer), answer.status_code, media_type=kind)
+        return StreamingResponse(_passed_on(answer), answer.status, media_type=kind)
 
-    async def _ask(self, model: Served, body: dict[str, Any]) -> httpx2.Response:
+    async def _ask(self, model: Served, body: dict[str, Any]) -> aiohttp.ClientResponse:
         asked = {**model.sampling, **body, "model": model.address.model}
         if model.reads_control_tokens:
             asked["messages"] = [
@@ -141,8 +144,7 @@ class _Models:
             ]
         headers = {"Authorization": f"Bearer {model.address.api_key}"}
         url = f"{model.address.base_url}/chat/completions"
-        request = self.client.build_request("POST", url, json=asked, headers=headers)
-        return await self.client.send(request, stream=True)
+        return await self.client.post(url, json=asked, headers=headers)
 
 
 async def _body(request: Request) -> dict[str, Any] | Response:
@@ -205,14 +207,14 @@ async def _gone(request: Request) -> None:
         pass
 
 
-async def _passed_on(answer: httpx2.Response) -> AsyncIterator[bytes]:
+async def _passed_on(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
     """The bytes of an answer as they come. Its connection, and so the model's slot, is freed at the end
     and where the client goes away."""
     try:
-        async for piece in answer.aiter_raw():
+        async for piece in answer.content.iter_any():
             yield piece
     finally:
-        await answer.aclose()
+        answer.close()
 
 
 def _sha256(text: str) -> str:
