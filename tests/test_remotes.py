@@ -40,6 +40,7 @@ def s3() -> Iterator[tuple[str, dict[str, str]]]:
     server.stop()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["folder", "s3"])
 def test_a_fresh_clone_pulls_and_runs_nothing(
     finished: Path, tmp_path: Path, s3: tuple[str, dict[str, str]], kind: str

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from longwriter.core.files import (
     files_digest,
     locate,
     replacing,
+    used_again,
     weights_digest,
     write_json,
     write_jsonl,
@@ -213,3 +215,19 @@ def test_dvc_md5_is_what_dvc_computes(tmp_path: Path) -> None:
     }
     assert noted["folder"].endswith(".dir")
     assert {name: dvc_md5(tmp_path / name) for name in noted} == noted
+
+
+def test_what_nobody_used_for_a_month_is_removed(tmp_path: Path) -> None:
+    names = ["asked for", "young", "old", ".being written"]
+    for name in names:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text("x")
+    for name in ("asked for", "old", ".being written"):
+        os.utime(tmp_path / name, (time.time() - 31 * 86_400,) * 2)
+    assert used_again(tmp_path / "asked for")
+    assert not used_again(tmp_path / "new")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        ".being written",
+        "asked for",
+        "young",
+    ]

@@ -68,6 +68,7 @@ def test_every_family_has_a_model() -> None:
     assert {name.split(",")[0] for name in CONVERTED} == FAMILIES
 
 
+@pytest.mark.slow
 def test_a_student_that_came_as_a_folder_is_served_and_exported(tmp_path: Path) -> None:
     folder = write_model("qwen3", tmp_path / "model")
     student = replace(default_settings().student, checkpoint=str(folder))

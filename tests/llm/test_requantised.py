@@ -16,6 +16,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
+@pytest.mark.slow
 def test_a_small_q4_1_file_is_served_from_a_q8_0_copy_of_the_same_weights(cache: Path) -> None:
     copy = requantised(EMBEDDED, cache)
     assert copy.parent == cache / "gguf"

@@ -133,6 +133,7 @@ def listening() -> set[tuple[str, int]]:
     }
 
 
+@pytest.mark.slow
 def test_transformers_samples_as_a_call_says_and_several_at_a_time(tmp_path: Path) -> None:
     """The checkpoint's own generation_config.json leaves sampling off, as most do."""
     folder = write_speaker("phi3", tmp_path / "model")

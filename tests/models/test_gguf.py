@@ -103,6 +103,7 @@ def served(student: StudentSettings, base: Path, tmp_path_factory: pytest.TempPa
     return gguf_of(base, student.checkpoint, tmp_path_factory.mktemp("cache"))
 
 
+@pytest.mark.slow
 def test_student_s_tensors_are_those_of_its_checkpoint(
     student: StudentSettings, base: Path, served: Path
 ) -> None:
@@ -110,6 +111,7 @@ def test_student_s_tensors_are_those_of_its_checkpoint(
     check_tensors(served, locate(student.checkpoint), tensors, heads=9, kv_heads=3)
 
 
+@pytest.mark.slow
 def test_student_s_key_values_are_the_template_s(student: StudentSettings, served: Path) -> None:
     template, written = (
         {

@@ -71,6 +71,7 @@ def test_a_command_does_what_the_page_says(
         assert all(file.stat().st_size for file in made if file.is_file())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", commands("serving"))
 def test_a_model_is_served_as_the_page_says(
     command: str, checkout: Path, environment: dict[str, str]

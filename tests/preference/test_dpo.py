@@ -163,6 +163,7 @@ train(*map(Path, sys.argv[1:3]), three_steps(), Path(sys.argv[3]))
 """
 
 
+@pytest.mark.slow
 def test_killed_training_goes_on_from_its_last_whole_checkpoint(
     start: Path, whole: Done, root: Path, settings: Settings, tmp_path: Path
 ) -> None:

@@ -139,7 +139,7 @@ def test_an_error_on_the_page_would_be_seen(
 
 def test_a_fold_opens_by_keyboard(browser: webdriver.Chrome, page: Path) -> None:
     browser.get(page.as_uri())
-    fold = browser.find_elements(By.TAG_NAME, "details")[-1]
+    fold = WebDriverWait(browser, 10).until(lambda it: it.find_elements(By.TAG_NAME, "details"))[-1]
     assert not fold.get_attribute("open")
     fold.find_element(By.TAG_NAME, "summary").send_keys("\n")
     assert fold.get_attribute("open")

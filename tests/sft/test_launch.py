@@ -138,6 +138,13 @@ def test_two_processes_on_one_sequence_train_the_model_that_one_does(
     ours, theirs = (load_file(tmp_path / n / "sft/model.safetensors") for n in ("one", "two"))
     assert all(torch.allclose(ours[name], theirs[name], atol=1e-5) for name in ours)
 
+    # From the middle of the second epoch, whose packs have another order than the first's.
+    shutil.rmtree(two.trained.checkpoints / "checkpoint-4")
+    again = tune(base, tmp_path / "again/sft", settings, tmp_path)
+    assert again.trained.share == 0.25
+    resumed = load_file(tmp_path / "again/sft/model.safetensors")
+    assert all(torch.equal(resumed[name], theirs[name]) for name in theirs)
+
 
 @pytest.mark.parametrize(("packing", "kernel"), [(True, None), (False, None), (True, "sdpa")])
 def test_sequence_parallelism_is_refused_where_rows_would_meet(
@@ -152,6 +159,7 @@ def test_sequence_parallelism_is_refused_where_rows_would_meet(
         loading_arguments(given)
 
 
+@pytest.mark.slow
 def test_an_error_of_the_processes_is_the_stage_s(settings: Settings, tmp_path: Path) -> None:
     base = write_tiny(tmp_path / "base", packaged_tokenizer())
     settings.sft = replace(settings.sft, max_length=60)

@@ -158,6 +158,7 @@ def _parameters(row_losses: list[list[torch.Tensor]]) -> list[torch.Tensor]:
     return found
 
 
+@pytest.mark.slow
 def test_loss_of_two_processes(
     base: Path, row_losses: list[list[torch.Tensor]], tmp_path: Path
 ) -> None:

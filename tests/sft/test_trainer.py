@@ -191,6 +191,7 @@ train(*map(Path, sys.argv[1:3]), four_steps(), Path(sys.argv[3]))
 """
 
 
+@pytest.mark.slow
 def test_killed_training_goes_on_from_its_last_whole_checkpoint(
     base: Path,
     whole: Path,

@@ -38,8 +38,8 @@ UNITS = [
     "the story continues ", "a@a", "Paragraph 1\n", "“a", "(continued)\n",
 ]  # fmt: skip
 EDGES = [("Yours sincerely,\n", "Bob"), ("a ", "!")]
-CHARACTERS, SECONDS = 6_000, 0.4
-"""Of processor time of this thread. A text of 6,000 characters takes a millisecond to 100; quadratic time would
+CHARACTERS, SECONDS = 4_000, 0.3
+"""Of processor time of this thread. A text of 4,000 characters takes a millisecond to 100; quadratic time would
 be seconds."""
 
 

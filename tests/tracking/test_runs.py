@@ -288,6 +288,7 @@ sys.exit(max(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in chi
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_twenty_runs_at_once_open_a_fresh_database(tmp_path: Path) -> None:
     run_python(TWENTY, os.environ, str(tmp_path))

@@ -7,8 +7,9 @@ import json
 import os
 import shutil
 import threading
+import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ import psutil
 
 from longwriter.core.errors import SettingsError
 from longwriter.core.rows import Record
+
+MONTH_S = 30 * 86_400
 
 
 def write_jsonl(path: Path, rows: Iterable[Record]) -> None:
@@ -57,6 +60,18 @@ def replacing(*paths: Path) -> Iterator[list[Path]]:
     finally:
         for temporary in temporaries:
             _remove(temporary)
+
+
+def used_again(folder: Path) -> bool:
+    """Whether `folder`, which is made once, is there. Those beside it that nobody used for a month go."""
+    there = folder.is_dir()
+    if there:
+        os.utime(folder)
+    for other in folder.parent.glob("[!.]*"):
+        with suppress(FileNotFoundError):  # another process was faster
+            if time.time() - other.stat().st_mtime > MONTH_S:
+                shutil.rmtree(other)
+    return there
 
 
 def _remove_leftovers(path: Path) -> None:

@@ -182,8 +182,7 @@ def write_gguf(shards: list[Path], template: Path, path: Path, quantisation: str
     if architecture != "llama":  # others keep their rows of q and k in another order
         raise SettingsError(
             f"student.checkpoint: {template} holds the architecture {architecture}, and only llama "
-            "can be written back to GGUF; serve the checkpoint elsewhere and set "
-            "student.server.kind=endpoint"
+            "can be written back to GGUF; set student.server.kind=auto"
         )
     write_tensors(reader, _renamed(shards, reader, template), path, quantisation)
 

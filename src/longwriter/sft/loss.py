@@ -9,12 +9,14 @@ materialised. This module sets the per-token weights and the normaliser:
 accumulated batches, and divides.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from accelerate.utils import is_peft_model
+from torch.utils.data import DataLoader, IterableDataset
 from transformers.trainer_utils import EvalLoopOutput
 from trl import SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
@@ -121,6 +123,29 @@ class SequenceCollator:
         return found
 
 
+class SharedPacks(IterableDataset[dict[str, torch.Tensor]]):
+    """This process's part of every pack of an epoch.
+
+    DeepSpeed's loader, which cuts the packs, knows one epoch after another only. This one begins at the
+    epoch that training is at, and is of a kind that transformers can skip packs in: a run can resume.
+    """
+
+    def __init__(self, trainer: SFTTrainer, packs: Any, parts: Callable[[], Any]) -> None:
+        """
+        Args:
+            packs: accelerate's loader.
+            parts: makes DeepSpeed's, of `packs`.
+        """
+        self.trainer, self.packs, self.parts = trainer, packs, parts
+
+    def __len__(self) -> int:
+        return len(self.parts())
+
+    def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
+        self.packs.set_epoch(int(self.trainer.state.epoch or 0))
+        yield from self.parts()
+
+
 def batch_totals(examples: list[dict[str, Any]], count: float) -> torch.Tensor:
     """Returns (5), float64: `count`, packs, tokens, targets and Σ (tokens of a row)² of a batch.
 
@@ -163,6 +188,10 @@ class PackTrainer(SFTTrainer):  # type: ignore[misc]
                 )
             parts = config.sp_size
             self.data_collator = SequenceCollator(-(-max_length // parts) * parts, filler)
+            shared = self.accelerator.deepspeed_ulysses_dl_adapter
+            self.accelerator.deepspeed_ulysses_dl_adapter = lambda loader, model: DataLoader(
+                SharedPacks(self, loader, partial(shared, loader, model)), batch_size=None
+            )
         else:
             self.data_collator = PackCollator(filler, averaging=averaging)
         self.throughput = Throughput(plain, max_length, peak_tflops, self.args.world_size)
@@ -173,10 +202,6 @@ class PackTrainer(SFTTrainer):  # type: ignore[misc]
         """As transformers', with the normaliser of the optimiser step in place of the number of
         tokens: the count over all its packs, of all processes."""
         batches, number = super().get_batch_samples(epoch_iterator, num_batches, device)
-        if (
-            self.sharded and not batches
-        ):  # DeepSpeed's loader is at its end once more after each epoch
-            batches, number = super().get_batch_samples(epoch_iterator, num_batches, device)
         if not batches:
             return batches, number
         if self.sharded:  # each process has its part of every pack
