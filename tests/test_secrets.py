@@ -75,7 +75,7 @@ def test_keys_and_passwords_stay_out_of_everything(
         "MLFLOW_TRACKING_URI": f"http://someone:{PASSWORD}@127.0.0.1:9",
     }
     refused, printed = call(root, *command, **planted)
-    assert refused == 1
+    assert refused == 1, printed
     assert "LW_PLANTED_KEY" in printed
     server.answer = write
     status, again = call(root, *command, **planted)
