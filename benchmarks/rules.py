@@ -2,17 +2,22 @@
 
     python benchmarks/rules.py                          # drafts of the embedded teacher
     python benchmarks/rules.py --texts real_texts.jsonl # and texts of many models
+    python benchmarks/rules.py --ask                    # what `filter.ask_judge` adds, with the default judge
+    python benchmarks/rules.py --ask judge.kind=endpoint judge.base_url=… judge.model=…
 
 The labels are in tests/data/read_rows.jsonl, one row a line: `id`, `language`, `verdict` (keep, strip or
 reject), `findings`, each a `kind` with the decisive `words` where there are some, and `read`: the `whole` text, or
-its `ends` (beginning and end; faults of the middle were then looked for by looser rules). Drafts of the
-embedded teacher are there with prompt and response. Of other people's texts there is `sha256` of the response only: --texts names a
-JSON Lines file of `id` and `messages` that has them.
+its `ends` (beginning and end; faults of the middle were then looked for by looser rules). Where a rule and
+the reader disagreed, the row was read again, so precision leans towards the rules. Drafts of the embedded
+teacher are there with prompt and response. Of other people's texts there is `sha256` of the response only:
+--texts names a JSON Lines file of `id` and `messages` that has them.
 
 Of each rule and language it prints how many of its findings are right (a finding is right if the reader
 found one of the kinds that the rule is for, or named the same words) and of each kind how many of the rows
 that have it are rejected, by its own rules and by any. Intervals are Wilson's, at 95 %. The last line counts the rows of
-the verdict `keep` that a rule on the content rejects.
+the verdict `keep` that a rule on the content rejects. With --ask a table says of the faults that
+`filter.ask_judge` knows how many of the rows that have one are found, and how many of the good rows are taken
+for one: by their rules, by the judge, by either.
 """
 
 import argparse
@@ -28,14 +33,20 @@ from omegaconf import DictConfig, OmegaConf
 from scipy.stats import binomtest
 
 from longwriter.config.load import compose_params, validate
+from longwriter.config.schema import Settings
+from longwriter.core.rows import Message, TrainingRow
 from longwriter.core.tables import Table, markdown
+from longwriter.core.workspace import Workspace
+from longwriter.dataset.meaning import QUESTIONS, ask, schema
 from longwriter.dataset.rule_runner import RuleJob, RuleRunner
 from longwriter.dataset.rules import BETWEEN_ROWS, CONTAMINATED, MALFORMED
+from longwriter.llm.check import Parameters
+from longwriter.llm.session import CallContext, with_client
 
 ROOT = Path(__file__).resolve().parent.parent
 LABELS = ROOT / "tests/data/read_rows.jsonl"
 
-LOOPS = ("repetition", "copied", "repeated_span", "low_variety", "near_copy")
+LOOPS = ("repetition", "copied", "repeated_span", "low_variety", "near_copy", "stuttering")
 RULES_OF_KIND = {
     "opener": ("opener",),
     "closer": ("closer",),
@@ -43,7 +54,7 @@ RULES_OF_KIND = {
     "soft_refusal": ("soft_refusal", "refusal"),
     "refusal": ("refusal", "soft_refusal"),
     "placeholder": ("placeholder",),
-    "self_judgement": ("self_judgement",),
+    "self_judgement": ("self_judgement", "note"),
     "outline": ("outline", "soft_refusal"),
     "control_token": ("control_tokens",),
     "foreign_word": ("foreign_word", "mixed_script"),
@@ -95,16 +106,67 @@ def _rows(path: Path) -> list[dict[str, Any]]:
         return [json.loads(line) for line in file]
 
 
-def verdicts(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
-    """Returns for each row what every rule of the default that rejects it says."""
+def default_settings(overrides: Iterable[str] = ()) -> Settings:
+    """Returns the settings of conf/ with `overrides` such as `judge.model=m`."""
     config = OmegaConf.create(compose_params(ROOT))
     assert isinstance(config, DictConfig)
-    settings = validate(config)
+    config.merge_with_dotlist(list(overrides))
+    return validate(config)
+
+
+def verdicts(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """Returns for each row what every rule of the default that rejects it says."""
+    settings = default_settings()
     apart = {MALFORMED, CONTAMINATED, *BETWEEN_ROWS}
     names = [name for name in settings.filter.rules if name not in apart]
     runner = RuleRunner(RuleJob(settings.filter, settings.contamination, names, [], "", [], None))
     read = [runner.read(json.dumps(row).encode(), str(row["id"])) for row in rows]
     return [{k: v for k, v in runner.verdicts(each).items() if v} for each in read]
+
+
+def answers(rows: Iterable[Mapping[str, Any]], settings: Settings) -> list[str | None]:
+    """Returns for each row which fault the judge finds in it; an empty text: none; None: no answer that can
+    be read."""
+    asked = [
+        TrainingRow(
+            id=row["id"], source="read_rows", messages=[Message(**m) for m in row["messages"]]
+        )
+        for row in rows
+    ]
+    calls = CallContext(
+        Workspace(ROOT, ROOT).cache,
+        0,
+        settings.runtime.threads,
+        parameters=Parameters(schema(tuple(QUESTIONS))),
+    )
+    found, _ = with_client(
+        lambda client: ask(client, asked, tuple(QUESTIONS)), settings.judge, calls, name="judge"
+    )
+    return found
+
+
+def gain(
+    rows: Iterable[Mapping[str, Any]],
+    said: Iterable[Mapping[str, str]],
+    judged: Iterable[str | None],
+) -> Table:
+    """Returns what rules and judge find in rows that have a fault that the judge is asked about, and in good
+    ones."""
+    hits: dict[str, tuple[list[bool], list[bool]]] = {
+        who: ([], []) for who in ("rules", "judge", "either")
+    }
+    own = {rule for kind in QUESTIONS for rule in RULES_OF_KIND[kind]}
+    for row, rules_said, answer in zip(rows, said, judged, strict=True):
+        faulty = any(finding["kind"] in QUESTIONS for finding in row["findings"])
+        if not faulty and row["verdict"] != "keep":
+            continue
+        found = {"rules": bool(own & rules_said.keys()), "judge": bool(answer)}
+        for who, each in (found | {"either": any(found.values())}).items():
+            hits[who][0 if faulty else 1].append(each)
+    return Table(
+        ["who", "finds of the faulty", "finds in good rows"],
+        [[who, *(share(sum(each), len(each)) for each in both)] for who, both in hits.items()],
+    )
 
 
 def share(hits: int, of: int) -> str:
@@ -129,6 +191,12 @@ def main() -> None:
         "--wrong", action="store_true", help="print each row that is judged wrongly"
     )
     parser.add_argument("--whole", action="store_true", help="only rows that were read whole")
+    parser.add_argument(
+        "--ask",
+        nargs="*",
+        metavar="KEY=VALUE",
+        help="ask the judge, too; settings that differ from conf/, such as judge.model=…",
+    )
     arguments = parser.parse_args()
     rows = read_labels(arguments.texts)
     if arguments.whole:
@@ -171,6 +239,10 @@ def main() -> None:
         alarms = sum(bool(said.keys() - NOT_CONTENT) for said in good)
         rejected = f"{alarms}, {share(alarms, len(good))}"
         print(f"{language}: good rows rejected for their content: {rejected}")
+    if arguments.ask is not None:
+        judged = answers(rows, default_settings(arguments.ask))
+        print(f"\n{markdown(gain(rows, found, judged))}")
+        print(f"answers of the judge that could not be read: {judged.count(None)} of {len(judged)}")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ from longwriter.dataset.rules import BETWEEN_ROWS, CONTAMINATED, MALFORMED
 
 LABELS = Path(__file__).parents[1] / "data/read_rows.jsonl"
 ON_NUMBERS = {"length_missed", "too_short"}
+BLEMISHES = {"sentence_again"}
+"""A sentence that is said twice: found by the reader, and no reason to drop the text."""
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +27,8 @@ def test_the_labels_are_whole(rows: list[dict[str, Any]]) -> None:
     assert {row["verdict"] for row in rows} == {"keep", "strip", "reject"}
     assert all(("sha256" in row) != ("response" in row) for row in rows)
     for row in rows:
-        assert (row["verdict"] == "keep") == (not row["findings"])
+        faults = {finding["kind"] for finding in row["findings"]} - BLEMISHES
+        assert (row["verdict"] == "keep") == (not faults)
         if "response" in row:
             said = row["response"].replace("’", "'")
             assert all(finding["words"] in said for finding in row["findings"])

@@ -1,7 +1,18 @@
 import pytest
 
-from longwriter.text.repetition import copied_sentences, repeated_ngrams, scaled
-from longwriter.text.similarity import said_again, share_said_again
+from longwriter.text.repetition import (
+    copied_sentences,
+    long_sentences_again,
+    repeated_ngrams,
+    scaled,
+)
+from longwriter.text.similarity import (
+    hashes,
+    said_again,
+    share_said_again,
+    shared_tokens,
+    stutter,
+)
 
 
 def test_words_that_come_again() -> None:
@@ -67,6 +78,39 @@ def test_paragraphs_said_again() -> None:
     text = f"{first}\n\n{other}\n\n{changed}"
     assert share_said_again(text) == len(changed) / (len(first) + len(other) + len(changed))
     assert share_said_again("Short.") == 0.0
+
+
+def test_long_sentences_again() -> None:
+    long = "He had designed this moment with care, and had seen it a thousand times"  # 14 words
+    short = "He had designed this moment with care, and had seen it"
+    text = f"{long}. {short}. The fog came in.\n{long}.\n{short}. {long}!"
+    assert long_sentences_again(text) == [long, long]
+    assert long_sentences_again(f"{long}\n{long}\n") == []  # lines of verse, items of a list
+    chinese = "他把这一刻想过一千遍每一个细节都安排得妥妥当当"  # 23 characters
+    assert long_sentences_again(f"{chinese}。雾来了。{chinese}。") == [chinese]
+    assert long_sentences_again(f"{chinese[:18]}。{chinese[:18]}。") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "span"),
+    [
+        ("we had to decide how to decide how to decide how to decide how", (2, 14)),
+        ("we had to decide how to decide how to decide how", (0, 0)),  # three times
+        ("tick tock tick tock tick tock tick tock", (0, 0)),  # eight words
+        ("so a little a little a little a little a little a little it grew", (1, 13)),
+        ("one two three four", (0, 0)),
+    ],
+)
+def test_a_phrase_over_and_over(text: str, span: tuple[int, int]) -> None:
+    assert stutter(hashes(text.split()), 12) == span
+
+
+def test_tokens_of_shared_passages() -> None:
+    one, other = (hashes(list(text)) for text in ("abcdefXghiYjk", "abcde--fghi-jk"))
+    assert shared_tokens(one, other, 3) == 8  # abcde, ghi
+    assert shared_tokens(one, other, 2) == 10  # and jk
+    assert shared_tokens(one, other, 6) == 0
+    assert shared_tokens(one, hashes(list("ab")), 3) == 0
 
 
 def test_a_limit_in_words_is_more_characters() -> None:

@@ -20,9 +20,21 @@ from longwriter.text.lengths import constraint_in, length_score
 from longwriter.text.markup import is_verse, lines_of, without_formulas
 from longwriter.text.placeholders import placeholder_in
 from longwriter.text.refusals import refusal_in
-from longwriter.text.repetition import copied_sentences, repeated_ngrams, scaled
+from longwriter.text.repetition import (
+    copied_sentences,
+    long_sentences_again,
+    repeated_ngrams,
+    scaled,
+)
 from longwriter.text.scaffolding import residue_in
-from longwriter.text.similarity import compression, hashes, longest_repeat, said_again, shared_span
+from longwriter.text.similarity import (
+    compression,
+    hashes,
+    longest_repeat,
+    said_again,
+    shared_tokens,
+    stutter,
+)
 from longwriter.text.thinking import thinking_in
 from longwriter.text.words import tokens
 
@@ -262,19 +274,39 @@ def foreign_word(row: Row, settings: FilterSettings) -> str | None:
 
 def near_copy(row: Row, settings: FilterSettings) -> str | None:
     """A paragraph says an earlier one again: the Jaccard similarity of their 3-word sequences is
-    min_paragraph_similarity or more; verse may have a refrain. Source: our own."""
+    min_paragraph_similarity or more. Or sentences of 12 words and more copy earlier ones: two, and more than
+    one in 2,000 words. Verse may have a refrain. Source: our own."""
     if is_verse(lines_of(row.response)):
         return None
     found = said_again(row.response, settings.min_paragraph_similarity)
-    return f"says again: {found[0][:80]!r}" if found else None
+    if not found:
+        found = long_sentences_again(row.response)
+        if len(found) <= max(1, row.words / 2000):
+            return None
+    return f"says again: {found[0][:80]!r}"
+
+
+def stuttering(row: Row, settings: FilterSettings) -> str | None:
+    """A phrase of 2 to 12 words is said 4 times or more in a row, 12 words in all at least; formulas and code
+    are left out, and verse may have a refrain.
+
+    Source: our own; the shares above don't show it in a long text.
+    """
+    text = without_formulas(row.response)
+    if is_verse(lines_of(text)):
+        return None
+    words = tokens(text)
+    start, end = stutter(hashes(words), scaled(12, text))
+    said = " ".join(words[start:end])
+    return f"says {said[:80]!r}" if any(letter.isalpha() for letter in said) else None
 
 
 def prompt_copy(row: Row, settings: FilterSettings) -> str | None:
-    """More than max_prompt_copy consecutive words of the prompt stand in the text: a story that was given to
-    be continued or rewritten. Source: our own."""
-    span = scaled(settings.max_prompt_copy, row.response) + 1
-    place = shared_span(row.hashes, hashes(tokens(row.prompt)), span)
-    return f"copies {span} words or more of the prompt" if place >= 0 else None
+    """More than max_prompt_copy words of the prompt, in passages of half as many and more, are in the text: a
+    story that was given to be continued or rewritten. Source: our own."""
+    most = scaled(settings.max_prompt_copy, row.response)
+    copied = shared_tokens(row.hashes, hashes(tokens(row.prompt)), most // 2)
+    return f"copies {copied} words of the prompt" if copied > most else None
 
 
 def low_quality(row: Row, settings: FilterSettings) -> str | None:
@@ -382,6 +414,7 @@ RULES: dict[str, Rule] = {
     "placeholder": placeholder,
     "foreign_word": foreign_word,
     "near_copy": near_copy,
+    "stuttering": stuttering,
     "prompt_copy": prompt_copy,
     "low_quality": low_quality,
 }

@@ -17,7 +17,7 @@ from longwriter.text.markup import is_letter, squeezed
 HEAD, TAIL = 700, 900
 """Characters at the beginning and at the end in which a model speaks to the asker."""
 
-_SENTENCE = re.compile(r"[^.!?。！？\n:：]*(?:[.!?。！？:：]+[\"”'’)）\]*_]*|\n|$)")
+_SENTENCE = re.compile(r"[^.!?…。！？\n:：]*(?:[.!?…。！？:：]+[\"”'’)）\]*_]*|\n|$)")
 _MARKS = " \t*_#>(（[【~`-—–"
 """What may stand before a remark."""
 
@@ -67,6 +67,29 @@ _OPENER = re.compile(
     rf"|let(?:'s| me) (?:write|create|craft|draft|compose|begin|start|dive)\b[^\n]{{0,120}}\b(?:{_WORK}|you|your|prompt)\b[^\n]{{0,120}}:$)",
     re.IGNORECASE,
 )
+_GOOD = (
+    r"(?:great|good|excellent|interesting|fascinating|wonderful|fantastic|lovely|fun|thought-provoking|inspiring|compelling|powerful|impressive|"
+    r"beautiful|heartfelt|remarkable|touching|thoughtful|well[- ]written|intriguing|valuable|important|amazing|unique)"
+)
+_TO_THE_ASKER = re.compile(
+    rf"{_GOOD} (?:question|prompt|idea|topic|request|choice|premise|concept)\b[^\n]{{0,60}}[!.:]$"
+    rf"|that sounds like an? (?:[\w-]+ ){{0,3}}(?:idea|{_WORK}|project|plan|premise|concept|prompt|challenge)\b"
+    rf"|your (?:experience|{_WORK}|question|prompt|request|idea|concept|writing|message|project|vision|description|topic|words|passion|journey) (?:is|are|was|sounds?) "
+    rf"(?:(?:truly|so|very|really|quite|both|indeed|an?|absolutely) ){{0,3}}{_GOOD}\b"
+    r"|it (?:seems|sounds|looks) like (?:you(?:'re|'ve|'d| are| have| want| need)\b|your (?:request|question|prompt|message|story)\b|an? (?:[\w-]+ )?(?:request|question|prompt|task)\b)"
+    r"|it(?:'s| is) (?:great|wonderful|good|lovely) to (?:hear|see) (?:that )?your?\b"
+    r"|(?:as )?per your request\b|in response to your (?:request|prompt|question)\b"
+    r"|given (?:your|the (?:requirements?|prompt|constraints?|instructions?|request))\b[^\n]{0,200}\b(?:i|i'll|here|here's|below|let's|the following)\b"
+    r"|i(?:'d| would| will|'ll) be (?:happy|glad|delighted|pleased) to (?:help|assist)\b"
+    r"|i(?:'m| am) (?:happy|glad|delighted|pleased|here|excited) to (?:help|assist|provide|write|create|craft|present)\b[^\n]{0,120}\b(?:you|your|prompt|request)\b"
+    r"|let me (?:help|try|share|give|provide|outline|break|explain|present)\b[^\n]{0,140}(?:\byour?\b|:$)"
+    r"|the following (?:is|are) (?:an?|the|my|your|some)\b[^\n]{0,200}:$"
+    rf"|to (?:write|create|craft|draft|compose) (?:an?|the|this|your) (?:[\w-]+ ){{0,5}}{_WORK}\b[^\n]{{0,100}}\b(?:i|we)(?:'ll| will| need| can| must| should| have)\b"
+    r"|(?:您|你)的(?:问题|要求|请求|想法|故事|描述|提问|需求|构思|设定|经历|观点)[^。！\n]{0,16}(?:很|非常|十分|真是|令人|有趣|精彩)"
+    rf"|[^。\n]{{0,40}}(?:{_ZH_WORK}|大纲|提纲|文稿)(?:内容)?如下(?:所示)?[：:]$|很(?:荣幸|高兴)(?:能)?(?:为|帮|与)(?:您|你)",
+    re.IGNORECASE,
+)
+"""Said in the first sentence."""
 _REFERS_TO_REQUEST = re.compile(
     r"\b(?:you(?:'ve| have)? (?:requested|asked for|asked me|specified)|(?:your|the given|the provided|the writing) (?:writing )?(?:request|prompt)\b)"
     r"|(?:您|你)(?:所)?(?:请求|要求|需要|提供|想要)的|(?:根据|按照|基于)(?:您|你)(?:的|所)?",
@@ -94,19 +117,21 @@ _ZH_OPENER = re.compile(
 
 _CLOSER = re.compile(
     r"(?:(?:please |just |so )?(?:let me know|feel free to (?:ask|reach|let|contact|modif|adjust|edit|change|customi|adapt|use|mix|expand|share|tweak|"
-    r"explore|add|build|request|continue|take)|don't hesitate to)\b"
-    r"|i (?:really |sincerely |truly )?hope (?:that )?(?:you (?:find|like|enjoy|found|liked|enjoyed)|(?:this|these|the)\b[^\n]{0,80}\b(?:helps?\b(?! (?:them|him|her|us)\b)|helpful|useful|meets?|enjoy|"
-    rf"like|found|what you|satisf|inspir|good|gives?|provides?|captures?|fits?|serves?|assist|guid|{_WORK})|it (?:gives you|helps you|meets your|inspires you|was helpful|is helpful)\b)"
+    r"explore|add|build|request|continue|take|incorporate|refine|alter|fill|insert|replace|personali|flesh|elaborat|extend|rewrite|let)|don't hesitate to)"
+    r"|(?:i )?(?:really |sincerely |truly )?hope (?:that )?(?:you (?:find|like|enjoy|found|liked|enjoyed)|(?:this|these|the)\b[^\n]{0,80}\b(?:helps?\b(?! (?:them|him|her|us)\b)|helpful|useful|meets?|enjoy|"
+    rf"like|found|what you|satisf|inspir|good|gives?|provides?|captures?|fits?|serves?|assist|guid|{_WORK})|it (?:gives you|helps you|meets your|inspires you|was helpful|is helpful)\b)|i hope you (?:\w+ )?(?:enjoy|like|love)\b"
+    r"|should you (?:need|have|require|want|wish)\b[^\n]{0,140}\b(?:let me|i can|i'd|i'll|feel free|ask|further|additional|more|help)\b"
+    r"|(?:i'd love|i would love|i'd like) to hear your\b|your (?:feedback|thoughts|input) (?:is|are) (?:always )?(?:welcome|appreciated|valued)\b"
     r"|(?:would you like|do you want|shall i|should i|is there (?:anything|something)(?: else)?|does this|how does (?:this|that)|what do you think)\b[^\n]{0,120}\?"
     rf"|if you(?:'d| would| want| need| have| like| wish|'re| are)\b[^\n]{{0,140}}\b(?:let me|i can|i'd|i would|i'll|feel free|ask|further|additional|more|expand|adjust|modif|chang|revis|{_WORK})\b"
     r"|good luck (?:with|on|in|and)\b|(?:best of luck|all the best) (?:with|on|in) your\b"
     r"|happy (?:writing|reading|creating|crafting|gaming|world-?building|storytelling|adventuring|brainstorming|role-?playing)\b"
-    r"|enjoy (?:your|writing|reading|creating|using|exploring)\b|have fun (?:with|writing|creating|exploring|bringing)\b"
+    r"|enjoy(?:!| (?:your|writing|reading|creating|using|exploring)\b)|have fun (?:with|writing|creating|exploring|bringing)\b"
     r"|(?:i'm|i am|i'd be|i would be|i'll be) (?:always )?(?:here to|happy to|glad to|delighted to|more than happy to) (?:help|assist|answer|revis|refin|expand|adjust|modif|continue|elaborat|"
     r"discuss|brainstorm|tweak|write|provide (?:more|further|additional|you)|make (?:any|further|changes))\w*\b"
     r"|i (?:can|could|will|'ll) (?:also |certainly |gladly |always )?(?:expand|continue|revise|adjust|provide|add|write|help|modify|elaborate)\b[^\n]{0,100}\b(?:if|you|further|more|next)\b"
     r"|(?:i )?look(?:ing)? forward to (?:your|hearing)\b|thank you for (?:your|the) (?:request|prompt|question|opportunity to (?:write|create))\b"
-    r"|you can (?:expand|modify|adjust|adapt|customi[sz]e|continue|build|use this|further|now|also|tailor|add)\b[^\n]{0,160}"
+    r"|you (?:can|may|might|could)(?: want to| wish to| then| easily| always)* (?:expand|modify|adjust|adapt|customi[sz]e|continue|build|use this|further|now|also|tailor|add)\b[^\n]{0,160}"
     rf"(?:\b(?:{_WORK}|your|needs|preferences|word count|world|campaign|characters)\b)"
     r"|these (?:[\w-]+ ){1,3}can be (?:\w+ )?(?:mixed|combined|adapted|customi[sz]ed|tailored|used|modified|expanded|adjusted)\b[^\n]{0,120}\byour\b"
     r"|(?:remember|be sure|make sure) to (?:mix and match|adjust|modify|customi[sz]e|adapt|tailor|replace|personali[sz]e|expand)\b"
@@ -120,6 +145,7 @@ _ZH_CLOSER = re.compile(
     r"|(?:如需|若需)[^。！？\n]{0,30}|祝(?:您|你)?(?:好运|[^。！？\n]{0,8}(?:写作|创作|剧本|小说|故事|论文|作业|项目|研究|学业|学习|演讲|面试|考试|申请)[^。！？\n]{0,8}(?:愉快|顺利|成功|好运|开心|进步|快乐))[！!。~～]*$"
     r"|(?:您|你)(?:是否|需要我|想要我|希望我|觉得)[^。！？\n]{0,40}[？?]|(?:需要|要)我[^。！？\n]{0,30}吗[？?]"
     r"|(?:您|你)?(?:请|可以|可)(?:根据|按照?)(?:您|你|自己|实际|具体)[^。！？\n]{0,30}(?:修改|调整|补充|扩展|完善)"
+    r"|以上(?:就)?是[^。\n]{0,30}(?:希望|供您参考|供参考|的(?:全部)?(?:内容|回答|建议|大纲))|欢迎(?:您|你)?(?:指正|继续|提问|随时|补充|提出|告诉|反馈)|请(?:告诉我|提供(?:更多|具体|进一步)|指正|多多指教|查收)"
     r"|感谢(?:您|你)的(?:提问|请求|要求|信任|耐心|理解|咨询)|期待(?:您|你)的(?:反馈|回复|意见))",
 )
 _PIECE_WITH_READERS = re.compile(
@@ -131,19 +157,19 @@ _PIECE_WITH_READERS = re.compile(
 
 _NOTE = re.compile(
     r"(?:(?:please )?note(?: that| to \w+)?|n\.?b\.?|disclaimer|author'?s note|(?:a )?(?:final|quick|brief|side) note|"
-    r"注意?|备注|附注|说明|附言|提示|请注意|温馨提示|免责声明|编者按|作者注)\s*(?:[:：,，]|that\b|[*_]{1,2}[:：]?)",
+    r"注意?|备注|附注|说明|附言|提示|请注意|温馨提示|免责声明|编者按|作者注|(?:创作|写作|改写|续写)(?:说明|思路|背景)|(?:解析|赏析)(?=[：:]\s{0,3}[这此该本]))\s*(?:[:：,，]|that\b|[*_]{1,2}[:：]?)",
     re.IGNORECASE,
 )
 _ABOUT_THE_TEXT = re.compile(
     rf"\b(?:this|the|above|following|these)\b[^.\n]{{0,60}}\b(?:{_WORK}s?|word count|words|prompt|requirements?|request|information|keywords?|list|details|"
     r"characters|names|events|example|outline|summary|references|sources|links?|images?|questions|dice rolls|numbers|values)\b|\b(?:fictional|hypothetical|placeholder|word count|\d[\d,]* words|"
     r"as an ai|due to|for the sake of|condensed|abbreviated|shortened|simplified|brief (?:excerpt|version|summary))\b"
-    rf"|(?:以上|本|此|这|该|上述|整)(?:篇|个|段|部|份|些|只|仅|是|为)?[^。\n]{{0,20}}(?:{_ZH_WORK}|文|篇|清单|信息|建议|大纲|示例|列表)|字数|篇幅|仅供|仅为|虚构|示例|简化|由于|概述|概要",
+    rf"|(?:以上|本|此|这|该|上述|整)(?:篇|个|段|部|份|些|只|仅|是|为)?[^。\n]{{0,20}}(?:{_ZH_WORK}|文|篇|清单|信息|建议|大纲|示例|列表)|字数|篇幅|仅供|仅为|虚构|示例|简化|由于|概述|概要|[这此本该]一?[句联首]",
     re.IGNORECASE,
 )
 
 _SOFT_REFUSAL = re.compile(
-    rf"(?:(?:unfortunately|regrettably|however|but|although|while|since|as|sorry|apologies)[,.]? )?(?:{_WRITING}\b[^.\n]{{0,120}}(?:\b\d[\d,]*[- ](?:\d[\d,]*[- ])?words?\b|\b(?:full|entire|complete|whole|lengthy|full-length|such a long|that long|of (?:this|that|such) length)\b)"
+    rf"(?:(?:unfortunately|regrettably|however|but|although|while|since|as|sorry|apologies)[,.]? )?(?:{_WRITING}\b[^.\n]{{0,120}}(?:\b\d[\d,]*[- ](?:\d[\d,]*[- ])?(?:words?|pages?)\b|\b(?:full|entire|complete|whole|lengthy|full-length|such a long|that long|of (?:this|that|such) length)\b)"
     r"[^.\n]{0,140}\b(?:beyond|exceeds?|too (?:long|extensive|lengthy|large|much)|extensive|ambitious|lengthy|challenging|substantial|significant|quite|"
     r"not (?:feasible|possible|practical)|impractical|impossible|isn't|cannot|can't|undertaking|task|would require|limit\w*)"
     rf"|(?:(?:but|and|however|unfortunately|therefore|so|thus|since)[,]? )?(?:due to|given|because of|considering|owing to|within|because|as) "
@@ -180,7 +206,7 @@ _SELF_JUDGEMENT = re.compile(
     r"(?:this|the (?:above|preceding)|the) (?:(?!of\b|in\b|and\b|that\b|to\b|we\b)[\w'-]+ ){0,4}?(?:(?:short )?story|narrative|tale|screenplay|script|scene|episode|chapter|monologue|continuation|rewrite|"
     r"retelling|adaptation|excerpt|outline|draft|version|vignette|novella|piece|poem|response|scenario|encounter|character|explanation|description|(?:alternate |alternative )ending|opening|framework|structure|approach)"
     r"(?: (?:above|provided|presented|outlined|here|of [^,.\n]{1,60}|about [^,.\n]{1,60}|then|thus|also|not only))?,? (?:[^,.\n]{1,80}, )?"
-    r"(?:(?:is|was|has been|can be|should be|could be|will be|would be)(?: \w+)? (?:designed|intended|meant|written|crafted|structured|expanded|based|created|aimed|a (?:foundation|starting|brief|testament to the power)|"
+    r"(?:(?:is|was|has been|can be|should be|could be|will be|would be)(?: \w+)? (?:designed|intended|meant|written|crafted|structured|expanded|based|created|aimed|an? (?:[\w-]+ ){0,2}(?:foundation|starting|brief|testament|exploration|reflection|call to|celebration of|tribute|reminder|snapshot|glimpse|meditation)|"
     r"inspired|adapted|further|developed|continued)|(?:aims?|attempts?|seeks?|strives?|tries|intends?|serves?|sets?|provides?|offers?|explores?|captures?|showcases?|highlights?|illustrates?|demonstrates?|"
     r"lays?|delves?|reflects?|presents?|incorporates?|combines?|maintains?|blends?|emphasi[sz]es?|conveys?|introduces?|weaves?|portrays?|depicts?|examines?|touches|invites?|leaves? (?:room|a (?:whole|lot)|the (?:audience|reader|door))|"
     r"keeps?|focuses|follows|concludes?|ends with|establishes|encapsulates?|brings?|features?|encompasses?|uses|employs|adheres?|meets?|retains?|preserves?|should (?:provide|give|serve|help|meet)|covers)\b)",
@@ -195,6 +221,7 @@ _ARTICLE_JUDGES_ITSELF = re.compile(
 )
 _ZH_SELF_JUDGEMENT = re.compile(
     r"[^。，\n]{1,10}的(?:对话|故事|互动)[^。\n]{0,30}(?:展现|展示|体现|诠释|彰显|传达)了?[^。\n]{1,40}(?:重要性|力量|意义|精神|主题|价值)|这是一[个部篇则段](?:关于[^。\n]{1,40})?(?:故事|作品|剧本|传奇|短文)[，,]?(?:展现|讲述|展示|探讨|揭示|表达|体现|传达)|"
+    r"(?:这份|这个|这些|该|此|本)(?:名单|列表|清单|指南|方案|大纲|提纲|总结|概述|教程|框架)[^。\n]{0,6}(?:展示|提供|涵盖|旨在|概述|列出|总结|展现|为[^。\n]{1,30}提供)|"
     r"(?:总之|总的来说|综上|最终|整体而言)?[，,]?(?:这|该|此|本|整)(?:部|篇|个|则|段|场|首|出|一)?(?:[^。，\n]{0,12}的)?(?:作品|故事|剧本|小说|短篇|短文|叙述|叙事|剧作|戏剧|剧|独白|章节|情节|续写|改编|片段|场景|剧情|短剧|大纲|文章|散文)"
     r"(?:不仅|通过|以|展现|展示|探讨|传达|揭示|旨在|反映|描绘|讲述|深刻|提供|呈现|将|深入|生动|充满|最终|突出|强调|融合|结合|为[^。\n]{1,30}(?:提供|奠定)|是一[部个篇则]|既|在[^。\n]{1,30}中|凸显|表达|引导|带领|围绕|体现|刻画|传递)",
 )
@@ -233,7 +260,9 @@ def opener(text: str) -> Remark | None:
         found = (_ZH_OPENER if _is_chinese(said) else _OPENER).match(said)
         if found and found.lastgroup == "line" and not _ON_ITS_OWN_LINE.match(text, end):
             break
-        first = place == 0 and (_SURE.match(said) or _REFERS_TO_REQUEST.search(said))
+        first = place == 0 and (
+            _SURE.match(said) or _TO_THE_ASKER.match(said) or _REFERS_TO_REQUEST.search(said)
+        )
         if (not begun and (found or first)) or _SAYS_WHAT_WAS_ASKED.search(said):
             last, begun = Remark(0, end, said), False
         elif last or place == _FIRST_SENTENCES - 1:
@@ -257,6 +286,8 @@ def closer(text: str, prompt: str = "") -> Remark | None:
 
 def note(text: str) -> Remark | None:
     """Returns the first line that begins with `Note:` or the like and speaks of the text itself."""
+    if found := _BRACKETED_NOTE.search(text):
+        return Remark(found.start(), found.end(), found[0].strip())
     for line in re.finditer(r"[^\n]+", text) if _HAS_NOTE.search(text) else ():
         said = line[0].lstrip(_MARKS)[:400]
         if _NOTE.match(said) and _ABOUT_THE_TEXT.search(said) and not _DISCLAIMER.search(said):
@@ -264,9 +295,18 @@ def note(text: str) -> Remark | None:
     return None
 
 
+_BRACKETED_NOTE = re.compile(
+    r"^[*_ ]{0,4}[\[(（【](?:[^\n]{0,300}?\b(?:word count|please note)\b|this (?:is|was) (?:just |only |merely )?(?:an?|the) (?:[\w-]+ ){0,2}(?:excerpt|sample|beginning|outline|draft|version)\b"
+    r"|this (?:story|essay|script|screenplay|article|text|chapter|response|narrative) (?:is|was|has been|contains|would|could|can|should|may|will)\b"
+    r"|(?:本|此|该|这)(?:文|篇|段|个|部)?(?:故事|剧本|章|小说|文章|作品)?(?:为|是|系|仅|共|约|纯属)[^\n]{0,20}(?:字|篇幅|虚构|节选))[^\n]{0,400}[\])）】][*_ .]{0,4}$",
+    re.IGNORECASE | re.MULTILINE,
+)
+"""A line in brackets that speaks of the text."""
 _DISCLAIMER = re.compile(r"专业(?:建议|意见)|\bprofessional (?:\w+ )?advice\b", re.IGNORECASE)
 """An article's own: it is no substitute for a doctor."""
-_HAS_NOTE = re.compile(r"note|n\.?b\.?\b|disclaimer|注|说明|附言|提示|声明|编者按", re.IGNORECASE)
+_HAS_NOTE = re.compile(
+    r"note|n\.?b\.?\b|disclaimer|注|说明|附言|提示|声明|编者按|思路|背景|析", re.IGNORECASE
+)
 
 
 def soft_refusal(text: str, prompt: str = "") -> Remark | None:

@@ -11,6 +11,8 @@ _SENTENCE = re.compile(r"([^.!?。！？\n]+)([.!?。！？]|)")
 _FEWEST_WORDS, _FEWEST_CHARACTERS = 4, 6
 """Shorter sentences ("Yes.", "And then?") recur in good writing too, and so do labels, which end without a
 full stop (INT. KITCHEN - DAY, **Difficulty:** Very high): they count from twice as many."""
+_LONG_WORDS = 12
+"""Of a sentence that good writing says once."""
 CHARACTERS_A_WORD = 1.6
 """Chinese characters that say as much as an English word: a limit of 8 words is one of 13 characters."""
 
@@ -41,6 +43,20 @@ def copied_sentences(text: str) -> float:
     sentences = _SENTENCE.findall(without_formulas(text))
     found = ((tuple(TOKEN.findall(said)), bool(stop)) for said, stop in sentences)
     return share_seen([tokens for tokens, stop in found if _is_sentence(tokens, stop, verse)])
+
+
+def long_sentences_again(text: str) -> list[str]:
+    """Returns the sentences of 12 words or 19 Chinese characters and more that copy an earlier one. They end
+    at a full stop, so lines of verse and items of a list are left out, and so are formulas and code."""
+    known: set[tuple[str, ...]] = set()
+    again = []
+    for said, stop in _SENTENCE.findall(without_formulas(text)):
+        tokens = tuple(TOKEN.findall(said))
+        if stop and len(tokens) >= scaled(_LONG_WORDS, said):
+            if tokens in known:
+                again.append(said.strip())
+            known.add(tokens)
+    return again
 
 
 def _is_sentence(tokens: Sequence[str], stop: bool, verse: bool) -> bool:

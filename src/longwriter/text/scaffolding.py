@@ -83,7 +83,8 @@ _STEP = re.compile(
 _FIRST_NUMERALS = ("1", "i", "one", "一")
 _PLAN = re.compile(
     rf"^{_MARK}(?:main[ \t]+point|(?:the )?text so far|已经写好的部分|(?:the )?next paragraph|下一段){_CLOSE}[:：]"
-    rf"|^{_MARK}the[ \t]+plan{_CLOSE}[:：]{_CLOSE}$"  # with text behind it, it may be a story's own
+    # with text behind it, it may be a story's own
+    rf"|^(?:1[.)][ \t]?)?{_MARK}the[ \t]+plan{_CLOSE}[:：]{_CLOSE}$|\A\s{{0,9}}the (?:first|opening|next) paragraph (?:is|of|provides|introduces|describes|sets|should|will|begins)\b"
     r"|\bwrite[ \t]+only[ \t]+the[ \t]+(?:first|next|last)[ \t]+paragraph\b"
     r"|main[ \t]+point[ \t*_]*[:：][^\n]{1,600}word[ \t]+count|(?:要点|主要内容|主旨)[ \t*_]*[:：][^\n]{1,600}字数[^\n:：]{0,4}[:：]",
     re.IGNORECASE | re.MULTILINE,
@@ -226,7 +227,7 @@ def residue_in(text: str, prompt: str) -> str:
 
 
 _SIGN_OF_PLAN = re.compile(
-    r"main[ \t]+point|the plan\b|write only the |text so far|next paragraph|已经写好|下一段|要点|主要内容|主旨",
+    r"main[ \t]+point|the plan\b|write only the |text so far|(?:first|opening|next) paragraph|已经写好|下一段|要点|主要内容|主旨",
     re.IGNORECASE,
 )
 _SIGN_OF_LABEL = re.compile(

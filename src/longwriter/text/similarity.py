@@ -102,12 +102,28 @@ def compression(text: str) -> float:
     return len(zlib.compress(data, 6)) / max(len(data), 1)
 
 
-def shared_span(one: Hashes, other: Hashes, n: int) -> int:
-    """Returns the place in `one` of the first sequence of n tokens that `other` has too; -1: none."""
+def shared_tokens(one: Hashes, other: Hashes, n: int) -> int:
+    """Returns how many tokens of `one` are in passages of n tokens and more that `other` has too."""
     if min(len(one), len(other)) < n:
-        return -1
-    found = np.flatnonzero(np.isin(_windows(one, n), _windows(other, n)))
-    return int(found[0]) if len(found) else -1
+        return 0
+    starts = np.isin(_windows(one, n), _windows(other, n))
+    return int(np.count_nonzero(np.convolve(starts, np.ones(n, dtype=np.int64))))
+
+
+def stutter(text: Hashes, at_least: int) -> tuple[int, int]:
+    """Returns the span of the tokens in which a phrase of 2 to 12 tokens is said 4 times or more in a row, if
+    they are `at_least` tokens in all; (0, 0): there are none."""
+    for period in range(2, _LONGEST_PHRASE + 1):
+        same = np.concatenate([[False], text[period:] == text[:-period], [False]])
+        edges = np.flatnonzero(same[1:] != same[:-1])
+        starts, ends = edges[::2], edges[1::2]
+        fewest = max(_TIMES * period, at_least)
+        for place in np.flatnonzero(ends - starts + period >= fewest)[:1].tolist():
+            return int(starts[place]), int(ends[place]) + period
+    return 0, 0
+
+
+_LONGEST_PHRASE, _TIMES = 12, 4
 
 
 _LEAST_WORDS, _LEAST_CHARACTERS = 25, 40

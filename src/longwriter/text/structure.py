@@ -13,7 +13,7 @@ from longwriter.text.words import tokens
 _BRACKETS = "[", "(", "（", "【"
 _BARE = '*_#>~`"“”()[]（）【】 \t-—–=.。!！…'
 _CONTINUED = re.compile(
-    r"(?:(?:story|text|chapter|essay|script|scene|article) (?:continues|continued)|continued (?:from|in|on)\b[^\n]{0,60}"
+    r"(?:(?:and so,? )?(?:the|our|their) (?:adventure|journey|saga|quest) continues|(?:story|text|chapter|essay|script|scene|article) (?:continues|continued)|continued (?:from|in|on)\b[^\n]{0,60}"
     r"|cont(?:inue)?d? (?:from|in) (?:the )?(?:previous|next|part|last)[^\n]{0,40}|to be continued[^\n]{0,20}|continuation (?:of|from)\b[^\n]{0,60}"
     r"|here(?:['’]s| is) the (?:rest|remainder|continuation|next part) of the \w+"
     r"|(?:end|conclusion) of (?:part|excerpt|preview|section|step|response|message|sample)\b[^\n]{0,30}|part (?:\d+|one|two|three|i{1,3}) of (?:\d+|two|three|four|five)"
@@ -92,9 +92,13 @@ _RETELLS = re.compile(
     r"(?:^|(?<=[。！？\n]))[ \t]*(?:(?:故事|剧情|情节|影片|剧本|剧集|本剧|全剧|该剧|小说|剧幕)[^。，\n]{0,6}(?:围绕|始于|发生在|的?(?:尾声|结尾|高潮|开场)|讲述|戛然而止|落幕|一开始|进入高潮)"
     r"|随着(?:剧情|故事|情节)的?(?:发展|推进|深入|展开)|在?(?:剧终|剧末|影片的?(?:最后|结尾))|整[部个](?:剧情?|故事|影片)|这[部个](?:作品|剧本|影片)以)"
     r"|(?:^|(?<=[.!?\n]))[ \t]*(?:the (?:story|narrative|plot|screenplay|film|episode|play|script) (?:then )?(?:begins|opens|starts|follows|revolves|cent(?:er|re)s|concludes|ends|closes|culminates)\b"
-    r"|as the (?:story|narrative|plot|episode|screenplay|film) (?:unfolds|progresses|develops|nears|reaches)\b|in the (?:alternate|alternative) (?:ending|version)\b)",
+    r"|as the (?:story|narrative|plot|episode|screenplay|film) (?:[“\"][^”\"\n]{1,40}[”\"] )?(?:unfolds|progresses|develops|nears|reaches)\b|in the (?:alternate|alternative) (?:ending|version)\b)",
     re.IGNORECASE,
 )
+_BEGINS_TO_RETELL = re.compile(
+    r"[^。\n]{0,40}在《[^》\n]{1,30}》这[篇个]故事中|(?:[^\n]{0,40}\n)?\s{0,9}(?:场景|故事|剧情)设定在"
+)
+"""How a text begins that tells what happens in a story."""
 _ASKS_FOR_STORY = re.compile(
     r"\b(?:story|screenplay|script|novel|fanfic\w*|chapter|scene|episode|(?:alternate|alternative) ending)\b|故事|小说|剧本|剧|续写|写作|写一篇",
     re.IGNORECASE,
@@ -122,6 +126,8 @@ def outline(text: str, prompt: str) -> str:
     if (summary := _SUMMARISES.match(text)) and not _ASKS_FOR_SUMMARY.search(prompt):
         return summary[0]
     if not _ASKS_FOR_SUMMARY.search(prompt) and _ASKS_FOR_STORY.search(prompt):
+        if found := _BEGINS_TO_RETELL.match(text):
+            return found[0].strip()
         retold = [found[0].strip() for found in _RETELLS.finditer(text)]
         if len(retold) >= _LEAST_RETOLD:
             return ", ".join(retold[:_LEAST_RETOLD])
