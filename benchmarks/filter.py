@@ -2,6 +2,7 @@
 
     python benchmarks/filter.py             # 6,000 rows of 5,000 words
     python benchmarks/filter.py --short     # 1,000, 10,000 and 100,000 rows of 40 words
+    python benchmarks/filter.py --words 200 --rows 100000 1000000
 
 Rows are words of the project's own instructions in data/, drawn as often as they occur there, so that all
 rules of the default are applied and none ends the work early. Prints seconds, the processor time of all
@@ -33,7 +34,7 @@ from longwriter.config.schema import Settings
 from longwriter.core.workspace import Workspace
 from longwriter.dataset.card import Writer
 from longwriter.dataset.stage import filter_rows
-from longwriter.text.minhash import PERMUTATIONS, NearIndex
+from longwriter.text.minhash import PERMUTATIONS, InOrder
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -160,12 +161,13 @@ class _Watch(Thread):
 
 
 def index_bytes(rows: int) -> float:
-    """Returns the bytes a row that the two indexes of near duplicates take."""
+    """Returns the bytes a row that the two indexes of near duplicates take, without the signatures, which are
+    on disk."""
     draws = np.random.default_rng(0).integers(0, 2**32, (rows, PERMUTATIONS), dtype=np.uint32)
     tracemalloc.start()
-    index = NearIndex()
-    for key, values in enumerate(draws):
-        index.insert(key, values.copy())
+    index = InOrder(draws)
+    for number in range(rows):
+        index.keep(number)
     taken, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     return 2 * taken / rows
@@ -175,6 +177,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--short", action="store_true")
     parser.add_argument("--rows", type=int, nargs="+", help="other numbers of rows")
+    parser.add_argument("--words", type=int, help="of each row")
     parser.add_argument("--one", nargs=2, type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
@@ -183,11 +186,12 @@ def main() -> None:
     numbers = arguments.rows or ([1_000, 10_000, 100_000] if arguments.short else [6_000])
     runs = []
     for number in numbers:
-        runs.append(in_a_process(number, 40 if arguments.short else 5_000))
+        words = arguments.words or (40 if arguments.short else 5_000)
+        runs.append(in_a_process(number, words))
         print(line(runs[-1]), flush=True)
     if len(runs) > 1:
         print(growth(runs))
-    print(f"index of near duplicates: {index_bytes(5_000):.0f} bytes a row")
+    print(f"index of near duplicates: {index_bytes(100_000):.0f} bytes a row")
 
 
 if __name__ == "__main__":

@@ -72,8 +72,8 @@ def search_space(overrides: Sequence[Override]) -> Space:
 class OptunaSweeper(Sweeper):
     """Asks Optuna for values, has a launcher run them as jobs, tells Optuna their scores.
 
-    Every trial is written to the database `sweep/optuna.db` of the cache at once, so a search that
-    was stopped continues. A search with other code, inputs, score or space starts anew.
+    Every trial is written to the file `sweep/optuna.journal` of the cache at once, so a search that
+    was stopped continues, on a network disk too. A search with other code, inputs, score or space starts anew.
     """
 
     def __init__(
@@ -104,7 +104,6 @@ class OptunaSweeper(Sweeper):
         """
         from longwriter.config.load import CHECKOUT
         from longwriter.sweep.experiments import fingerprint
-        from longwriter.tracking.store import sqlite_uri
 
         if self.config is None or "sweep" not in self.config:
             raise CompactHydraException(
@@ -127,7 +126,7 @@ class OptunaSweeper(Sweeper):
         search = hashlib.sha256(identity.encode()).hexdigest()[:6]
         name = f"{self.config.sweep.id}-{search}-{fingerprint(CHECKOUT)[:6]}"
         with FileLock(cache / f"{name}.search.lock"):
-            study = self._open(sqlite_uri(cache / "optuna.db"), name)
+            study = self._open(cache / "optuna.journal", name)
             self._run(study, space)
         self._report(study)
 
@@ -140,14 +139,18 @@ class OptunaSweeper(Sweeper):
         }
         return search_space(list(parsed.values()))
 
-    def _open(self, storage: str, name: str) -> "Study":
+    def _open(self, journal: Path, name: str) -> "Study":
         """Opens the study. Trials that a killed search left running are run again first."""
         import optuna
+        from optuna.storages.journal import JournalFileBackend, JournalStorage
         from optuna.trial import TrialState
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         study = optuna.create_study(
-            storage=storage, study_name=name, direction=self.direction, load_if_exists=True
+            storage=JournalStorage(JournalFileBackend(str(journal))),
+            study_name=name,
+            direction=self.direction,
+            load_if_exists=True,
         )
         for trial in study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
             study.tell(trial.number, state=TrialState.FAIL)

@@ -3,7 +3,6 @@
 import json
 import sqlite3
 from argparse import Namespace
-from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from longwriter.core.errors import DataError
 from longwriter.core.files import replacing
 from longwriter.core.tables import Table, markdown
 from longwriter.core.workspace import Workspace
+from longwriter.llm.cache import Cache, edited
 
 _MODEL = "COALESCE(NULLIF(json_extract(completion, '$.model'), ''), 'unknown')"
 """The model that answered, by the server's own name; calls of earlier versions don't say it."""
@@ -38,7 +38,8 @@ def cache(arguments: Namespace) -> None:
     if not path.is_file():
         raise DataError(f"{path}: there is no cache of calls; LONGWRITER_CACHE names its folder")
     try:
-        with closing(sqlite3.connect(path, timeout=60, isolation_level=None)) as database:
+        Cache(path).close()  # on a network disk that gathers the calls of processes that have ended
+        with edited(path) as database:
             match arguments.action:
                 case "prune":
                     _prune(database, arguments.before, arguments.model, arguments.dry_run)

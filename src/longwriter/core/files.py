@@ -19,6 +19,27 @@ from longwriter.core.errors import SettingsError
 from longwriter.core.rows import Record
 
 MONTH_S = 30 * 86_400
+_NETWORK = frozenset(
+    [
+        "9p",
+        "afs",
+        "beegfs",
+        "ceph",
+        "cifs",
+        "fhgfs",
+        "glusterfs",
+        "gpfs",
+        "lustre",
+        "nfs",
+        "nfs4",
+        "orangefs",
+        "panfs",
+        "smb3",
+        "smbfs",
+        "wekafs",
+    ]
+)
+_LOCAL_FUSE = "fuseblk", "fuse.fuse-overlayfs", "fuse.mergerfs"
 
 
 def write_jsonl(path: Path, rows: Iterable[Record]) -> None:
@@ -72,6 +93,16 @@ def used_again(folder: Path) -> bool:
             if time.time() - other.stat().st_mtime > MONTH_S:
                 shutil.rmtree(other)
     return there
+
+
+def network_disk(path: Path) -> str:
+    """Returns the kind of the network file system on which `path` lies or would, such as `nfs4`; empty: it is on a
+    local disk."""
+    place = path.resolve()
+    mounted = [p for p in psutil.disk_partitions(all=True) if place.is_relative_to(p.mountpoint)]
+    kind = max(mounted, key=lambda p: len(p.mountpoint)).fstype.lower() if mounted else ""
+    fuse = kind.startswith("fuse") and kind not in _LOCAL_FUSE
+    return kind if fuse or kind in _NETWORK else ""
 
 
 def _remove_leftovers(path: Path) -> None:

@@ -1,23 +1,28 @@
 """Rows in; training rows, validation rows, and rejected rows with rule and reason out.
 
 Rows are streamed through the rules into a temporary file. Of a row that passes them, only its place in
-that file and its entry in the index of near duplicates stay in memory. What is kept, and the order in
-which it is written, depends on the set of rows, not on their order.
+that file stays in memory, and a few numbers in the index of near duplicates: about 1 kB a row. What is kept, and
+the order in which it is written, depends on the set of rows, not on their order.
 """
 
 import hashlib
 import json
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
 from longwriter.core.rows import TrainingRow
 from longwriter.dataset.counts import FilterCounts
-from longwriter.dataset.duplicates import Duplicates, restored, sets_of, stored
+from longwriter.dataset.duplicates import Duplicates, sets_of, stored
 from longwriter.dataset.row import RowVerdict
 from longwriter.dataset.rules import BETWEEN_ROWS
 from longwriter.dataset.settings import FilterSettings
+from longwriter.text.minhash import PERMUTATIONS
 from longwriter.text.similarity import Hashes, hashes
 from longwriter.text.words import tokens
 
@@ -51,7 +56,7 @@ class Filtering:
     """
 
     def __init__(self, settings: FilterSettings, folder: Path) -> None:
-        self._settings = settings
+        self._settings, self._folder = settings, folder
         folder.mkdir(parents=True, exist_ok=True)
         self._spool: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
         self._rejects: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
@@ -88,29 +93,47 @@ class Filtering:
 
     def compare(self) -> None:
         """Applies the rules that compare rows: to drafts first, the best of each kind first."""
-        known: list[_Place] = []
+        order = [*sorted(self._drafts), *sorted(self._chat)]
+        drafts = len(self._drafts)
+        self._drafts, self._chat = [], []
 
-        def sets(key: int) -> tuple[Hashes, Hashes]:
-            row = self._row(known[key])
+        def sets(number: int) -> tuple[Hashes, Hashes]:
+            row = self._row(order[number])
             prompt = "\n\n".join(m.content for m in row.messages if m.role == "user")
             return sets_of(prompt, hashes(tokens(row.messages[-1].content)))
 
-        duplicates = Duplicates(self._settings.min_similarity, sets)
-        for chat, places in ((False, self._drafts), (True, self._chat)):
-            rules = self._settings.chat_mix.rules if chat else self._settings.rules
-            names = [name for name in rules if name in BETWEEN_ROWS]
-            kept = []
-            for place in sorted(places):
-                key = len(known)
-                known.append(place)
-                signatures = restored(self._part(place, 2))
-                reason = duplicates.reason(key, place.id, place.fingerprint, signatures, names)
+        with tempfile.TemporaryFile(dir=self._folder) as file:
+            duplicates = Duplicates(
+                self._settings.min_similarity,
+                [place.id for place in order],
+                sets,
+                self._signatures(order, file),
+            )
+            of_drafts, of_chat = (
+                [name for name in rules if name in BETWEEN_ROWS]
+                for rules in (self._settings.rules, self._settings.chat_mix.rules)
+            )
+            for number, place in enumerate(tqdm(order, desc="compared", unit="", disable=None)):
+                chat = number >= drafts
+                reason = duplicates.reason(
+                    number, place.fingerprint, of_chat if chat else of_drafts
+                )
                 if reason is None:
-                    kept.append(place)
+                    (self._chat if chat else self._drafts).append(place)
                 else:
                     self._reject_place(place, reason, chat)
-                    known.pop()
-            places[:] = kept
+
+    def _signatures(self, places: Sequence[_Place], file: IO[bytes]) -> NDArray[np.uint32]:
+        """Signatures of prompt and response of each row, in `file`; zeros where none were made."""
+        shape = len(places), 2, PERMUTATIONS
+        if not any(place.sizes[2] for place in places):
+            return np.zeros((len(places), 2, PERMUTATIONS), dtype=np.uint32)
+        found = np.memmap(file, dtype=np.uint32, mode="w+", shape=shape)
+        for number, place in enumerate(places):
+            if place.sizes[2]:
+                values = np.frombuffer(self._part(place, 2), dtype=np.uint32)
+                found[number] = values.reshape(shape[1:])
+        return found
 
     def ask(self, ask: Ask) -> None:
         """Asks the judge about the drafts, and rejects those that it finds a fault in."""
