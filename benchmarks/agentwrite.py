@@ -1,13 +1,15 @@
 """How well AgentWrite fills an endpoint, and what a call costs the client, on a simulated teacher.
 
     python benchmarks/agentwrite.py [--instructions 48] [--slots 64] [--rate 1500] [--shards 8]
+    python benchmarks/agentwrite.py --addresses 3 [--kill 5] --shards 0
     python benchmarks/agentwrite.py --memory [--instructions 1000]
 
 The first writes texts of 2,000 to 12,000 words with the paper's settings and prints the makespan
 over its lower bound: the longest chain of calls, or all work over all slots, whichever is more, by
 what the endpoint really slept. Then it does the same as LongWriter's scripts do: one static shard
-of the instructions a process, one text after the other in each. The second prints the peak memory
-with all drafts in flight. --profile prints where the client's processor time goes. --traces N writes
+of the instructions a process, one text after the other in each. The second spreads the slots over
+several addresses, of which --kill ends one after so many seconds; the share of prompt tokens that their prefix
+caches knew is printed. The third prints the peak memory with all drafts in flight. --profile prints where the client's processor time goes. --traces N writes
 traces of N drafts to an MLflow database in a temporary folder, whose cost is in the client CPU of the
 line AgentWrite.
 """
@@ -23,10 +25,12 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Timer
 
 import httpx2
 import hydra
@@ -53,8 +57,12 @@ Write = Callable[[ChatClient], Awaitable[int]]
 
 
 @contextmanager
-def endpoint(slots: int, rate: float) -> Iterator[str]:
-    """Yields the address of a simulated teacher in a process of its own."""
+def endpoint(slots: int, rate: float, kill: float | None = None) -> Iterator[str]:
+    """Yields the address of a simulated teacher in a process of its own.
+
+    Args:
+        kill: seconds after which it is killed.
+    """
     command = [sys.executable, str(ROOT / "benchmarks/endpoint.py")]
     process = subprocess.Popen(
         [*command, "--slots", str(slots), "--rate", str(rate)],
@@ -63,9 +71,13 @@ def endpoint(slots: int, rate: float) -> Iterator[str]:
         text=True,
     )
     assert process.stdin and process.stdout
+    timer = Timer(kill or 0.0, process.kill)
+    if kill is not None:
+        timer.start()
     try:
         yield f"http://127.0.0.1:{int(process.stdout.readline())}/v1"
     finally:
+        timer.cancel()
         process.stdin.close()
         process.wait()
 
@@ -80,7 +92,9 @@ class Run:
     cpu_seconds: float
     """Of the client's process."""
     slept: dict[str, float]
-    """Seconds a draft that the endpoint took for all its calls together."""
+    """Seconds a draft that the endpoints took for all its calls together; what a killed one took is lost."""
+    cached_share: float
+    """Of prompt tokens, by the endpoints' prefix caches."""
 
     def bound(self, slots: int) -> float:
         """Seconds below which nobody could have written these texts."""
@@ -94,9 +108,13 @@ async def run(write: Write, teacher: ServerSettings) -> Run:
             start, cpu = time.perf_counter(), time.process_time()
             drafts = await write(client)
             seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
-            with urllib.request.urlopen(address.base_url) as told:
-                slept = json.loads(told.read())
-            return Run(drafts, client.usage.calls, seconds, cpu, slept)
+            slept: Counter[str] = Counter()
+            for url in (address.base_url, *address.others):
+                with suppress(OSError), urllib.request.urlopen(url) as told:
+                    slept.update(json.loads(told.read()))
+            return Run(
+                drafts, client.usage.calls, seconds, cpu, slept, client.spent["cached_share"]
+            )
 
 
 def all_together(
@@ -139,7 +157,7 @@ async def bare(teacher: ServerSettings, calls: int) -> float:
     asked = " ".join(["word"] * words) + "\nWrite it in about 500 words."
     body = {"model": teacher.model, "messages": [{"role": "user", "content": asked}]}
     async with openai.AsyncOpenAI(
-        base_url=teacher.base_url,
+        base_url=teacher.base_urls[-1],
         api_key="none",
         http_client=openai.DefaultAsyncHttpxClient(
             trust_env=False,
@@ -193,7 +211,7 @@ def show(name: str, run: Run, slots: int, first: Run) -> None:
         f"{name:12s} {run.drafts} drafts, {run.calls} calls: makespan / lower bound "
         f"{run.seconds / bound:.3f} ({run.seconds:.1f} s / {bound:.1f} s), "
         f"{run.seconds / first.seconds:.2f} x the first line's makespan, client CPU "
-        f"{1000 * run.cpu_seconds / run.calls:.2f} ms a call"
+        f"{1000 * run.cpu_seconds / run.calls:.2f} ms a call, {run.cached_share:.3f} of the prompts cached"
     )
 
 
@@ -203,6 +221,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--slots", type=int, default=64)
     parser.add_argument("--rate", type=float, help="tokens a second a slot")
     parser.add_argument("--shards", type=int, default=8, help="0: leave LongWriter's scheme out")
+    parser.add_argument("--addresses", type=int, default=1, help="that the slots are spread over")
+    parser.add_argument("--kill", type=float, help="seconds after which the first one is killed")
     parser.add_argument("--traces", type=int, default=0, help="drafts that are traced")
     parser.add_argument("--stream", action="store_true", help="answers come a word at a time")
     parser.add_argument("--memory", action="store_true")
@@ -220,8 +240,15 @@ def main() -> None:
     start = time.perf_counter()
     with (
         open_run(settings.runtime) if options.traces else nullcontext() as log,
-        endpoint(options.slots, options.rate or (20_000 if options.memory else 1500)) as base_url,
+        ExitStack() as servers,
     ):
+        rate = options.rate or (20_000 if options.memory else 1500)
+        base_url = [
+            servers.enter_context(
+                endpoint(options.slots // options.addresses, rate, None if number else options.kill)
+            )
+            for number in range(options.addresses)
+        ]
         print(f"process start: {time.perf_counter() - start:.2f} s, in no figure below")
         teacher = replace(
             settings.teacher,

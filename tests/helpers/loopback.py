@@ -124,7 +124,7 @@ def _encoded(answer: Answer) -> tuple[int, bytes, dict[str, str]]:
     return 200, json.dumps(content).encode(), {}
 
 
-def endpoint_settings(base_url: str, **changes: Any) -> ServerSettings:
+def endpoint_settings(base_url: Any, **changes: Any) -> ServerSettings:
     """Settings of model `m` at an address that is up, without retries; `changes` replace some."""
     settings: dict[str, Any] = {
         "kind": ServerKind.endpoint,

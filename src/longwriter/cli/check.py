@@ -85,7 +85,7 @@ def check_server(settings: ServerSettings, name: str) -> None:
         for setting in refused
         if getattr(used, setting) != getattr(settings, setting)
     }
-    rows = [["address", str(settings.base_url)], ["model", model], *_sent(settings, advice)]
+    rows = [["address", ", ".join(settings.base_urls)], ["model", model], *_sent(settings, advice)]
     rows += [["usage", told], ["seconds", f"{seconds:.1f}"], ["price", _price(settings, used)]]
     print(markdown(Table(["", name], rows)))
     if advice:

@@ -54,6 +54,10 @@ class ServerError(LongwriterError):
     the account has no money."""
 
 
+class Unreachable(ServerError):
+    """Nothing listens at the server's address."""
+
+
 class CallError(LongwriterError):
     """One call failed for good, after the client's own retries."""
 

@@ -53,6 +53,8 @@ class Account:
     """US dollars, what the cache held not counted."""
     at_most: float = 0.0
     """`rest` when its first call was paid."""
+    address: int | None = None
+    """Number of the address that its calls go to, where there are several."""
 
     def reject(self, step: str, fault: str) -> None:
         """Notes why the newest answer of a step is not used."""

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields, replace
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from longwriter.core.errors import (
     CallError,
@@ -19,6 +19,7 @@ from longwriter.core.errors import (
     TimedOut,
 )
 from longwriter.core.rows import Usage
+from longwriter.llm.addresses import Addresses, Elsewhere
 from longwriter.llm.answers import Completion, Reply, read_reply, reply_in
 from longwriter.llm.budget import Account, Budget, CallRecord
 from longwriter.llm.cache import Cache, call_key
@@ -33,6 +34,9 @@ from longwriter.llm.request import (
     wire,
 )
 from longwriter.llm.settings import Address, ServerKind, ServerSettings
+
+if TYPE_CHECKING:
+    from longwriter.llm.transport import Transport
 
 SEED_STRIDE = 10_000
 """Stride between run seeds, larger than any call's sample count, so two runs never reuse a seed."""
@@ -97,8 +101,13 @@ class ChatClient:
         """Why no call is made any more."""
         self._check = check
         self._checking: asyncio.Task[None] | None = None
-        self.transport = Transport(settings, address, extras_of(settings, name), name)
-        self.batches = Batches(settings, address, cache, self.transport, name)
+        extras = extras_of(settings, name)
+        self.transports = [
+            Transport(settings, replace(address, base_url=url), extras, name)
+            for url in (address.base_url, *address.others)
+        ]
+        self.addresses = Addresses(self.transports)
+        self.batches = Batches(settings, address, cache, self.transports[0], name)
 
     @classmethod
     @asynccontextmanager
@@ -129,7 +138,8 @@ class ChatClient:
             finally:
                 await client.batches.close()
                 await client._finish()
-                await client.transport.close()
+                for transport in client.transports:
+                    await transport.close()
         finally:
             cache.close()
 
@@ -333,7 +343,7 @@ class _Call:
     async def _batch(self, shaped: dict[str, Any], key: str, most: float) -> Reply | None:
         """Sends the request in a batch. Returns None where the answer got into the cache by another call."""
         client = self.client
-        body = wire(shaped, client.settings, client.transport.extras)
+        body = wire(shaped, client.settings, client.transports[0].extras)
         self.tries = 1
 
         def take(answer: bytes) -> Reply:
@@ -358,7 +368,11 @@ class _Call:
                     raise client.stopped
                 self.tries += 1
                 try:
-                    return await client.paid_for(self._request(shaped, key, most))
+                    with client.addresses.call(self.account) as transport:
+                        request = self._request(transport, shaped, key, most)
+                        return await client.paid_for(request)
+                except Elsewhere:
+                    pass
                 except RateLimited as error:
                     refused_at = refused_at or sent_at
                     client.rate_limiter.refused(sent_at, error.pause, str(error), refused_at)
@@ -373,11 +387,13 @@ class _Call:
             self.waited += pause
             await asyncio.sleep(pause)
 
-    async def _request(self, shaped: dict[str, Any], key: str, most: float) -> Reply:
+    async def _request(
+        self, transport: "Transport", shaped: dict[str, Any], key: str, most: float
+    ) -> Reply:
         """Sends the request once; keeps its reply."""
         client = self.client
-        body = wire(shaped, client.settings, client.transport.extras)
-        answer = await client.transport.post(body, self.on_text)
+        body = wire(shaped, client.settings, transport.extras)
+        answer = await transport.post(body, self.on_text)
         client.rate_limiter.answered()
         return self._take(answer, shaped, key, most)
 

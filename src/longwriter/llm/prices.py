@@ -23,7 +23,9 @@ def priced(settings: ServerSettings) -> ServerSettings:
 
     now = datetime.now(UTC)
     try:
-        _, model = get_snapshot().find_provider_model(settings.model, None, None, settings.base_url)
+        _, model = get_snapshot().find_provider_model(
+            settings.model, None, None, next(iter(settings.base_urls), None)
+        )
     except LookupError:
         return settings
     tier = settings.extra_body.get("service_tier")

@@ -58,7 +58,8 @@ def serve(
 
 
 def _endpoint(settings: ServerSettings, version: str) -> Address:
-    if not settings.base_url or not settings.model:
+    urls = settings.base_urls
+    if not urls or not settings.model:
         raise SettingsError("kind=endpoint needs base_url (up to and with /v1) and model")
     key = "none"
     if settings.api_key_env:
@@ -67,9 +68,11 @@ def _endpoint(settings: ServerSettings, version: str) -> Address:
             raise ServerError(
                 f"the environment variable {settings.api_key_env}, named by api_key_env, is not set"
             )
-    base_url = settings.base_url.rstrip("/")
-    identity = settings.identity or f"{base_url} {settings.model}"
-    return Address(base_url, settings.model, f"{identity} {version}", key)
+    if settings.batch and len(urls) > 1:
+        raise SettingsError("batch=true needs one base_url: a batch lies at one address")
+    spelled = settings.model if len(urls) > 1 else f"{urls[0]} {settings.model}"
+    identity = f"{settings.identity or spelled} {version}"
+    return Address(urls[0], settings.model, identity, key, tuple(urls[1:]))
 
 
 @contextmanager

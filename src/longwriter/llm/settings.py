@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from longwriter.core.errors import SettingsError
 from longwriter.core.settings import bounded, names_file
 
 
@@ -55,15 +56,16 @@ class ServerSettings:
     model: str | None = names_file()
     """`endpoint`: the model's name there. `llama_cpp`: a GGUF file, or `package:NAME/FILE` for one
     inside an installed Python package. `vllm`: a Hugging Face hub id or a local folder; `transformers`: a local folder."""
-    base_url: str | None
-    """`endpoint`: the address up to and with `/v1`."""
+    base_url: Any
+    """`endpoint`: the address up to and with `/v1`, or a list of addresses that serve the same model. Each text
+    stays at one of them; one that cannot be reached is left out, and tried again later."""
     identity: str | None
     """`endpoint`: what the cache knows the model by, so that another spelling of the address or of the
-    name asks nothing again; null: base_url and model."""
+    name asks nothing again; null: base_url and model, or of several addresses the model alone."""
     api_key_env: str | None
     """Name of the environment variable that holds the key; never the key."""
     concurrency: int = bounded(ge=1)
-    """Calls in flight at once; for `llama_cpp` also the server's slots, for `vllm` the sequences in
+    """Calls in flight at once, at all addresses together; for `llama_cpp` also the server's slots, for `vllm` the sequences in
     a batch of one copy of the model."""
     context: int = bounded(ge=128)
     """Tokens of prompt and answer together; for `llama_cpp` of each slot, for `vllm` the longest
@@ -117,6 +119,22 @@ class ServerSettings:
     price_completion: float | None = bounded(ge=0)
     """US dollars a million completion tokens; null: as the table has it."""
 
+    @property
+    def base_urls(self) -> list[str]:
+        """The addresses that base_url names, without a slash at their ends; empty where it names none.
+
+        Raises:
+            SettingsError: it is neither an address nor a list of different ones.
+        """
+        given = self.base_url
+        listed = list(given) if isinstance(given, list | tuple) else [given] if given else []
+        urls = [url.rstrip("/") for url in listed if isinstance(url, str) and url]
+        if len(urls) < len(listed) or len(set(urls)) < len(urls):
+            raise SettingsError(
+                f"base_url: is {given!r}; give an address, or a list of different ones"
+            )
+        return urls
+
     def cost(self, prompt_tokens: int, cached_prompt_tokens: int, completion_tokens: int) -> float:
         """Cost of a call in US dollars. `prompt_tokens` include the cached ones."""
         prompt, cached = self.price_prompt or 0.0, self.price_cached_prompt
@@ -136,8 +154,11 @@ class Address:
     """A model that is up."""
 
     base_url: str
+    """The first of them, where there are several."""
     model: str
     identity: str
     """The model in the cache's keys: the SHA-256 of its files, or its name on the Hugging Face hub, or
     the address and name of a model that is served elsewhere."""
     api_key: str = "none"
+    others: tuple[str, ...] = ()
+    """Further addresses of the same model."""

@@ -17,7 +17,14 @@ import httpx2
 import openai
 from openai._constants import RAW_RESPONSE_HEADER
 
-from longwriter.core.errors import LongwriterError, RateLimited, ServerError, ServerFault, TimedOut
+from longwriter.core.errors import (
+    LongwriterError,
+    RateLimited,
+    ServerError,
+    ServerFault,
+    TimedOut,
+    Unreachable,
+)
 from longwriter.llm.answers import body_of, chunks_in, piece_in
 from longwriter.llm.faults import blotted, error_in, fault, pause_in
 from longwriter.llm.request import Extras
@@ -35,7 +42,7 @@ OnText = Callable[[str], None]
 
 
 class Transport:
-    """Posts chat completions to one server."""
+    """Posts chat completions to one address."""
 
     def __init__(
         self, settings: ServerSettings, address: Address, extras: Extras, name: str
@@ -44,6 +51,7 @@ class Transport:
         Args:
             name: of the server in the settings, such as `teacher`, for the errors' advice.
         """
+        self.base_url = address.base_url
         self._settings = settings
         self._address = address
         self._name = name
@@ -126,7 +134,7 @@ class Transport:
                 what = "word" if self._settings.stream else "answer"
                 return TimedOut(f"{where}: no {what} in {self._settings.timeout_s:g} s")
             case openai.APIConnectionError() if isinstance(error.__cause__, httpx2.ConnectError):
-                return ServerError(
+                return Unreachable(
                     f"{where}: cannot be reached{_proxy(where)} ({error.__cause__}). Start the server "
                     "or fix base_url, then run the same command: finished calls are kept."
                 )
