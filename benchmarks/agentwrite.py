@@ -2,14 +2,17 @@
 
     python benchmarks/agentwrite.py [--instructions 48] [--slots 64] [--rate 1500] [--shards 8]
     python benchmarks/agentwrite.py --addresses 3 [--kill 5] --shards 0
+    python benchmarks/agentwrite.py --words 100 --instructions 10000 --shards 0
     python benchmarks/agentwrite.py --memory [--instructions 1000]
+    python benchmarks/agentwrite.py --select 1000000
 
 The first writes texts of 2,000 to 12,000 words with the paper's settings and prints the makespan
 over its lower bound: the longest chain of calls, or all work over all slots, whichever is more, by
 what the endpoint really slept. Then it does the same as LongWriter's scripts do: one static shard
 of the instructions a process, one text after the other in each. The second spreads the slots over
 several addresses, of which --kill ends one after so many seconds; the share of prompt tokens that their prefix
-caches knew is printed. The third prints the peak memory with all drafts in flight. --profile prints where the client's processor time goes. --traces N writes
+caches knew is printed. The third writes many texts of one length: peak memory is printed, too. The fourth has all
+drafts in flight at once. The last one sends so many instructions through the selection. --profile prints where the client's processor time goes. --traces N writes
 traces of N drafts to an MLflow database in a temporary folder, whose cost is in the client CPU of the
 line AgentWrite.
 """
@@ -37,6 +40,7 @@ import hydra
 import openai
 
 from longwriter.agentwrite.prompts import Prompts, read_prompts
+from longwriter.agentwrite.selection import select_unasked, sift
 from longwriter.agentwrite.settings import AgentWriteSettings
 from longwriter.agentwrite.writer import write_drafts
 from longwriter.config.load import validate
@@ -192,8 +196,11 @@ def in_shards(
     return write
 
 
-def spread(number: int) -> list[Instruction]:
-    """So many instructions with lengths spread evenly, in an order that is not sorted."""
+def spread(number: int, words: int | None) -> list[Instruction]:
+    """So many instructions with lengths spread evenly, in an order that is not sorted, or all for `words` words."""
+    if words is not None:
+        asked = (f"Text {place}: write {words} words about tea." for place in range(number))
+        return [Instruction(prompt=prompt, length=words) for prompt in asked]
     lengths = [
         SHORTEST + (LONGEST - SHORTEST) * place // max(number - 1, 1) for place in range(number)
     ]
@@ -202,6 +209,30 @@ def spread(number: int) -> list[Instruction]:
         Instruction(prompt=f"Text {place}: write {length} words about tea.", length=length)
         for place, length in mixed
     ]
+
+
+def select(number: int, settings: AgentWriteSettings) -> None:
+    """Prints what the selection of so many instructions takes."""
+    start = time.perf_counter()
+    rows = (
+        Instruction(
+            prompt=f"Text {place}: write 500 words about tea with milk, in a calm voice.",
+            length=500,
+        )
+        for place in range(number)
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        sifted = sift(rows, settings.select, Path(folder))
+        chosen = select_unasked(
+            sifted, replace(settings, select=replace(settings.select, per_language=number // 2))
+        )
+        seconds, kept = time.perf_counter() - start, len(chosen.instructions)
+    print(f"{number:,} instructions, {kept:,} selected: {seconds:.1f} s, peak {peak():.0f} MiB")
+
+
+def peak() -> float:
+    """MiB that this process has taken at most."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def show(name: str, run: Run, slots: int, first: Run) -> None:
@@ -218,6 +249,10 @@ def show(name: str, run: Run, slots: int, first: Run) -> None:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--instructions", type=int)
+    parser.add_argument("--words", type=int, help="of every text")
+    parser.add_argument(
+        "--select", type=int, help="instructions that are selected, none is written"
+    )
     parser.add_argument("--slots", type=int, default=64)
     parser.add_argument("--rate", type=float, help="tokens a second a slot")
     parser.add_argument("--shards", type=int, default=8, help="0: leave LongWriter's scheme out")
@@ -232,10 +267,13 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     options = parse()
-    instructions = spread(options.instructions or (1000 if options.memory else 48))
     with hydra.initialize_config_dir(str(ROOT / "conf"), version_base=None):
         settings = validate(hydra.compose("config", ["agentwrite=paper"]))
     agentwrite = settings.agentwrite
+    if options.select:
+        select(options.select, agentwrite)
+        return
+    instructions = spread(options.instructions or (1000 if options.memory else 48), options.words)
     prompts = read_prompts(agentwrite.prompts, ROOT)
     start = time.perf_counter()
     with (
@@ -272,10 +310,8 @@ def main() -> None:
             profile.disable()
             pstats.Stats(profile).sort_stats("tottime").print_stats(45)
         show("AgentWrite", together, options.slots, together)
-        if options.memory:
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-            print(f"peak memory with {len(instructions)} drafts in flight: {peak:.0f} MiB")
-        elif options.shards:
+        print(f"peak memory, {teacher.concurrency} calls in flight: {peak():.0f} MiB")
+        if options.shards and not options.memory:
             write = in_shards(instructions, agentwrite, prompts, options.shards)
             show(
                 f"{options.shards} shards",

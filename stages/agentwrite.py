@@ -23,7 +23,9 @@ from longwriter.tracking.traces import DraftTraces
 
 def agentwrite(settings: Settings, work: Workspace) -> None:
     path = work.root / settings.agentwrite.instructions
-    passed = sift(read_instructions(path, settings.agentwrite), settings.agentwrite.select)
+    work.cache.mkdir(parents=True, exist_ok=True)
+    rows = read_instructions(path, settings.agentwrite)
+    passed = sift(rows, settings.agentwrite.select, work.cache)
     prompts = read_prompts(settings.agentwrite.prompts, work.root)
 
     if settings.agentwrite.dry_run:
@@ -86,10 +88,9 @@ def agentwrite(settings: Settings, work: Workspace) -> None:
         run.log(metrics)
         run.wrote(work, *outputs)
     print(f"{len(selection.instructions)} of {selection.read} instructions")
-    if selection.unread:
+    if unread := selection.unread:
         print(
-            f"{len(selection.unread)} ask for a length that is not in words, such as "
-            f"{selection.unread[0]!r}; the plan set their lengths. agentwrite.words_per_page, "
+            f"{len(unread)} ask for a length that is not in words, such as {unread[0]!r}; the plan set their lengths. agentwrite.words_per_page, "
             "words_per_minute and words_per_character convert them."
         )
     print(f"{metrics['drafts']} drafts, {metrics['words']} words: {drafts}")

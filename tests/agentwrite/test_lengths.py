@@ -62,7 +62,7 @@ def score(chat_server: Any, open_client: Any) -> Callable[..., float]:
                 server, structured=structured, max_tokens=8192, context=131_072
             ) as client:
                 outcome = await write_drafts(client, [instruction], PAPER, PROMPTS)
-                assert outcome.failures == []
+                assert not outcome.failures
                 return outcome.drafts[0]
 
         draft = asyncio.run(work())

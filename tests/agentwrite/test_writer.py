@@ -127,7 +127,7 @@ def test_a_draft(chat_server: Any, write: Any) -> None:
             "cost_usd": 0.0,
         },
     }
-    assert outcome.failures == []
+    assert not outcome.failures
 
 
 def test_stop_strings_go_with_paragraphs_and_not_with_the_plan(
@@ -281,7 +281,7 @@ def test_a_bad_paragraph_is_sampled_again(
 ) -> None:
     server = chat_server(teacher(GOOD | {POINTS[1]: [bad, bad, words(20, "y")]}))
     outcome = write(server, INSTRUCTION)
-    assert outcome.failures == []
+    assert not outcome.failures
     assert outcome.drafts[0].paragraphs == [words(40, "x"), words(20, "y"), words(40, "z")]
     again = [r for r in server.requests if str(r["messages"][0]["content"]).endswith(POINTS[1])]
     assert [request.pop("seed") for request in again] == [70_000, 70_001, 70_002]
@@ -294,7 +294,7 @@ def test_a_draft_without_a_usable_paragraph_is_a_failure(
 ) -> None:
     server = chat_server(teacher(GOOD | {POINTS[1]: [bad] * 9}))
     outcome = write(server, INSTRUCTION)
-    assert outcome.drafts == []
+    assert not outcome.drafts
     (failure,) = outcome.failures
     assert failure.model_dump() == {
         "id": "bees",

@@ -106,7 +106,7 @@ def test_a_provider(
         said = provider.says[-1].removeprefix("set ")
     right = teacher(provider.preset, server.base_url, provider.right)
     outcome = drafts(right, tmp_path / "right")
-    assert outcome.failures == []
+    assert not outcome.failures
     assert all(map(is_whole, outcome.drafts))
     assert not THINKING.search(
         json.dumps([d.model_dump() for d in outcome.drafts], default=str).replace(
@@ -169,7 +169,7 @@ def test_an_answer_that_is_broken_off_is_sampled_again(
     reason: str, chat_server: Any, tmp_path: Path
 ) -> None:
     outcome = drafts(served(chat_server(breaking(reason, 1))), tmp_path)
-    assert (len(outcome.drafts), outcome.failures) == (3, [])
+    assert (len(outcome.drafts), len(outcome.failures)) == (3, 0)
     assert all(map(is_whole, outcome.drafts))
 
 
@@ -179,7 +179,7 @@ def test_one_that_always_is_is_a_failure_with_its_name(
 ) -> None:
     server = chat_server(breaking(reason, 99))
     outcome = drafts(served(server), tmp_path)
-    assert outcome.drafts == []
+    assert not outcome.drafts
     moderated = reason in ("content_filter", "sensitive")
     for failure in outcome.failures:
         assert failure.error == ("Moderated" if moderated else "Aborted")
@@ -267,7 +267,7 @@ def test_thinking_is_no_text(form: str, stream: bool, chat_server: Any, tmp_path
     server = chat_server(answer)
     # The stand-in does not stop at stop strings, which would end its thinking.
     outcome = drafts(served(server, stream=stream, stop=False), tmp_path)
-    assert outcome.failures == []
+    assert not outcome.failures
     assert all(map(is_whole, outcome.drafts))
 
 
@@ -462,7 +462,7 @@ def test_a_server_that_is_busy_loses_no_draft(
         return busy
 
     outcome = drafts(served(chat_server(answer), max_retries=0), tmp_path)
-    assert (len(outcome.drafts), outcome.failures) == (3, [])
+    assert (len(outcome.drafts), len(outcome.failures)) == (3, 0)
     assert "the server takes no calls" in capsys.readouterr().err
 
 
@@ -501,7 +501,7 @@ def test_what_a_broken_stream_held_is_not_data(
         return 200, b"\n\n".join([*lines[:3], b'data: {"error": {"message": "upstream died"}}'])
 
     outcome = drafts(served(chat_server(answer), stream=True), tmp_path)
-    assert outcome.drafts == []
+    assert not outcome.drafts
     assert {failure.error for failure in outcome.failures} == {"ServerFault"}
 
 

@@ -1,6 +1,6 @@
 """An estimate of calls, tokens, cost and time of a run of the agent, before a call is made."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -61,7 +61,7 @@ class Estimate:
 
 
 def estimate(
-    instructions: list[Instruction],
+    instructions: Sequence[Instruction],
     agentwrite: AgentWriteSettings,
     teacher: ServerSettings,
     prompts: Prompts,

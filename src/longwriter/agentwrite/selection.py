@@ -6,6 +6,7 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
@@ -17,6 +18,7 @@ from longwriter.agentwrite.prompts import Prompts, Wording, question_messages
 from longwriter.agentwrite.settings import AgentWriteSettings, SelectSettings
 from longwriter.core.errors import BadCompletion, CallError, DataError, OverBudget
 from longwriter.core.rows import Failure, Instruction, check_ids
+from longwriter.core.spool import OnDemand, Spool
 from longwriter.llm.answers import Completion, json_object
 from longwriter.llm.budget import Account
 from longwriter.llm.client import ChatClient
@@ -52,7 +54,7 @@ in a batch."""
 class Selection:
     """What is used, in the order of the source. `read` = removed + instructions."""
 
-    instructions: list[Instruction]
+    instructions: Sequence[Instruction]
     failures: list[Failure]
     """Instructions without a usable answer of the teacher; `removed` counts them as failed."""
     read: int
@@ -77,15 +79,43 @@ class Selection:
         }
 
 
-def sift(rows: Iterable[Instruction], settings: SelectSettings) -> Selection:
+class _Chosen(OnDemand[Instruction]):
+    """Some of the instructions."""
+
+    def __init__(
+        self,
+        known: Sequence[Instruction],
+        numbers: Sequence[int],
+        changed: Mapping[int, Instruction],
+    ) -> None:
+        """
+        Args:
+            numbers: of those that are chosen.
+            changed: what stands for some of them.
+        """
+        self._known, self._numbers, self._changed = known, numbers, changed
+
+    def _places(self) -> Sequence[int]:
+        return self._numbers
+
+    def _read(self, place: int) -> Instruction:
+        return self._changed.get(place) or self._known[place]
+
+
+def sift(
+    rows: Iterable[Instruction], settings: SelectSettings, folder: Path | None = None
+) -> Selection:
     """Removes what fails a rule, and duplicates: prompts that differ in case or white space only.
 
-    Rows are read one by one; only those that pass are kept in memory.
+    Rows are read one by one; those that pass are kept in a temporary file.
+
+    Args:
+        folder: of the temporary file.
 
     Raises:
         DataError: nothing passes, or two that pass share an id.
     """
-    kept: list[Instruction] = []
+    kept = Spool(Instruction, folder)
     removed: Removed = defaultdict(Counter)
     seen: set[bytes] = set()
     read = 0
@@ -97,7 +127,7 @@ def sift(rows: Iterable[Instruction], settings: SelectSettings) -> Selection:
             reason = "duplicate" if fingerprint in seen else None
             seen.add(fingerprint)
         if reason is None:
-            kept.append(row)
+            kept.add(read, row)
         else:
             removed[reason][row.language] += 1
     check_ids(kept)
@@ -106,7 +136,7 @@ def sift(rows: Iterable[Instruction], settings: SelectSettings) -> Selection:
 
 def _fingerprint(row: Instruction) -> bytes:
     """Digest of the prompt in lower case, with one space for all white space."""
-    return hashlib.sha256(" ".join(row.prompt.casefold().split()).encode()).digest()
+    return hashlib.sha256(" ".join(row.prompt.casefold().split()).encode()).digest()[:16]
 
 
 def _not_empty(selection: Selection) -> Selection:
@@ -133,61 +163,78 @@ async def select(
     min_words = settings.select.screen_with_teacher
     if min_words is None:
         return select_unasked(sifted, settings)
-    verdicts = {
-        language: await _screen_enough(client, queue, settings, min_words, prompts)
-        for language, queue in _shuffled(sifted, settings.seed).items()
-    }
-    return _choose(sifted, verdicts, settings)
+    queues = _shuffled(sifted, settings.seed)
+    verdicts: dict[int, Verdict] = {}
+    for queue in queues.values():
+        of_queue = _Chosen(sifted.instructions, queue, {})
+        judged = await _screen_enough(client, of_queue, settings, min_words, prompts)
+        verdicts |= zip(
+            queue, judged, strict=False
+        )  # those behind the last one were not asked about
+    return _choose(sifted, queues, verdicts, settings)
 
 
 def select_unasked(sifted: Selection, settings: AgentWriteSettings) -> Selection:
     """`select` without the teacher's opinion."""
-    return _choose(sifted, _shuffled(sifted, settings.seed), settings)
+    return _choose(sifted, _shuffled(sifted, settings.seed), None, settings)
 
 
-def _shuffled(sifted: Selection, seed: int) -> dict[str, list[Instruction]]:
-    """The instructions of each language in a random order that doesn't depend on other languages."""
-    queues: dict[str, list[Instruction]] = defaultdict(list)
-    for row in sifted.instructions:
-        queues[row.language].append(row)
+def _shuffled(sifted: Selection, seed: int) -> dict[str, list[int]]:
+    """The numbers of each language's instructions in a random order that doesn't depend on other languages."""
+    queues: dict[str, list[int]] = defaultdict(list)
+    for number, row in enumerate(sifted.instructions):
+        queues[row.language].append(number)
     for language, queue in queues.items():
         random.Random(f"{seed} {language}").shuffle(queue)  # noqa: S311
     return queues
 
 
 def _choose(
-    sifted: Selection, verdicts: Mapping[str, Sequence[Verdict]], settings: AgentWriteSettings
+    sifted: Selection,
+    queues: Mapping[str, Sequence[int]],
+    verdicts: Mapping[int, Verdict] | None,
+    settings: AgentWriteSettings,
 ) -> Selection:
-    """Takes each language's verdicts in order until its number is reached, so it makes no difference
-    how many more were asked for in the same batch."""
-    kept: list[Instruction] = []
-    failures: list[Failure] = []
+    """Takes each language's instructions in order until its number is reached, so it makes no difference
+    how many more were asked about in the same batch.
+
+    Args:
+        queues: language → numbers of its instructions, in the order in which they are taken.
+        verdicts: on those that the teacher was asked about, from the front of each queue; None: on none, and all
+            can be used.
+    """
+    kept: list[tuple[int, str]] = []
+    changed: dict[int, Instruction] = {}
+    failures: dict[int, Failure] = {}
     removed: Removed = defaultdict(Counter, {k: v.copy() for k, v in sifted.removed.items()})
-    left = Counter[str](row.language for row in sifted.instructions)
-    for language, judged in verdicts.items():
-        number = 0
-        for verdict in judged:
+    for language, queue in queues.items():
+        number = left = 0
+        asked = [n for n in queue if n in verdicts] if verdicts is not None else queue
+        for place, row in enumerate(asked):
             if number == settings.select.per_language:
+                left = len(asked) - place
                 break
-            left[language] -= 1
+            verdict = True if verdicts is None else verdicts[row]
             match verdict:
-                case Instruction():
-                    kept.append(verdict)
-                    number += 1
                 case Failure():
-                    failures.append(verdict)
+                    failures[row] = verdict
                     removed["failed"][language] += 1
                 case None:
                     removed["short_enough"][language] += 1
-        if left[language]:
-            removed["per_language"][language] = left[language]
-    place = {row.id: number for number, row in enumerate(sifted.instructions)}
-    kept.sort(key=lambda row: place[row.id])
-    failures.sort(key=lambda row: place[row.id])
+                case _:
+                    kept.append((row, language))
+                    number += 1
+            if isinstance(verdict, Instruction):
+                changed[row] = verdict
+        if left + len(queue) - len(asked):
+            removed["per_language"][language] = left + len(queue) - len(asked)
+    kept.sort()
     used = kept[: settings.limit]
     if over := kept[len(used) :]:
-        removed["limit"] = Counter(row.language for row in over)
-    return _not_empty(Selection(used, failures, sifted.read, removed))
+        removed["limit"] = Counter(language for _, language in over)
+    chosen = _Chosen(sifted.instructions, [row for row, _ in used], changed)
+    ordered = [failures[row] for row in sorted(failures)]
+    return _not_empty(Selection(chosen, ordered, sifted.read, removed))
 
 
 async def _screen_enough(

@@ -3,7 +3,6 @@
 Source: LongWriter (arXiv 2408.07055), section 3.
 """
 
-import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,10 +23,11 @@ from longwriter.agentwrite.prompts import Prompts, StepRequest, Wording, step_me
 from longwriter.agentwrite.settings import AgentWriteSettings
 from longwriter.core.errors import BadCompletion, CallError
 from longwriter.core.rows import Draft, Failure, Instruction, Step, check_ids
+from longwriter.core.spool import Spool
 from longwriter.llm.answers import Completion
 from longwriter.llm.budget import Account, CallRecord
 from longwriter.llm.client import ChatClient
-from longwriter.llm.fanout import all_at_once, together
+from longwriter.llm.fanout import each, together
 from longwriter.llm.request import Messages, prompt_bytes
 from longwriter.llm.sampling import first_usable
 from longwriter.text.lengths import length_score
@@ -48,13 +48,13 @@ class Traces(Protocol):
 class Outcome:
     """All drafts and failures, each in the order of the instructions."""
 
-    drafts: list[Draft]
+    drafts: Sequence[Draft]
     failures: list[Failure]
 
 
 async def write_drafts(
     client: ChatClient,
-    instructions: list[Instruction],
+    instructions: Sequence[Instruction],
     settings: AgentWriteSettings,
     prompts: Prompts,
     traces: Traces | None = None,
@@ -62,7 +62,8 @@ async def write_drafts(
     """Writes a draft for every instruction; those that fail for good are returned as failures.
 
     As many drafts are in progress as the server takes calls, the longest first: a long chain of steps
-    that starts last would keep one of the server's places busy and leave the others idle.
+    that starts last would keep one of the server's places busy and leave the others idle. A finished draft is
+    written to a temporary file beside the cache at once, and only those in progress are in memory.
 
     Args:
         traces: what takes the calls of the first drafts.
@@ -73,34 +74,31 @@ async def write_drafts(
         ServerError: every call would fail; finished calls are in the cache.
     """
     check_ids(instructions)
-    at_once = len(instructions) if client.settings.batch else client.settings.concurrency
-    places = asyncio.Semaphore(max(at_once, 1))
+    total = len(instructions)
+    at_once = total if client.settings.batch else client.settings.concurrency
+    drafts = Spool(Draft, client.cache.path.parent)
+    failures: dict[int, Failure] = {}
 
-    traced = {instruction.id for instruction in instructions[: traces.number]} if traces else set()
-    failures: list[Failure] = []
-
-    async def one(instruction: Instruction) -> Draft | Failure:
-        account = Account(records=[] if instruction.id in traced else None)
-        async with places:
-            account.rest = text_cost(client, instruction, settings)
-            wording = prompts[instruction.language]
-            result = await write_draft(client, instruction, settings, wording, account)
-            await client.budget.close(account, isinstance(result, Draft))
+    async def one(number: int) -> None:
+        instruction = instructions[number]
+        account = Account(records=[] if traces and number < traces.number else None)
+        account.rest = text_cost(client, instruction, settings)
+        wording = prompts[instruction.language]
+        result = await write_draft(client, instruction, settings, wording, account)
+        await client.budget.close(account, isinstance(result, Draft))
         if traces and account.records:
             traces.keep(result, account.records)
-        if isinstance(result, Failure):
-            failures.append(result)
-            check_failures(failures, len(instructions), settings.max_failed, "agentwrite", "drafts")
-        return result
+        if isinstance(result, Draft):
+            drafts.add(number, result)
+        else:
+            failures[number] = result
+            known = list(failures.values())
+            check_failures(known, total, settings.max_failed, "agentwrite", "drafts")
 
-    longest_first = sorted(instructions, key=lambda instruction: -(instruction.length or 0))
-    results = await all_at_once([one(instruction) for instruction in longest_first], "drafts")
-    place = {instruction.id: number for number, instruction in enumerate(instructions)}
-    results.sort(key=lambda result: place[result.id])
-    return Outcome(
-        drafts=[result for result in results if isinstance(result, Draft)],
-        failures=[result for result in results if isinstance(result, Failure)],
-    )
+    lengths = [instruction.length or 0 for instruction in instructions]
+    longest_first = sorted(range(total), key=lambda number: -lengths[number])
+    await each(longest_first, one, at_once, "drafts")
+    return Outcome(drafts, [failures[number] for number in sorted(failures)])
 
 
 async def write_draft(
@@ -349,11 +347,12 @@ def text_cost(client: ChatClient, instruction: Instruction, settings: AgentWrite
 def describe(outcome: Outcome) -> dict[str, Any]:
     """Counts, and the mean length score of the drafts whose request states a length, for
     metrics/agentwrite.json. The report adds its interval, from the drafts themselves."""
-    scores = [
-        length_score(draft.length, draft.response_length)
-        for draft in outcome.drafts
-        if draft.length
-    ]
+    scores, words, shortened = [], 0, 0
+    for draft in outcome.drafts:
+        words += draft.response_length
+        shortened += draft.hidden_words > 0
+        if draft.length:
+            scores.append(length_score(draft.length, draft.response_length))
     return {
         "instructions": len(outcome.drafts) + len(outcome.failures),
         "planned": len(outcome.drafts)
@@ -362,8 +361,8 @@ def describe(outcome: Outcome) -> dict[str, Any]:
         "failures": len(outcome.failures),
         "failures_by_error": dict(Counter(failure.error for failure in outcome.failures)),
         "failures_by_side": failures_by_side(outcome.failures),
-        "shortened": sum(draft.hidden_words > 0 for draft in outcome.drafts),
-        "words": sum(draft.response_length for draft in outcome.drafts),
+        "shortened": shortened,
+        "words": words,
         "with_length": len(scores),
         "S_l": round(fmean(scores), 4) if scores else None,
     }
