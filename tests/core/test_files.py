@@ -19,9 +19,10 @@ from longwriter.core.files import (
     digest,
     dvc_md5,
     files_digest,
+    in_use,
     locate,
+    remove_unused,
     replacing,
-    used_again,
     weights_digest,
     write_json,
     write_jsonl,
@@ -224,8 +225,9 @@ def test_what_nobody_used_for_a_month_is_removed(tmp_path: Path) -> None:
         (tmp_path / name / "file").write_text("x")
     for name in ("asked for", "old", ".being written"):
         os.utime(tmp_path / name, (time.time() - 31 * 86_400,) * 2)
-    assert used_again(tmp_path / "asked for")
-    assert not used_again(tmp_path / "new")
+    assert in_use(tmp_path / "asked for")
+    assert not in_use(tmp_path / "new")
+    remove_unused(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         ".being written",
         "asked for",

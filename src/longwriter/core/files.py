@@ -19,6 +19,7 @@ from longwriter.core.errors import SettingsError
 from longwriter.core.rows import Record
 
 MONTH_S = 30 * 86_400
+"""Seconds after which what nobody used goes."""
 _NETWORK = frozenset(
     [
         "9p",
@@ -83,16 +84,20 @@ def replacing(*paths: Path) -> Iterator[list[Path]]:
             _remove(temporary)
 
 
-def used_again(folder: Path) -> bool:
-    """Whether `folder`, which is made once, is there. Those beside it that nobody used for a month go."""
+def in_use(folder: Path) -> bool:
+    """Whether `folder` is there. If so, it counts as used now."""
     there = folder.is_dir()
     if there:
         os.utime(folder)
-    for other in folder.parent.glob("[!.]*"):
-        with suppress(FileNotFoundError):  # another process was faster
-            if time.time() - other.stat().st_mtime > MONTH_S:
-                shutil.rmtree(other)
     return there
+
+
+def remove_unused(parent: Path) -> None:
+    """Removes the folders in `parent` that nobody used (`in_use`) for a month."""
+    for folder in parent.glob("[!.]*"):
+        with suppress(FileNotFoundError):  # another process was faster
+            if time.time() - folder.stat().st_mtime > MONTH_S:
+                shutil.rmtree(folder)
 
 
 def network_disk(path: Path) -> str:

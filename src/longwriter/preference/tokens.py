@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from longwriter.core.errors import TrainingError
-from longwriter.core.files import digest, replacing, used_again
+from longwriter.core.files import digest, in_use, remove_unused, replacing
 from longwriter.core.process import ended_by_sigterm
 from longwriter.core.rows import Pair
 from longwriter.core.workspace import cores
@@ -65,7 +65,9 @@ def make_tokens(
         for pair in part:
             key.update(pair.model_dump_json().encode())
     folder = cache / "pairs" / key.hexdigest()[:24]
-    if used_again(folder):
+    there = in_use(folder)
+    remove_unused(folder.parent)
+    if there:
         return folder
 
     def as_tokens(row: dict[str, str]) -> dict[str, list[int]]:

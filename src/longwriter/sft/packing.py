@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from longwriter.core.errors import DataError, LongwriterError, TrainingError
-from longwriter.core.files import digest, replacing, used_again, write_json
+from longwriter.core.files import digest, in_use, remove_unused, replacing, write_json
 from longwriter.core.process import ended_by_sigterm
 from longwriter.core.rows import PackedRow, TrainingRow
 from longwriter.core.sources import checked, parse_line, stream_lines
@@ -207,7 +207,9 @@ def make_packs(
     if not base.is_dir():
         raise TrainingError(f"{base}: no such checkpoint; `dvc repro base` writes it")
     folder = cache / "packs" / _key(data, base, sft)
-    if used_again(folder):
+    there = in_use(folder)
+    remove_unused(folder.parent)
+    if there:
         return folder
     with replacing(folder) as (temporary,):
         rows = _tokenized(data, base, sft.targets, student, temporary)

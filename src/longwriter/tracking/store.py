@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
+from longwriter.core.files import network_disk
+
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
@@ -76,6 +78,12 @@ def connect(root: Path) -> str:
         os.environ["MLFLOW_TRACKING_URI"] = given
     else:
         os.environ.pop("MLFLOW_TRACKING_URI", None)
+    if local and (kind := network_disk(folder(root))):
+        print(
+            f"MLflow: {folder(root)} is on {kind}: where several machines write there, name a database server in "
+            "MLFLOW_TRACKING_URI (postgresql://…)",
+            file=sys.stderr,
+        )
     with lock(root):
         if local:
             _migrate(uri)
