@@ -1,22 +1,23 @@
 """Write long drafts with AgentWrite (stage `agentwrite`)."""
 
 import os
+from dataclasses import replace
 
 from longwriter.agentwrite.estimate import estimate
 from longwriter.agentwrite.failures import check_failures
 from longwriter.agentwrite.instructions import read_instructions
 from longwriter.agentwrite.plan import call_parameters
 from longwriter.agentwrite.prompts import read_prompts
-from longwriter.agentwrite.selection import Selection, select, select_unasked, sift
-from longwriter.agentwrite.writer import Outcome, describe, write_drafts
+from longwriter.agentwrite.selection import select_unasked, sift
+from longwriter.agentwrite.shards import select_and_write
+from longwriter.agentwrite.writer import describe
 from longwriter.config.run import run_stage
 from longwriter.config.schema import Settings
 from longwriter.core.errors import DataError, SettingsError
 from longwriter.core.files import replacing, write_json, write_jsonl
 from longwriter.core.workspace import Workspace
-from longwriter.llm.client import ChatClient
 from longwriter.llm.prices import priced
-from longwriter.llm.session import CallContext, spending, with_client
+from longwriter.llm.session import CallContext, spending
 from longwriter.tracking.runs import stage_run
 from longwriter.tracking.traces import DraftTraces
 
@@ -47,19 +48,14 @@ def agentwrite(settings: Settings, work: Workspace) -> None:
     failures = drafts.with_name("failures.jsonl")
     outputs = drafts, failures, work.output("metrics/agentwrite.json")
 
-    async def select_and_write(client: ChatClient) -> tuple[Selection, Outcome]:
-        selection = await select(client, passed, settings.agentwrite, prompts)
-        outcome = await write_drafts(
-            client, selection.instructions, settings.agentwrite, prompts, traces
-        )
-        return selection, Outcome(outcome.drafts, selection.failures + outcome.failures)
-
     options = settings.agentwrite
     calls = CallContext(
         work.cache,
         options.seed,
         settings.runtime.threads,
-        spending(options.max_cost, "agentwrite", options, settings.teacher.model),
+        spending(
+            options.max_cost, "agentwrite", replace(options, shards=1), settings.teacher.model
+        ),
         call_parameters(options, settings.teacher),
     )
     groups = settings.groups("teacher", "agentwrite")
@@ -67,8 +63,8 @@ def agentwrite(settings: Settings, work: Workspace) -> None:
         stage_run("agentwrite", groups, work, settings.runtime) as run,
         DraftTraces(settings.runtime.traces, run) as traces,
     ):
-        (selection, outcome), spent = with_client(
-            select_and_write, settings.teacher, calls, name="teacher"
+        selection, outcome, spent = select_and_write(
+            passed, options, prompts, settings.teacher, calls, traces
         )
         counts = {"selection": selection.describe()}
         metrics = describe(outcome) | spent | counts

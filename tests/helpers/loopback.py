@@ -193,6 +193,7 @@ def agentwrite_settings(**changes: Any) -> AgentWriteSettings:
         "max_step_repetition": 0.2,
         "attempts": 3,
         "parallel": False,
+        "shards": 1,
         "max_failed": 1.0,
         "max_cost": None,
         "dry_run": False,

@@ -82,6 +82,8 @@ class AgentWriteSettings:
     parallel: bool
     """Write all paragraphs of a text at the same time, without sight of each other: faster, less
     coherent."""
+    shards: int = bounded(ge=1)
+    """Processes that write, of a teacher that is up: for more calls a second than one processor core can make."""
     max_failed: float = bounded(ge=0, le=1)
     """Share of the drafts that may fail; above it the stage stops and writes nothing."""
     max_cost: float | None = bounded(gt=0)

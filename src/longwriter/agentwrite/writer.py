@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import fmean
 from typing import Any, Protocol
 
@@ -44,6 +45,13 @@ class Traces(Protocol):
         """Takes a draft, or a failure, with all its calls."""
 
 
+class Results(Protocol):
+    """Takes drafts and failures as they finish."""
+
+    def add(self, number: int, result: Draft | Failure) -> None:
+        """Takes the draft or the failure of instruction `number`."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """All drafts and failures, each in the order of the instructions."""
@@ -61,9 +69,46 @@ async def write_drafts(
 ) -> Outcome:
     """Writes a draft for every instruction; those that fail for good are returned as failures.
 
+    A finished draft is written to a temporary file beside the cache at once, and only those in progress are in
+    memory.
+
+    Args and errors: as `write_each`.
+    """
+    results = Kept(client.cache.path.parent)
+    await write_each(client, instructions, settings, prompts, results, traces)
+    return results.outcome()
+
+
+class Kept:
+    """Drafts in a temporary file in `folder`, and failures."""
+
+    def __init__(self, folder: Path) -> None:
+        self._drafts, self._failures = Spool(Draft, folder), dict[int, Failure]()
+
+    def add(self, number: int, result: Draft | Failure) -> None:
+        """Takes the draft or the failure of instruction `number`."""
+        if isinstance(result, Draft):
+            self._drafts.add(number, result)
+        else:
+            self._failures[number] = result
+
+    def outcome(self) -> Outcome:
+        """Returns all of them."""
+        return Outcome(self._drafts, [self._failures[number] for number in sorted(self._failures)])
+
+
+async def write_each(
+    client: ChatClient,
+    instructions: Sequence[Instruction],
+    settings: AgentWriteSettings,
+    prompts: Prompts,
+    results: Results,
+    traces: Traces | None = None,
+) -> None:
+    """Writes a draft for every instruction, into `results` as they finish.
+
     As many drafts are in progress as the server takes calls, the longest first: a long chain of steps
-    that starts last would keep one of the server's places busy and leave the others idle. A finished draft is
-    written to a temporary file beside the cache at once, and only those in progress are in memory.
+    that starts last would keep one of the server's places busy and leave the others idle.
 
     Args:
         traces: what takes the calls of the first drafts.
@@ -76,8 +121,7 @@ async def write_drafts(
     check_ids(instructions)
     total = len(instructions)
     at_once = total if client.settings.batch else client.settings.concurrency
-    drafts = Spool(Draft, client.cache.path.parent)
-    failures: dict[int, Failure] = {}
+    failures: list[Failure] = []
 
     async def one(number: int) -> None:
         instruction = instructions[number]
@@ -88,17 +132,14 @@ async def write_drafts(
         await client.budget.close(account, isinstance(result, Draft))
         if traces and account.records:
             traces.keep(result, account.records)
-        if isinstance(result, Draft):
-            drafts.add(number, result)
-        else:
-            failures[number] = result
-            known = list(failures.values())
-            check_failures(known, total, settings.max_failed, "agentwrite", "drafts")
+        results.add(number, result)
+        if isinstance(result, Failure):
+            failures.append(result)
+            check_failures(failures, total, settings.max_failed, "agentwrite", "drafts")
 
     lengths = [instruction.length or 0 for instruction in instructions]
     longest_first = sorted(range(total), key=lambda number: -lengths[number])
     await each(longest_first, one, at_once, "drafts")
-    return Outcome(drafts, [failures[number] for number in sorted(failures)])
 
 
 async def write_draft(

@@ -292,11 +292,11 @@ def stuttering(row: Row, settings: FilterSettings) -> str | None:
 
     Source: our own; the shares above don't show it in a long text.
     """
-    text = without_formulas(row.response)
-    if is_verse(lines_of(text)):
+    least = scaled(12, row.response)
+    if stutter(row.hashes, least) == (0, 0) or is_verse(lines_of(row.response)):
         return None
-    words = tokens(text)
-    start, end = stutter(hashes(words), scaled(12, text))
+    words = tokens(without_formulas(row.response))
+    start, end = stutter(hashes(words), least)
     said = " ".join(words[start:end])
     return f"says {said[:80]!r}" if any(letter.isalpha() for letter in said) else None
 

@@ -48,14 +48,13 @@ def copied_sentences(text: str) -> float:
 def long_sentences_again(text: str) -> list[str]:
     """Returns the sentences of 12 words or 19 Chinese characters and more that copy an earlier one. They end
     at a full stop, so lines of verse and items of a list are left out, and so are formulas and code."""
-    known: set[tuple[str, ...]] = set()
+    known: set[str] = set()
     again = []
     for said, stop in _SENTENCE.findall(without_formulas(text)):
-        tokens = tuple(TOKEN.findall(said))
-        if stop and len(tokens) >= scaled(_LONG_WORDS, said):
-            if tokens in known:
-                again.append(said.strip())
-            known.add(tokens)
+        plain = said.strip()
+        if stop and plain in known and len(TOKEN.findall(plain)) >= scaled(_LONG_WORDS, plain):
+            again.append(plain)
+        known.add(plain)
     return again
 
 

@@ -84,11 +84,16 @@ _FIRST_NUMERALS = ("1", "i", "one", "一")
 _PLAN = re.compile(
     rf"^{_MARK}(?:main[ \t]+point|(?:the )?text so far|已经写好的部分|(?:the )?next paragraph|下一段){_CLOSE}[:：]"
     # with text behind it, it may be a story's own
-    rf"|^(?:1[.)][ \t]?)?{_MARK}the[ \t]+plan{_CLOSE}[:：]{_CLOSE}$|\A\s{{0,9}}the (?:first|opening|next) paragraph (?:is|of|provides|introduces|describes|sets|should|will|begins)\b"
+    rf"|^(?:1[.)][ \t]?)?{_MARK}the[ \t]+plan{_CLOSE}[:：]{_CLOSE}$"
     r"|\bwrite[ \t]+only[ \t]+the[ \t]+(?:first|next|last)[ \t]+paragraph\b"
     r"|main[ \t]+point[ \t*_]*[:：][^\n]{1,600}word[ \t]+count|(?:要点|主要内容|主旨)[ \t*_]*[:：][^\n]{1,600}字数[^\n:：]{0,4}[:：]",
     re.IGNORECASE | re.MULTILINE,
 )
+_SPEAKS_OF_PARAGRAPH = re.compile(
+    r"\s{0,9}the (?:first|opening|next) paragraph (?:is|of|provides|introduces|describes|sets|should|will|begins)\b",
+    re.IGNORECASE,
+)
+"""At the beginning of the text."""
 _STOP = r"[.!?。！？…\"”’」』)）]"
 _COUNT = re.compile(
     # Word count: 500 words, on a line of its own
@@ -215,8 +220,10 @@ def residue_in(text: str, prompt: str) -> str:
     """
     text, prompt = squeezed(simplified(text)), squeezed(simplified(prompt))
     found = None
-    if _SIGN_OF_PLAN.search(text) and not _ASKS_FOR_POINTS.search(prompt):
-        found = _PLAN.search(text)
+    if not _ASKS_FOR_POINTS.search(prompt):
+        found = _SPEAKS_OF_PARAGRAPH.match(text)
+        if not found and _SIGN_OF_PLAN.search(text):
+            found = _PLAN.search(text)
     if not found and _SIGN_OF_LABEL.search(text):
         found = _label(text, prompt)
     if not found and _SIGN_OF_COUNT.search(text) and not _ASKS_FOR_COUNT.search(prompt):
@@ -227,7 +234,7 @@ def residue_in(text: str, prompt: str) -> str:
 
 
 _SIGN_OF_PLAN = re.compile(
-    r"main[ \t]+point|the plan\b|write only the |text so far|(?:first|opening|next) paragraph|已经写好|下一段|要点|主要内容|主旨",
+    r"main[ \t]+point|the plan\b|write only the |text so far|next paragraph|已经写好|下一段|要点|主要内容|主旨",
     re.IGNORECASE,
 )
 _SIGN_OF_LABEL = re.compile(
