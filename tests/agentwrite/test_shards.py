@@ -41,7 +41,7 @@ def teacher(request: dict[str, Any]) -> Answer:
     letter = found[1]
     if letter == "d":
         return ""
-    return " ".join(f"{letter}{n}" for n in range(39)) + "."
+    return " ".join(f"{letter}{chr(97 + n % 26)}{chr(97 + n // 26)}" for n in range(39)) + "."
 
 
 def write(
