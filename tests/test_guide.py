@@ -24,7 +24,7 @@ from longwriter.text.demands import demand_in
 
 CHECKOUT = Path(__file__).parent.parent
 ARTIFACTS = yaml.safe_load((CHECKOUT / "dvc.yaml").read_text())["artifacts"]
-SHELL = ("cat", "cd", "export", "git", "mv", "name=", "sed", "{")
+SHELL = ("cat", "cd", "export", "git", "mv", "name=", "rsync", "sed", "{")
 """What a shell knows; and rows of data."""
 
 
@@ -69,6 +69,12 @@ def test_command_is_understood(command: str) -> None:
             gto_cli.commands[name].make_context(name, arguments)
         case ["python", "-m", "longwriter.tracking.server"]:
             pass
+        case ["sky", "launch", "--cluster", name, file, *secrets]:
+            task = yaml.safe_load((CHECKOUT / file).read_text())
+            assert name == task["name"]
+            assert set(secrets) == {"--secret", *task["secrets"]}
+        case ["sky", "down", name]:
+            assert name == "longwriter"
         case ["python", stage, *overrides]:
             assert (CHECKOUT / stage).is_file()
             compose("config", overrides)

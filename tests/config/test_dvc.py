@@ -28,6 +28,8 @@ from longwriter.config.load import write_params
 from longwriter.llm.settings import ServerSettings
 from longwriter.models.lineup import MODELS
 
+pytestmark = pytest.mark.slow
+
 CHECKOUT = Path(__file__).parents[2]
 PREDICT = {f"predict@{model.name}" for model in MODELS}
 EVAL = {f"eval@{model.name}" for model in MODELS}
@@ -472,7 +474,6 @@ def test_repro_takes_up_an_edit_and_reruns_only_what_uses_it(root: Path) -> None
 # Overrides of an experiment
 
 
-@pytest.mark.slow
 def test_override_of_an_experiment_reaches_the_stage(root: Path) -> None:
     before = files_of(root, "data/sft", "metrics")
     succeed(root, "dvc", "exp", "run", "-S", "filter.min_words=3", "filter")
@@ -563,7 +564,6 @@ def test_artifacts_are_the_models_and_outputs_of_stages() -> None:
     assert all(found.desc and found.labels for found in artifacts.values())
 
 
-@pytest.mark.slow
 def test_a_registered_version_is_got_with_its_own_bytes(root: Path, tmp_path: Path) -> None:
     weights = root / "models/sft/file"
     for version in ("1.0.0", "2.0.0"):
@@ -617,7 +617,6 @@ def test_stage_by_hand_writes_below_its_run_folder(root: Path, tmp_path: Path) -
     assert changed_stages(root) == set()  # the next `dvc repro` knows nothing of it
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="needs PR_SET_PDEATHSIG")
 def test_a_killed_dvc_takes_its_stage_along(root: Path, chat_server: Any) -> None:
     asked, ended = threading.Event(), threading.Event()
@@ -710,7 +709,6 @@ def test_malformed_drafts_stop_the_stage_where_that_rule_is_off(root: Path, tmp_
     assert files_of(out, "data", "metrics") == before
 
 
-@pytest.mark.slow
 def test_a_full_disk_ends_with_one_line_and_changes_nothing(
     root: Path, tmp_path: Path, small_disk: Path
 ) -> None:

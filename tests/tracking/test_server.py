@@ -28,6 +28,8 @@ from longwriter.tracking.server import SENT, mirrored, send_finished
 from longwriter.tracking.store import connect, local_uri
 from longwriter.tracking.traces import DraftTraces
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def settings() -> Settings:
@@ -107,7 +109,6 @@ def runs_on(client: MlflowClient) -> dict[str, Run]:
     return {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
 
 
-@pytest.mark.slow
 def test_a_server_that_is_away_stops_nothing_and_gets_all_later(
     settings: Settings,
     root: Path,
@@ -164,7 +165,6 @@ def test_a_server_that_is_away_stops_nothing_and_gets_all_later(
     assert not any("planted" in text for run in found.values() for text in run.data.tags.values())
 
 
-@pytest.mark.slow
 def test_what_the_server_has_is_not_sent_again_and_an_update_is(
     root: Path, start_server: Callable[[], MlflowClient]
 ) -> None:
@@ -237,7 +237,6 @@ def test_the_server_gets_the_traces_of_a_run_once(
         assert trace.info.tags["longwriter.draft"] == "bees"
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(
     postgres.find_programs() is None, reason="no PostgreSQL here (apt-get install postgresql)"
 )
