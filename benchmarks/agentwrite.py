@@ -12,7 +12,9 @@ what the endpoint really slept. Then it does the same as LongWriter's scripts do
 of the instructions a process, one text after the other in each. The second spreads the slots over
 several addresses, of which --kill ends one after so many seconds; the share of prompt tokens that their prefix
 caches knew is printed. The third writes many texts of one length: peak memory is printed, too. The fourth has all
-drafts in flight at once. The last one sends so many instructions through the selection. --profile prints where the client's processor time goes. --traces N writes
+drafts in flight at once. The last one sends so many instructions through the selection.
+
+--profile prints where the client's processor time goes. --traces N writes
 traces of N drafts to an MLflow database in a temporary folder, whose cost is in the client CPU of the
 line AgentWrite.
 """

@@ -7,14 +7,18 @@ from longwriter.text.minhash import CROWD, PERMUTATIONS, ROWS, InOrder, NearInde
 
 
 def clusters(seed: int, sets: int = 1500) -> "np.ndarray[tuple[int, int], np.dtype[np.uint32]]":
-    """Signatures of which most are alone, some are near copies of others, and CROWD + 100 share a band."""
+    """Signatures of which most are alone, some are near copies of others, and CROWD + 300 share a band. The last
+    30 are like one of those, and share no other band with it: they are not found where that bucket is a crowd."""
     draws = np.random.default_rng(seed)
     found = draws.integers(0, 2**32, (sets, PERMUTATIONS), dtype=np.uint32)
     for copy in draws.choice(sets, 400, replace=False):
         found[copy] = found[draws.integers(sets)]
         found[copy, draws.choice(PERMUTATIONS, draws.integers(0, 30), replace=False)] = 7
-    template = draws.choice(sets, CROWD + 100, replace=False)
+    template = draws.choice(sets, CROWD + 300, replace=False)
     found[template, :ROWS] = 5
+    copies = found[template[:30]].copy()
+    copies[:, ROWS::ROWS] += 1
+    found[-30:] = copies
     return found
 
 
