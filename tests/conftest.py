@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from helpers.loopback import Answer, ChatServer, endpoint_settings
+from helpers.slurm import cluster, missing
 
 from longwriter.llm.client import ChatClient, Spending
 from longwriter.llm.settings import Address
@@ -47,6 +48,15 @@ def open_client(tmp_path: Path) -> Callable[..., AbstractAsyncContextManager[Cha
         return ChatClient.open(settings, address, tmp_path / "cache", 7, Spending("test", max_cost))
 
     return start
+
+
+@pytest.fixture(scope="session")
+def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The variables by which commands find a SLURM cluster of two nodes."""
+    if programs := missing():
+        pytest.skip(f"not installed: {', '.join(programs)}")
+    with cluster(tmp_path_factory.mktemp("slurm")) as found:
+        yield found
 
 
 @pytest.fixture

@@ -5,13 +5,15 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from helpers.loopback import Answer, ChatServer, endpoint_settings
 
-from longwriter.core.errors import SettingsError, Unreachable
+from longwriter.core.errors import ServerFault, SettingsError, Unreachable
 from longwriter.llm import addresses
+from longwriter.llm.addresses import Addresses, Elsewhere
 from longwriter.llm.budget import Account
 from longwriter.llm.client import ChatClient
 from longwriter.llm.servers import serve
@@ -107,6 +109,23 @@ def test_no_address_left(chat_server: Start, tmp_path: Path) -> None:
         server.close()
     with pytest.raises(Unreachable, match="cannot be reached"):
         texts(several(servers), tmp_path, 3, 1)
+
+
+def test_where_the_last_address_is_gone_one_with_faults_is_tried_again() -> None:
+    transports = [SimpleNamespace(base_url=f"http://{name}") for name in "ab"]
+    places = Addresses(transports)  # type: ignore[arg-type]
+    account = Account(address=0)
+    for _ in range(3):
+        with pytest.raises(ServerFault), places.call(account):
+            raise ServerFault("503")
+    with places.call(account) as transport:
+        assert transport.base_url == "http://b"
+    with pytest.raises(Elsewhere), places.call(account):
+        raise Unreachable("nothing listens")
+    with places.call(account) as transport:
+        assert transport.base_url == "http://a"
+    with pytest.raises(Unreachable), places.call(account):
+        raise Unreachable("nothing listens")
 
 
 def test_calls_that_are_kept_are_known_at_other_addresses_too(

@@ -1,7 +1,10 @@
 """SFT in processes that the stage starts: the same model, one MLflow run, errors that come through."""
 
 import os
+import shlex
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +21,8 @@ from helpers.checkpoints import (
     two_processes,
     write_tiny,
 )
-from helpers.sft_runs import ROWS, job, tune
+from helpers.ports import free_ports
+from helpers.sft_runs import ROWS, four_steps, job, tune
 from safetensors.torch import load_file
 
 from longwriter.config.schema import Settings
@@ -157,6 +161,53 @@ def test_sequence_parallelism_is_refused_where_rows_would_meet(
     given = job(base, tmp_path / "sft", settings, Workspace(tmp_path, tmp_path))
     with pytest.raises(SettingsError, match=r"^sft\.attn_implementation: .* flash_attention_2"):
         loading_arguments(given)
+
+
+MACHINE = """
+import sys
+from pathlib import Path
+from dataclasses import replace
+from helpers.checkpoints import default_settings
+from helpers.sft_runs import four_steps, tune
+
+settings, folder = four_steps(), Path(sys.argv[1])
+accelerate = default_settings("runtime=cpu2").runtime.accelerate
+accelerate |= {"num_machines": 2, "main_process_ip": "127.0.0.1", "main_process_port": int(sys.argv[2])}
+settings.runtime = replace(settings.runtime, accelerate=accelerate)
+settings.sft = replace(settings.sft, num_train_epochs=2)
+tune(folder / "base", folder / "two/sft", settings, folder)
+"""
+"""SFT by a process on each of two machines; run on the first one."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("by", ["slurm", "hand"])
+def test_two_machines_train_the_model_that_one_does(
+    by: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train_in_float32(tmp_path / "site", monkeypatch)
+    settings = four_steps()
+    settings.sft = replace(settings.sft, gradient_accumulation_steps=2, num_train_epochs=2)
+    base = write_tiny(tmp_path / "base", packaged_tokenizer())
+    one = tune(base, tmp_path / "one/sft", settings, tmp_path)
+    script = tmp_path / "machine.py"
+    script.write_text(MACHINE)
+    monkeypatch.setenv("PYTHONPATH", str(CHECKOUT / "tests"), prepend=os.pathsep)
+    first = [sys.executable, str(script), str(tmp_path), str(free_ports(1)[0])]
+    if by == "slurm":
+        cluster = request.getfixturevalue("slurm")
+        job = ["salloc", "--nodes=2", "srun", "--nodes=1", "--ntasks=1", *first]
+        subprocess.run(job, env={**os.environ, **cluster}, check=True, timeout=300)
+    else:
+        with subprocess.Popen(first, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout
+            said = next(line for line in process.stdout if "accelerate.commands.launch" in line)
+            second = shlex.split(said.replace("--machine_rank N", "--machine_rank 1"))
+            assert subprocess.run(second, timeout=300).returncode == 0
+        assert process.returncode == 0
+    assert (one.trained.curve[-1]["step"], one.metrics["sequences"]) == (4, 4)
+    ours, theirs = (load_file(tmp_path / n / "sft/model.safetensors") for n in ("one", "two"))
+    assert all(torch.allclose(ours[name], theirs[name], atol=1e-5) for name in ours)
 
 
 @pytest.mark.slow

@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 from helpers import postgres
 from helpers.checkpoints import default_settings
+from helpers.ports import free_ports
 from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
 from mlflow.entities import Run
@@ -38,7 +38,7 @@ def settings() -> Settings:
 
 @pytest.fixture(scope="module")
 def port() -> int:
-    return free_port()
+    return free_ports(1)[0]
 
 
 @pytest.fixture(scope="module")
@@ -73,12 +73,6 @@ def serve(folder: Path, database: str, port: int) -> "subprocess.Popen[bytes]":
         assert process.poll() is None and time.monotonic() < deadline, (folder / "log").read_text()
         time.sleep(0.2)
     return process
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 def is_up(address: str) -> bool:
@@ -244,10 +238,10 @@ def test_a_server_on_postgresql_holds_what_was_sent(
     settings: Settings, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     psycopg = pytest.importorskip("psycopg", reason="needs the extra postgresql")
-    programs, port = postgres.find_programs(), free_port()
+    programs, port = postgres.find_programs(), free_ports(1)[0]
     assert programs is not None
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
-    with postgres.running(programs, free_port()) as database:
+    with postgres.running(programs, free_ports(1)[0]) as database:
         server = serve(tmp_path, database, port)
         try:
             with stage_run(

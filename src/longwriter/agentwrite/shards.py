@@ -12,6 +12,7 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -105,9 +106,8 @@ def write_in_shards(
     check_ids(instructions)
     with tempfile.TemporaryDirectory(dir=calls.cache, prefix="shards-") as name:
         shards = _shards(instructions, settings, prompts, teacher, calls, Path(name))
-        context = multiprocessing.get_context(
-            "forkserver"
-        )  # a fork may deadlock in MLflow's threads
+        # Not by fork, which may deadlock in MLflow's threads.
+        context = multiprocessing.get_context("forkserver")
         with ProcessPoolExecutor(len(shards), context, _start) as pool:
             running = [pool.submit(_write, shard) for shard in shards]
             try:
@@ -239,7 +239,7 @@ def _gathered(shards: Sequence[_Shard], folder: Path) -> Outcome:
     return results.outcome()
 
 
-def _lines(path: Path) -> Iterator[list]:  # type: ignore[type-arg]
+def _lines(path: Path) -> Iterator[Any]:
     with path.open(encoding="utf-8", newline="\n") as file:
         yield from map(json.loads, file)
 

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 import yaml
 from omegaconf import DictConfig
 
+from longwriter.config import job
 from longwriter.config.load import check_names, load_yaml, loosened, validate
 from longwriter.config.schema import Settings
 from longwriter.core.errors import LongwriterError, SettingsError
@@ -60,7 +61,13 @@ def _run_for_dvc(stage: Stage, root: Path) -> None:
     _check_folders(root)
     config = load_yaml(root / "params.yaml")
     config.merge_with_dotlist(sys.argv[1:])
-    stage(validate(config), Workspace(root=root, out=root))
+    settings, work = validate(config), Workspace(root=root, out=root)
+    name = os.environ["DVC_STAGE"]
+    launcher, resources = job.wanted(settings.runtime, name.partition("@")[0])
+    if launcher is None:
+        stage(settings, work)
+    elif status := job.run_as_job(name, launcher, resources, work.cache):
+        sys.exit(status)
 
 
 def _check_folders(root: Path) -> None:

@@ -49,6 +49,10 @@ class TrainingError(LongwriterError):
     """Training cannot start or go on."""
 
 
+class JobError(LongwriterError):
+    """A cluster ended a stage's job before the stage had ended."""
+
+
 class ServerError(LongwriterError):
     """The server cannot be reached, refuses the key or the request's form, does not know the model, or
     the account has no money."""

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from enum import Enum
+from enum import Enum, StrEnum
 from typing import Any, NamedTuple
 
 _CHECKS: dict[str, tuple[str, Callable[[float, float], bool]]] = {
@@ -90,6 +90,15 @@ def flatten_settings(groups: Mapping[str, Any]) -> dict[str, str]:
     return flat
 
 
+class Launcher(StrEnum):
+    """What runs a stage that DVC starts."""
+
+    slurm = "slurm"
+    """A job of SLURM's."""
+    local = "local"
+    """A process of submitit's own executor on this machine, to try settings out."""
+
+
 @dataclass(kw_only=True)
 class RuntimeSettings:
     """What holds for every stage and changes no result, but for `seed`."""
@@ -106,6 +115,12 @@ class RuntimeSettings:
     peak_tflops: float | None = bounded(gt=0)
     """Peak of one device in the type that training computes in, for its utilisation; null: what
     TRL knows of the GPU, and no utilisation on a CPU."""
+    launcher: Launcher | None
+    """Where a stage of `dvc repro` runs: null, in the process that DVC starts; else in a job that this process
+    submits, shows and waits for. A stage by hand takes `hydra/launcher=submitit_slurm` with `-m`."""
+    resources: dict[str, Any]
+    """What the job of a stage asks for: `default`, and by the stage's name what differs, as submitit's AutoExecutor
+    takes it; null: that stage needs no job."""
     system_metrics: bool
     """Log CPU, memory and GPU use to MLflow while a stage runs."""
     traces: int = bounded(ge=0)

@@ -31,6 +31,8 @@ class _Place:
     """In a row."""
     back_at: float = 0.0
     """By the monotonic clock."""
+    gone: bool = False
+    """Whether the last call found nothing there."""
 
     @property
     def is_in(self) -> bool:
@@ -65,14 +67,15 @@ class Addresses:
             yield place.transport
         except (Unreachable, ServerFault, TimedOut) as error:
             place.faults += 1
-            if isinstance(error, Unreachable):
+            place.gone = isinstance(error, Unreachable)
+            if place.gone:
                 if self._leave_out(place, "cannot be reached"):
                     raise Elsewhere from error
             elif place.faults >= _PATIENCE:
                 self._leave_out(place, f"failed {place.faults} times in a row")
             raise
         else:
-            place.faults, place.pause = 0, FIRST_PAUSE
+            place.faults, place.pause, place.gone = 0, FIRST_PAUSE, False
         finally:
             place.in_flight -= 1
 
@@ -84,8 +87,14 @@ class Addresses:
         )
 
     def _leave_out(self, place: _Place, why: str) -> bool:
-        """Leaves an address out for a while; returns whether another is left. The last one stays."""
+        """Leaves an address out for a while; returns whether another is left. The last one stays; if nothing is
+        there, one that was left out for its faults comes back."""
         others = sum(other.is_in for other in self._places if other is not place)
+        if not others and place.gone:
+            faulty = [other for other in self._places if not other.gone]
+            for other in faulty:
+                other.back_at = 0.0
+            others = len(faulty)
         if others and place.is_in:
             place.back_at = time.monotonic() + place.pause
             say(

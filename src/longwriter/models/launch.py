@@ -11,7 +11,9 @@ for several machines must be on a disk that all of them see (LONGWRITER_CACHE):
 
 import json
 import os
+import shlex
 import shutil
+import socket
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -20,7 +22,7 @@ from typing import Any, TypeVar
 
 from omegaconf import OmegaConf
 
-from longwriter.core.errors import LongwriterError, TrainingError
+from longwriter.core.errors import LongwriterError, SettingsError, TrainingError
 from longwriter.core.files import write_json, write_text
 from longwriter.core.process import own_session, without_keys
 from longwriter.core.workspace import cores
@@ -53,13 +55,14 @@ def run_processes(module: str, job: Any, tracking: Mapping[str, str]) -> tuple[A
 
     Raises:
         TrainingError: any error of theirs, with its message; of several, the first.
+        SettingsError: a SLURM job has another number of nodes than `num_machines`.
     """
     folder = job.checkpoints.with_name(f"{job.checkpoints.name}.job")
     shutil.rmtree(folder, ignore_errors=True)
     write_text(folder / JOB, OmegaConf.to_yaml(OmegaConf.structured(job)))
-    write_text(folder / ACCELERATE, OmegaConf.to_yaml(job.runtime.accelerate or {}))
-    command = [sys.executable, "-m", "accelerate.commands.launch"]
-    command += ["--config_file", str(folder / ACCELERATE), "--module", module, str(folder)]
+    configuration = _on_slurm(job.runtime.accelerate or {})
+    write_text(folder / ACCELERATE, OmegaConf.to_yaml(configuration))
+    command = _command(configuration, module, folder)
     # All of them, which the processes share; unset, `accelerate launch` gives each process one.
     # Without keys: for several machines accelerate writes all variables to a file (.deepspeed_env).
     threads = {"OMP_NUM_THREADS": str(job.runtime.threads or cores())}
@@ -77,6 +80,51 @@ def run_processes(module: str, job: Any, tracking: Mapping[str, str]) -> tuple[A
     trained, *others = json.loads((folder / RESULT).read_bytes())
     shutil.rmtree(folder)
     return TrainResult(**trained | {"checkpoints": job.checkpoints}), *others
+
+
+def _on_slurm(configuration: dict[str, Any]) -> dict[str, Any]:
+    """`runtime.accelerate` with the address of this node, the first one of a SLURM job of several.
+
+    Raises:
+        SettingsError: the job has another number of nodes.
+    """
+    nodes, machines = _nodes(), configuration.get("num_machines", 1)
+    if nodes == 1:
+        return configuration
+    if machines != nodes:
+        raise SettingsError(
+            f"runtime.accelerate.num_machines={machines}, and SLURM gave this job {nodes} nodes: "
+            "set both to the same number"
+        )
+    address = {"main_process_ip": socket.gethostname(), "main_process_port": _port()}
+    return {**configuration, **address}
+
+
+def _nodes() -> int:
+    return int(os.environ.get("SLURM_JOB_NUM_NODES", 1))
+
+
+def _port() -> int:
+    """A port for this job: two jobs may have the same first node."""
+    return 20_000 + int(os.environ["SLURM_JOB_ID"]) % 10_000
+
+
+def _command(configuration: dict[str, Any], module: str, folder: Path) -> list[str]:
+    """What starts the processes: of this machine, or of all nodes of a SLURM job. Where others are to be started
+    by hand, says how."""
+    program = [sys.executable, "-m", "accelerate.commands.launch"]
+    arguments = ["--config_file", str(folder / ACCELERATE), "--module", module, str(folder)]
+    if (nodes := _nodes()) > 1:  # a shell on each node, which knows the node's number
+        each = 'exec "$0" -m accelerate.commands.launch --machine_rank "$SLURM_NODEID" "$@"'
+        # `overlap`: the stage itself is a step of this job, and holds the first node.
+        step = ["srun", "--overlap", f"--nodes={nodes}", f"--ntasks={nodes}", "--kill-on-bad-exit"]
+        return [*step, "sh", "-c", each, sys.executable, *arguments]
+    deepspeed = configuration.get("deepspeed_config") or {}
+    pdsh = deepspeed and deepspeed.get("deepspeed_multinode_launcher", "pdsh") != "standard"
+    if configuration.get("num_machines", 1) > 1 and not pdsh:
+        print("on the other machines, with their numbers (1, …) for N:", flush=True)
+        print(shlex.join([*program, "--machine_rank", "N", *arguments]), flush=True)
+    return [*program, *arguments]
 
 
 def in_process(folder: Path, train: Callable[[], tuple[Any, ...]]) -> None:
