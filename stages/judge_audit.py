@@ -25,7 +25,7 @@ def judge_audit(settings: Settings, work: Workspace) -> None:
     with stage_run("judge_audit", groups, work, settings.runtime) as run:
         found, spent = with_client(
             lambda client: audit_judge(
-                client, predictions, labels, prompt, judge, audit.probes, settings.statistics
+                client, predictions, labels, prompt, judge, audit, settings.statistics
             ),
             judge,
             judge_calls(

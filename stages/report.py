@@ -21,7 +21,7 @@ from longwriter.report.load import (
     read_results,
     row_table,
 )
-from longwriter.report.render import ReportProvenance, is_toy, render, render_markdown
+from longwriter.report.render import ReportProvenance, render, render_markdown
 from longwriter.report.tables import results_table
 from longwriter.tracking.lineage import walk_back
 from longwriter.tracking.logged_models import model_scores
@@ -56,18 +56,18 @@ def report(settings: Settings, work: Workspace) -> None:
     page, text, rows = (
         work.output(f"reports/{name}") for name in ("index.html", "report.md", "rows.json")
     )
-    table = results_table(results.evals, {step: c["S_l"] for step, c in comparisons.items()})
+    of_length = {step: found["S_l"] for step, found in comparisons.items()}
+    table = results_table(results.evals, of_length, graded=results.graded)
     write_json(work.output("metrics/comparison.json"), as_json(comparisons))
     write_text(work.output("reports/results.md"), table)
-    write_json(rows, row_table(results.judgements))
-    toy_judge = is_toy(settings.judge)
+    write_json(rows, row_table(results.judgements, graded=results.graded))
     run = log_pipeline_run(
         work.root,
         params=compared_settings(flatten_settings(vars(settings))),
         metrics={**results.numbers, "comparison": as_json(comparisons)},
         figures=[figure.path for figure in figures],
         pointers=results.pointers,
-        scores=model_scores(work.root, results.evals, results.judgements, toy_judge=toy_judge),
+        scores=model_scores(work.root, results.evals, results.judgements, graded=results.graded),
     )
     scores = [f"data/judgements/{model}.jsonl" for model in results.evals]
     links = walk_back(work.root, find_maker, *scores, "metrics/judge_audit.json")
@@ -75,8 +75,8 @@ def report(settings: Settings, work: Workspace) -> None:
     params = OmegaConf.to_yaml(OmegaConf.structured(settings))
     origin = ReportProvenance(run, run_address(work.root, run), links, params)
     said = (results, comparisons, figures, seconds, origin)
-    write_text(page, render(*said, toy_judge=toy_judge))
-    write_text(text, render_markdown(*said, toy_judge=toy_judge))
+    write_text(page, render(*said))
+    write_text(text, render_markdown(*said))
     log_report(work.root, run, rows, [page, text])
     print(table)
     print(f"report: {page}")

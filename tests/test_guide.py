@@ -24,7 +24,7 @@ from longwriter.text.demands import demand_in
 
 CHECKOUT = Path(__file__).parent.parent
 ARTIFACTS = yaml.safe_load((CHECKOUT / "dvc.yaml").read_text())["artifacts"]
-SHELL = ("cat", "cd", "export", "git", "mv", "name=", "rsync", "sed", "{")
+SHELL = ("cat", "cd", "export", "for", "git", "mv", "name=", "rsync", "sed", "{")
 """What a shell knows; and rows of data."""
 
 

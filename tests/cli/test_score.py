@@ -71,9 +71,9 @@ def test_texts_whose_words_do_not_count_are_named(tmp_path: Path) -> None:
 
 def test_the_table_says_the_same(files: Path) -> None:
     lines = run(files, "a.jsonl", "b.jsonl").stdout.splitlines()
-    assert lines[0].startswith("| file | S̄ | S_l [95 %] | S_q [95 %] | n | unscored |")
+    assert lines[0].startswith("| file | S_l [95 %] | within ±20 % [95 %] |")
     assert lines[3] == (
-        "| b | – | 75.0 [50.0, 100.0] | – | 2 | 2 | 0 | 200 | 300 | −25% | 50% | – |"
+        "| b | 75.0 [0.0, 100.0] | 50% [9%, 91%] | 1.00 | 0 | 2 | 200 | 2 | 300 | −25% | – |"
     )
     # repeated 8-grams of a: (42 / 43 + 292 / 293) / 2, of b: (92 / 93 + 292 / 293) / 2
     assert lines[10:14] == [
@@ -84,7 +84,7 @@ def test_the_table_says_the_same(files: Path) -> None:
         "| b | 99% | 0% | 0% | 100% | 100% | 0% | 1% |",
     ]
     assert lines[-1].startswith(
-        "b - a, paired [95 %]: length score S_l +25.0 [+0.0, +50.0]; S_l of the shortest bin +50.0"
+        "b - a, paired [95 %]: length score S_l +25.0 [−292.7, +342.7]; S_l of the shortest bin +50.0"
     )
     assert lines[5:8] == [
         "| S_l by required length | under 500 words | 500 to 1,999 words |",
@@ -119,7 +119,7 @@ def test_a_judge_grades_every_text_of_every_file(files: Path, chat_server: Any) 
     found = json.loads(done.stdout)
     assert [found["files"][name]["S_q"] for name in "ab"] == [75.0, 75.0]
     assert found["files"]["a"]["S_bar"] == 62.5
-    assert found["comparisons"]["b - a"]["S_q"] == {"mean": 0.0, "low": 0.0, "high": 0.0}
+    assert found["comparisons"]["b - a"]["S_q"] == {"mean": 0.0, "low": None, "high": None}
     # Two texts of a, one more of b (the other is the same call), twice each.
     asked = {request["messages"][0]["content"] for request in server.asked}
     assert len(asked) == 3

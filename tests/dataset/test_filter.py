@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 from longwriter.cli.explain import explain_row
 from longwriter.config.schema import Settings
 from longwriter.core.errors import SettingsError
+from longwriter.dataset.settings import Relabel
 
 
 def variation(number: int) -> str:
@@ -200,6 +201,24 @@ def test_many_rows_in_processes_of_their_own_get_the_same_verdicts(tmp_path: Pat
         kept.append((out / "data/sft/train.jsonl").read_bytes())
     assert (tmp_path / "drafts.jsonl").stat().st_size > 2_000_000
     assert kept[0] == kept[1]
+
+
+def test_beginnings_that_pass_the_rules_are_trained_on(tmp_path: Path) -> None:
+    prompt = "Write about 20 words on the sea."
+    paragraphs = [
+        "The sea is wide and blue and old.",
+        "What it needs:",
+        "Salt, wind and a moon that pulls it twice a day.",
+    ]
+    text = "\n\n".join(paragraphs)
+    rows = [{"id": "a", "prompt": prompt, "response": text, "length": 20}]
+    folder, metrics = run(
+        tmp_path, rows, relabel=Relabel.paragraphs, min_words=5, validation_rows=0
+    )
+    trained = read(folder / "train.jsonl")
+    assert [(each["id"], each["length"]) for each in trained] == [("a", 22), ("a to 1", 8)]
+    assert trained[1]["messages"][0]["content"] == "Write about 8 words on the sea."
+    assert (metrics["kept"], metrics["rows"]) == (1, 2)
 
 
 def test_a_plan_is_trained_on_if_it_is_wanted_and_no_rule_sees_it(tmp_path: Path) -> None:

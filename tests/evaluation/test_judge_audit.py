@@ -15,7 +15,6 @@ from longwriter.core.rows import Prediction
 from longwriter.core.settings import StatisticsSettings
 from longwriter.evaluation.judge import DIMENSIONS, JudgePrompt
 from longwriter.evaluation.judge_audit import audit_judge, audit_labels, audit_line
-from longwriter.evaluation.settings import JudgeAuditSettings
 
 LABELS = [
     {"row": n + 1, "dimension": name, "score": n + 1} for n in range(5) for name in DIMENSIONS
@@ -34,8 +33,8 @@ def test_a_judge_that_grades_as_people_do(
 ) -> None:
     path = tmp_path / "labels.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in LABELS))
-    given = JudgeAuditSettings(
-        predictions=None,
+    given = replace(
+        settings.judge_audit,
         labels="labels.jsonl",
         labels_sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
         probes=0,
@@ -59,7 +58,7 @@ def test_a_judge_that_grades_as_people_do(
                 labels,
                 JudgePrompt(),
                 settings.judge,
-                0,
+                given,
                 StatisticsSettings(resamples=100, seed=1),
             )
 
@@ -69,17 +68,15 @@ def test_a_judge_that_grades_as_people_do(
     assert list(found["agreement"]) == [*DIMENSIONS, "all"]
     assert found["agreement"]["Accuracy"]["n"] == 5
     assert found["agreement"]["all"]["kappa"]["value"] == 1.0
-    assert audit_line(found) == (
-        "bias in points of S_q [95 %]: none measured; agreement with people: spearman 1.00, "
-        "kendall 1.00, kappa 1.00"
+    assert (found["trusted"], audit_line(found)) == (
+        False,
+        "the judge is not to be trusted, and S_q is not shown: it was tried on 0 texts, and 10 are needed",
     )
 
 
-def test_other_labels_than_expected_are_refused(tmp_path: Path) -> None:
+def test_other_labels_than_expected_are_refused(tmp_path: Path, settings: Settings) -> None:
     (tmp_path / "labels.jsonl").write_text(json.dumps(LABELS[0]) + "\n")
-    given = JudgeAuditSettings(
-        predictions=None, labels="labels.jsonl", labels_sha256="0" * 64, probes=0
-    )
+    given = replace(settings.judge_audit, labels="labels.jsonl", labels_sha256="0" * 64)
     with pytest.raises(DataError, match=r"judge_audit\.labels_sha256 expects 0{64}"):
         audit_labels(given, tmp_path, 6)
     assert audit_labels(replace(given, labels=None), tmp_path, 6) == []

@@ -131,7 +131,12 @@ def test_what_s_l_hides() -> None:
         Length(100, 50, at_least),  # -50 %, not obeyed
         Length(100, 120, LengthConstraint(80, 120)),  # +20 %, obeyed
     ]
-    assert describe_lengths(lengths) == {
+    found = describe_lengths(lengths, ["a", "b", "c", "d"])
+    # Wilson's interval of 2 of 4 is symmetric.
+    low, high = found.pop("within_10_interval")
+    assert low == pytest.approx(1 - high) == pytest.approx(0.15, abs=1e-3)
+    assert found.pop("within_20_interval")[0] < 0.75
+    assert found == {
         "deviation": pytest.approx((0.1 - 0.1 - 0.5 + 0.2) / 4),
         "deviation_median": pytest.approx(0.0),
         "within_10": 0.5,
@@ -148,4 +153,4 @@ def test_what_s_l_hides() -> None:
 
 
 def test_without_bounds_there_is_no_obedience() -> None:
-    assert describe_lengths([Length(10, 9, None)])["obedience"] == {"share": None, "n": 0}
+    assert describe_lengths([Length(10, 9, None)], ["a"])["obedience"] == {"share": None, "n": 0}

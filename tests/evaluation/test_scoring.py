@@ -30,12 +30,12 @@ def test_compare_matches_by_prompt() -> None:
     a = [row("x", length_score=10.0), row("y", length_score=60.0)]
     b = [row("y", length_score=65.0), row("x", length_score=15.0)]
     # y: 65 - 60 = 5, x: 15 - 10 = 5
-    assert compare(a, b, STATISTICS) == Interval(5.0, 5.0, 5.0)
+    assert compare(a, b) == Interval(5.0)
 
 
 def test_compare_refuses_other_prompts() -> None:
     with pytest.raises(DataError) as raised:
-        compare([row("x"), row("y")], [row("y"), row("z"), row("y")], STATISTICS)
+        compare([row("x"), row("y")], [row("y"), row("z"), row("y")])
     assert str(raised.value) == (
         "the two do not answer the same prompts: 1 only in the first, 1 only in the second, "
         "'x' for one; predict both with the same benchmark"
@@ -228,12 +228,14 @@ def test_comparison_guards_short_and_bounded_requests() -> None:
 
     found = comparison(model((90.0, 95), 20.0), model((60.0, 160), 80.0), bench, STATISTICS)
     assert found["S_l"].mean == 15.0  # (-30 + 60) / 2: better in all …
-    assert found["S_l_shortest"] == Interval(-30.0, -30.0, -30.0)  # … and worse where it is short
-    assert found["obedience"] == Interval(-100.0, -100.0, -100.0)
+    assert found["S_l_shortest"] == Interval(-30.0)  # … and worse where it is short
+    assert found["obedience"] == Interval(-100.0)
+    assert found["within_20"].mean == -50.0  # 95 of 100 words, then 160
+    assert found["rank_correlation"].mean == 0.0  # 1 in both
     assert "S_q" not in found
 
 
 def test_several_samples_are_compared_by_their_mean() -> None:
     a = [row("x", length_score=0.0), row("x", length_score=20.0)]
     b = [row("x", length_score=30.0)]
-    assert compare(a, b, STATISTICS) == Interval(20.0, 20.0, 20.0)
+    assert compare(a, b) == Interval(20.0)

@@ -57,16 +57,16 @@ def test_summarise() -> None:
         "repetition": 0.0278,  # 16 words: 1 of 9 sequences of eight again; the others 0: 1/9 / 4
     }
     assert intervals["S_l"][0] < 43.75 < intervals["S_l"][1]
-    # Two values: half of all resamples have the mean 75, a quarter 50, a quarter 100.
-    assert intervals["S_q"] == [50.0, 100.0]
+    # Two values, 100 and 50: Student's t with one degree of freedom goes far beyond the scale, which cuts it.
+    assert intervals["S_q"] == [0.0, 100.0]
     assert list(by_group["length"]) == ["[0,100)", "[100,200)", "[400,∞)"]
     assert by_group["length"]["[400,∞)"] == {
         "S_l": 37.5,  # (50 + 25) / 2
         "S_q": 100.0,
         "n": 2,
         "unscored": 1,
-        "interval_S_l": [25.0, 50.0],
-        "interval_S_q": [100.0, 100.0],
+        "interval_S_l": [0.0, 100.0],
+        "interval_S_q": None,
         "mean_words": 100.0,  # (200 + 0) / 2
         "cut_off": 1,
         "obedience": None,
@@ -76,7 +76,7 @@ def test_summarise() -> None:
         "S_q": None,
         "n": 1,
         "unscored": 1,
-        "interval_S_l": [0.0, 0.0],
+        "interval_S_l": None,
         "interval_S_q": None,
         "mean_words": 1.0,
         "cut_off": 0,
@@ -91,7 +91,9 @@ def test_without_a_grade_there_is_no_quality() -> None:
     summary = summarise(ROWS[2:], [0], StatisticsSettings(resamples=100, seed=1))
     assert (summary["S_q"], summary["S_bar"], summary["intervals"]["S_q"]) == (None, None, None)
     assert summary["dimensions"] == dict.fromkeys(DIMENSIONS)
-    assert headline(summary) == "S_l 12.5 [0.0, 25.0], S_q none, n 2, unscored 2"
+    assert headline(summary) == (
+        "S_l 12.5 [0.0, 100.0], 0% within ±20 % of the length, n 2, graded 0"
+    )
 
 
 def test_floats_have_four_decimals() -> None:
@@ -99,7 +101,7 @@ def test_floats_have_four_decimals() -> None:
     summary = summarise(rows, [0], StatisticsSettings(resamples=100, seed=1))
     assert summary["S_l"] == 33.3333
     assert summary["mean_words"] == 1.6667
-    assert summary["by_type"]["Poem"]["interval_S_l"] == [33.3333, 33.3333]
+    assert summary["by_type"]["Poem"]["interval_S_l"] is None
 
 
 @pytest.mark.parametrize(
@@ -119,8 +121,8 @@ def test_several_samples_of_a_prompt_are_one_observation() -> None:
     ]
     summary = summarise(rows, [0], StatisticsSettings(resamples=400, seed=1))
     assert (summary["S_l"], summary["n"], summary["prompts"]) == (65.0, 4, 2)
-    # Two prompts of means 50 and 80: resamples have 50, 65 or 80. Of four rows it would be wider.
-    assert summary["intervals"]["S_l"] == [50.0, 80.0]
+    # Two prompts of means 50 and 80, so 65 ± 12.7 · 15, cut at the ends of the scale; of four rows, 65 ± 3.18 · 22.2.
+    assert summary["intervals"]["S_l"] == [0.0, 100.0]
     # Within a: variance 5000; within b: 0; pooled over one degree of freedom each.
     assert summary["spread"]["samples_S_l"] == 50.0
 
@@ -160,3 +162,16 @@ def test_words_by_required_length_where_few_lengths_are_asked_for() -> None:
     }
     many = [row(f"p{n}", length=n + 1) for n in range(13)]
     assert summarise(many, [0], StatisticsSettings(resamples=100, seed=1))["by_required"] == {}
+
+
+def test_the_rank_correlation_of_required_and_written_words() -> None:
+    rows = [
+        row(f"p{n}", length=100 * n, response_length=words)
+        for n, words in ((1, 30), (2, 50), (3, 40), (4, 90))
+    ]
+    found = summarise(rows, [0], StatisticsSettings(resamples=100, seed=1))["length"]
+    # Ranks 1 2 3 4 and 1 3 2 4: 1 - 6 · (1 + 1) / (4 · 15)
+    assert found["rank_correlation"]["value"] == 0.8
+    constant = [each.model_copy(update={"response_length": 7}) for each in rows]
+    found = summarise(constant, [0], StatisticsSettings(resamples=100, seed=1))["length"]
+    assert found["rank_correlation"] == {"value": None, "interval": None}

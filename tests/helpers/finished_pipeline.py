@@ -49,6 +49,8 @@ def evaluation(s_l: float, s_q: float | None, cut_off: int, mean_words: float) -
             "deviation_median": -0.2,
             "within_10": 0.5,
             "within_20": 0.667,
+            "within_20_interval": [0.3, 0.9],
+            "rank_correlation": {"value": 0.5, "interval": [0.25, 0.75]},
             "obedience": {"share": 0.5, "n": 2, "at least": {"share": 0.5, "n": 2}},
             "longest_words": int(mean_words * 2),
         },
@@ -127,12 +129,15 @@ METRICS: dict[str, Any] = {
         },
     },
     "judge_audit": {
+        "trusted": True,
+        "faults": [],
         "labels": 12,
         "unscored": 0,
         "bias": {
             "length": {"n": 4, "mean": 6.25, "interval": [2.0, 10.0], "dimensions": {}},
             "padding": {"n": 4, "mean": -1.5, "interval": [-4.0, 1.0]},
             "position": {"n": 0, "mean": None, "interval": None},
+            "planted": {"n": 4, "share": 0.75, "interval": [0.3, 0.95]},
             "failed": 0,
         },
         "agreement": {

@@ -42,7 +42,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = root / "reports/index.html"
     origin = ReportProvenance("abc", "http://x", [], "params: {}\n")
     path.write_text(
-        render(results, comparisons, figures, {}, origin, toy_judge=True), encoding="utf-8"
+        render(results, comparisons, figures, {}, origin), encoding="utf-8"
     )
     return path
 

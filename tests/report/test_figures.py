@@ -69,7 +69,8 @@ def test_every_figure_says_what_it_shows(drawn: dict[str, ReportFigure]) -> None
         "scores.svg": {
             "length score S_l",
             "quality score S_q",
-            "score (0 to 100)",
+            "within ±20 % (% of texts)",
+            "66.7",
             "base",
             "sft",
             "dpo",
@@ -169,7 +170,7 @@ def test_no_temporary_file_is_left(drawn: dict[str, ReportFigure]) -> None:
 def test_figures_without_numbers_are_left_out(tmp_path: Path) -> None:
     evals = {"base": EVALS["base"] | {"by_required": {}, "S_q": None, "health": None}}
     names = [each.path.name for each in draw(tmp_path, evals, {"base": JUDGEMENTS["base"]}, {})]
-    assert names == ["scores.svg", "scores_by_length.svg", "written_words.svg"]
+    assert names == ["written_words.svg", "scores.svg", "scores_by_length.svg"]
 
 
 def test_old_metrics_without_the_newer_numbers_are_drawn(tmp_path: Path) -> None:
@@ -179,7 +180,7 @@ def test_old_metrics_without_the_newer_numbers_are_drawn(tmp_path: Path) -> None
     names = [
         each.path.name for each in draw(tmp_path, {"sft": old}, {"sft": JUDGEMENTS["sft"]}, {})
     ]
-    assert names == ["scores.svg", "scores_by_length.svg", "written_words.svg"]
+    assert names == ["written_words.svg", "scores.svg", "scores_by_length.svg"]
 
 
 def test_the_ruler_s_curve_is_drawn_where_few_lengths_are_required() -> None:
@@ -203,7 +204,7 @@ def test_models_have_their_colours_and_cut_off_outputs_are_hollow() -> None:
 
 def test_marks_are_really_drawn() -> None:
     with mpl.rc_context(STYLE):
-        figure = figures.scores(EVALS)
+        figure = figures.scores(EVALS, graded=True)
     for model in EVALS:
         assert inked(figure, BY_NAME[model].colour) > 50, model
     assert inked(figure, "#123456") == 0
@@ -211,7 +212,7 @@ def test_marks_are_really_drawn() -> None:
 
 def test_an_interval_spans_its_ends() -> None:
     evals: dict[str, Any] = {"sft": evaluation(60.0, 50.0, 0, 100.0)}  # S_l from 52 to 67
-    axes = figures.scores(evals).axes[0]
+    axes = figures.scores(evals, graded=False).axes[0]
     [bar] = axes.containers
     low, high = bar.lines[2][0].get_segments()[0][:, 1]
     assert (low, high) == (52.0, 67.0)

@@ -25,9 +25,8 @@ def metrics(root: Path) -> Any:
 
 
 def test_drafts_s_l(root: Path) -> None:
-    # S_l 100, 50 and 50; the draft without a required length has none. All three of a resample are
-    # 50 with (2/3)³ = 30 %, all are 100 with (1/3)³ = 3.7 %: both ends lie beyond 2.5 %.
-    assert metrics(root)["agentwrite"]["S_l_interval"] == [50.0, 100.0]
+    # S_l 100, 50 and 50; the draft without a required length has none. 66.7 ± 4.303 · 28.9 / √3 is beyond the scale.
+    assert metrics(root)["agentwrite"]["S_l_interval"] == [0, 100]
 
 
 def test_pairs_margin_is_over_instructions(root: Path) -> None:
@@ -53,9 +52,10 @@ def test_length_bias_is_over_instructions(root: Path) -> None:
 
 
 def test_validation_margins_are_those_of_instructions(root: Path) -> None:
-    # (0.25 + 0.75) / 2 = 0.5 of `a`, 0.2 of `b`: of four resamples one has 0.2 and one has 0.5
+    # (0.25 + 0.75) / 2 = 0.5 of `a`, 0.2 of `b`: 0.35 ± t · 0.15
     found = metrics(root)["dpo"]["validation"]
-    assert found == METRICS["dpo"]["validation"] | {"interval": [0.2, 0.5]}
+    bounds = [pytest.approx(0.35 - T * 0.15, abs=1e-4), pytest.approx(0.35 + T * 0.15, abs=1e-4)]
+    assert found == METRICS["dpo"]["validation"] | {"interval": bounds}
 
 
 def test_position_bins() -> None:
@@ -69,7 +69,7 @@ def test_position_bins() -> None:
     first = {
         "base": numbers(3.5, T * 32 / 64),
         "sft": numbers(2.5, T * 32 / 64),
-        "difference": numbers(-1.0, 0.0),
+        "difference": numbers(-1.0, None),
     }
     # Only one row has targets, 8 of them, in the second bin.
     second = {

@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from longwriter.report.load import (
 from longwriter.report.render import (
     ReportProvenance,
     headline,
-    is_toy,
+    judge_remark,
     render,
     render_markdown,
 )
@@ -77,7 +78,7 @@ def results(finished: Path, settings: Settings) -> Results:
 def page(finished: Path, results: Results) -> str:
     figures = draw(finished / "reports/figures", results.evals, results.judgements, results.metrics)
     seconds = {"eval dpo": 61.2}
-    return render(results, ALL_COMPARISONS, figures, seconds, ORIGIN, toy_judge=True)
+    return render(results, ALL_COMPARISONS, figures, seconds, ORIGIN)
 
 
 class Reader(HTMLParser):
@@ -104,23 +105,26 @@ class Reader(HTMLParser):
 
 
 def test_table() -> None:
-    assert results_table(EVALS, COMPARISONS) == (
-        "| model | S̄ | S_l [95 %] | S_q [95 %] | n | unscored | cut off | mean words |\n"
-        "|---|---:|---:|---:|---:|---:|---:|---:|\n"
-        "| base | 43.2 | 46.0 [38.0, 53.0] | 40.5 [37.5, 43.5] | 6 | 1 | 5 | 302 |\n"
-        "| sft | – | 58.2 [50.2, 65.2] | – | 6 | 6 | 0 | 143 |\n"
-        "| dpo | 56.0 | 60.0 [52.0, 67.0] | 52.0 [49.0, 55.0] | 6 | 1 | 0 | 172 |\n"
+    assert results_table(EVALS, COMPARISONS, graded=True) == (
+        "| model | S_l [95 %] | within ±20 % [95 %] | rank correlation [95 %] | cut off | looping | mean words | n "
+        "| S_q [95 %] | S̄ | unscored |\n"
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n"
+        "| base | 46.0 [38.0, 53.0] | 67% [30%, 90%] | 0.50 [0.25, 0.75] | 5 | 2 | 302 | 6 "
+        "| 40.5 [37.5, 43.5] | 43.2 | 1 |\n"
+        "| sft | 58.2 [50.2, 65.2] | 67% [30%, 90%] | 0.50 [0.25, 0.75] | 0 | 2 | 143 | 6 | – | – | 6 |\n"
+        "| dpo | 60.0 [52.0, 67.0] | 67% [30%, 90%] | 0.50 [0.25, 0.75] | 0 | 2 | 172 | 6 "
+        "| 52.0 [49.0, 55.0] | 56.0 | 1 |\n"
         "\n"
         "Paired difference of S_l [95 %]: sft − base +12.2 [+5.1, +19.4]; "
         "dpo − sft +1.8 [−2.0, +3.1].\n"
     )
 
 
-def test_table_of_one_model() -> None:
-    assert results_table({"base": EVALS["base"]}, {}).splitlines() == [
-        "| model | S̄ | S_l [95 %] | S_q [95 %] | n | unscored | cut off | mean words |",
+def test_table_of_one_model_whose_judge_cannot_be_trusted() -> None:
+    assert results_table({"base": EVALS["base"]}, {}, graded=False).splitlines() == [
+        "| model | S_l [95 %] | within ±20 % [95 %] | rank correlation [95 %] | cut off | looping | mean words | n |",
         "|---|---:|---:|---:|---:|---:|---:|---:|",
-        "| base | 43.2 | 46.0 [38.0, 53.0] | 40.5 [37.5, 43.5] | 6 | 1 | 5 | 302 |",
+        "| base | 46.0 [38.0, 53.0] | 67% [30%, 90%] | 0.50 [0.25, 0.75] | 5 | 2 | 302 | 6 |",
     ]
 
 
@@ -159,7 +163,7 @@ def test_page_says_what_was_found(page: str) -> None:
         headline(EVALS, COMPARISONS),
         "50.2, 65.2",
         "Paired difference of S_l [95 %]: sft − base +12.2 [+5.1, +19.4]",
-        "The grades of so small a model mean nothing",
+        "scrambled texts graded lower 4 75% [30%, 95%]",
         "agentwrite 210 50,000 (21,000 cached) 12,000 – 0.12 –",  # 0.125 to two decimals
         "sft – – – 9,000 – 61",
         "50 words required; base 300; sft 52; dpo 50",
@@ -187,11 +191,23 @@ def test_text_of_models_is_escaped(page: str) -> None:
     assert PLANTED in "".join(Reader(page).texts)
 
 
-def test_only_the_packages_own_judge_is_a_toy(settings: Settings) -> None:
-    assert is_toy(settings.judge)
-    before, settings.judge.model = settings.judge.model, "gpt-4o"
-    assert not is_toy(settings.judge)
-    settings.judge.model = before
+def test_nothing_that_a_judge_said_is_shown_where_it_cannot_be_trusted(
+    finished: Path, results: Results
+) -> None:
+    audit = {"trusted": False, "faults": ["it was tried on 1 texts, and 10 are needed"]}
+    untrusted = replace(results, metrics={**results.metrics, "judge_audit": audit})
+    graded = {
+        step: {**found, "S_q": Interval(1.0, 0.5, 1.5)} for step, found in ALL_COMPARISONS.items()
+    }
+    figures = draw(finished / "figures", untrusted.evals, untrusted.judgements, untrusted.metrics)
+    assert "dimensions.svg" not in {drawn.path.name for drawn in figures}
+    text = render_markdown(untrusted, graded, figures, {}, ORIGIN)
+    remark = "because the judge cannot be trusted: it was tried on 1 texts, and 10 are needed."
+    assert remark in text
+    assert "S_q" not in text.replace("S_q, the judge's grade of quality, is not shown", "")
+    assert "S̄" not in text
+    assert "graded" not in " ".join(row_table(results.judgements, graded=False)["columns"])
+    assert judge_remark(None).startswith("S_q is not shown: the judge was not audited")
 
 
 def test_costs_are_read_where_a_stage_has_them() -> None:
@@ -239,10 +255,10 @@ def test_ten_samples_are_spread_from_the_shortest_to_the_longest() -> None:
 
 def test_markdown_says_the_same(finished: Path, results: Results) -> None:
     figures = draw(finished / "reports/figures", results.evals, results.judgements, results.metrics)
-    text = render_markdown(results, ALL_COMPARISONS, figures, {}, ORIGIN, toy_judge=False)
+    text = render_markdown(results, ALL_COMPARISONS, figures, {}, ORIGIN)
     for expected in (
         headline(EVALS, COMPARISONS),
-        "| base | 43.2 | 46.0 [38.0, 53.0] |",
+        "| base | 46.0 [38.0, 53.0] |",
         "| S_l of the shortest bin | – | −4.0 [−6.0, −2.0] |",
         "](figures/scores.svg)",
         "| data/sft/train.jsonl | 0123456789abcdef0123456789abcdef | 1,234,567 |",
@@ -251,7 +267,6 @@ def test_markdown_says_the_same(finished: Path, results: Results) -> None:
         "| padding: text twice − text | 4 | −1.5 [−4.0, +1.0] |",
     ):
         assert expected in text, expected
-    assert "The grades of so small a model mean nothing" not in text
     links = re.findall(r"\]\((.*?)\)", text)
     assert all((finished / "reports" / link).is_file() for link in links if link != ADDRESS)
 
@@ -262,7 +277,7 @@ def test_a_cell_cannot_break_a_markdown_table() -> None:
 
 
 def test_rows_for_mlflow_have_a_line_an_answer(finished: Path) -> None:
-    table = row_table(read_results(finished).judgements)
+    table = row_table(read_results(finished).judgements, graded=True)
     assert len(table["data"]) == 18
     first = dict(zip(table["columns"], table["data"][0], strict=True))
     assert (first["model"], first["required"], first["written"], first["S_l"]) == (
@@ -300,10 +315,10 @@ def test_results_hold_what_the_stages_left(finished: Path) -> None:
 def test_comparison_is_paired_by_prompt(finished: Path, settings: Settings) -> None:
     # the fixture gives every answer of sft and dpo one point less than base's to the same prompt
     found = compare_models(read_results(finished), settings.bench, settings.statistics)
-    assert found["sft-base"]["S_l"] == found["sft-base"]["S_l_shortest"] == (-1.0, -1.0, -1.0)
-    assert found["dpo-sft"]["S_l"] == (0.0, 0.0, 0.0)
+    assert found["sft-base"]["S_l"] == found["sft-base"]["S_l_shortest"] == Interval(-1.0)
+    assert found["dpo-sft"]["S_l"] == Interval(0.0)
     assert as_json(found)["sft-base"]["mean"] == -1.0
-    assert as_json(found)["sft-base"]["S_l_shortest"] == {"mean": -1.0, "low": -1.0, "high": -1.0}
+    assert as_json(found)["sft-base"]["S_l_shortest"] == {"mean": -1.0, "low": None, "high": None}
 
 
 def test_results_without_any_score_are_refused(finished: Path) -> None:

@@ -29,7 +29,7 @@ from longwriter.tracking.store import connect
 FILE = "data/benchmark.jsonl"
 DIGEST, OTHER = "sha256:" + "1" * 64, "sha256:" + "2" * 64
 PLAIN = [10.0, 20.0, 30.0, 40.0, 50.0, 60.0]
-BETTER = [score + 5 for score in PLAIN]
+BETTER = [score + gain for score, gain in zip(PLAIN, (4, 6) * 3, strict=True)]
 UNCLEAR = [20.0, 10.0, 40.0, 30.0, 60.0, 50.0]
 """PLAIN + 10, - 10, + 10, …: the mean difference is 0."""
 
@@ -72,7 +72,7 @@ def report(root: Path, bytes_of_sft: str, scores: Sequence[float], benchmark: st
     stages |= {f"predict@{name}": {"params": params} for name in ("base", "sft", "dpo")}
     (root / "dvc.lock").write_text(json.dumps({"stages": stages}))
     found = read_results(root)
-    scored = model_scores(root, found.evals, found.judgements, toy_judge=False)
+    scored = model_scores(root, found.evals, found.judgements, graded=True)
     numbers = {"eval": found.evals, "mean": sum(scores) / len(scores), "of": bytes_of_sft}
     return log_pipeline_run(root, {"of": bytes_of_sft}, numbers, [], found.pointers, scored)
 
@@ -149,12 +149,12 @@ def test_a_report_that_was_stopped_amid_the_scores_goes_on(root: Path) -> None:
     assert (after.tags, after.metrics) == (sft.tags, sft.metrics)
 
 
-def test_a_toy_s_grades_are_left_out(root: Path) -> None:
+def test_grades_of_a_judge_that_cannot_be_trusted_are_left_out(root: Path) -> None:
     report(root, "toy", PLAIN)
     found = read_results(root)
-    for toy, graded in ((True, set()), (False, {"S_q", "S_bar"})):
-        scores = model_scores(root, found.evals, found.judgements, toy_judge=toy)
-        assert scores["base"].numbers.keys() & {"S_q", "S_bar"} == graded
+    for graded, names in ((False, set()), (True, {"S_q", "S_bar"})):
+        scores = model_scores(root, found.evals, found.judgements, graded=graded)
+        assert scores["base"].numbers.keys() & {"S_q", "S_bar"} == names
     assert METRICS["eval/base"]["S_q"] is not None
 
 
@@ -184,13 +184,13 @@ def test_a_better_one_is_promoted(root: Path, capsys: pytest.CaptureFixture[str]
     ask("better")
     assert (
         "models/sft against the champion, version 1 (models/sft): "
-        "S_l +5.0 [+5.0, +5.0], paired [95 %], 6 shared prompts\n"
+        "S_l +5.0 [+3.9, +6.1], paired [95 %], 6 shared prompts\n"
     ) in capsys.readouterr().out
     version = champion("better")
     tags = {key.partition(".")[2]: value for key, value in version.tags.items()}
     assert str(version.version) == "2"
     assert (tags["against"], tags["n"], tags["anyway"]) == ("1", "6", "false")
-    assert (tags["difference"], tags["interval"]) == ("5.0", "[5.0, 5.0]")
+    assert (tags["difference"], tags["interval"]) == ("5.0", "[3.8504, 6.1496]")
 
 
 def test_one_that_is_not_shown_to_be_better_needs_anyway(
@@ -210,7 +210,7 @@ def test_one_that_is_not_shown_to_be_better_needs_anyway(
     version = champion("unclear")
     assert (str(version.version), version.tags["longwriter.anyway"]) == ("2", "true")
     low, high = json.loads(version.tags["longwriter.interval"])
-    assert -10 <= low < 0 < high <= 10
+    assert low == -high == -11.496  # t(0.975, 5) · 10.954 / √6
     assert (version.tags["longwriter.difference"], version.tags["longwriter.n"]) == ("0.0", "6")
     assert "is unclear version 2" in capsys.readouterr().out
 

@@ -34,7 +34,8 @@ from longwriter.models.publish import (
     send,
     size,
 )
-from longwriter.report.render import TOY_JUDGE
+from longwriter.report.load import read_audit
+from longwriter.report.render import judge_remark
 from longwriter.tracking.lineage import walk_back
 from longwriter.tracking.provenance import locked_stages
 
@@ -235,8 +236,7 @@ def _said(sources: Sequence[Source]) -> str:
 
 
 def _results(root: Path, name: str, stages: Mapping[str, Any], hub_id: str | None) -> Results:
-    """The scores with what dvc.lock says of benchmark and judge. S_q only from a judge whose grades mean
-    something."""
+    """The scores with what dvc.lock says of benchmark and judge. S_q only from a judge that passed its audit."""
     found = json.loads((root / f"metrics/eval/{name}.json").read_bytes())
     predicted, evaluated = stages[f"predict@{name}"]["params"], stages[f"eval@{name}"]["params"]
     judge = evaluated["params.yaml"]["judge.model"] or "a model that was not named"
@@ -246,9 +246,7 @@ def _results(root: Path, name: str, stages: Mapping[str, Any], hub_id: str | Non
     near = "how near the length is to the required one, counted"
     scores = [Score("S_l", near, found["S_l"], intervals["S_l"], n)]
     remark = ""
-    if judge.startswith(TOY_JUDGE):
-        remark = "S_q is left out: the judge was SmolLM2-135M, whose grades mean nothing."
-    elif found["S_q"] is not None:
+    if found["S_q"] is not None and not (remark := judge_remark(read_audit(root))):
         graded, by = n - found["unscored"], f"quality, graded by {judge}"
         scores.append(Score("S_q", by, found["S_q"], intervals["S_q"], graded))
     return Results(

@@ -24,6 +24,7 @@ from longwriter.core.tables import (
 from longwriter.library import score_settings, scored
 from longwriter.report.tables import (
     COMPARED,
+    GRADES,
     HEALTH,
     SCORES,
     bin_title,
@@ -31,14 +32,7 @@ from longwriter.report.tables import (
     score_cells,
 )
 
-COLUMNS = (
-    "file",
-    *SCORES,
-    "longest",
-    "deviation",
-    "±20 %",
-    "length constraints met",
-)
+LENGTH = ("longest", "deviation", "length constraints met")
 
 
 def score_files(arguments: Namespace) -> None:
@@ -79,18 +73,19 @@ def _named(files: Sequence[Path]) -> dict[str, Path]:
 
 
 def _scores(summaries: Mapping[str, Mapping[str, Any]]) -> Table:
+    graded = any(found["S_q"] is not None for found in summaries.values())
+    columns = ("file", *SCORES, *(GRADES if graded else ()), *LENGTH)
     rows = [
         [
             name,
-            *score_cells(found),
+            *score_cells(found, graded=graded),
             count(found["length"]["longest_words"]),
             signed_percent(found["length"]["deviation"]),
-            percent(found["length"]["within_20"]),
             constraints_met(found["length"]["obedience"]),
         ]
         for name, found in summaries.items()
     ]
-    return Table(COLUMNS, rows)
+    return Table(columns, rows)
 
 
 def _by_length(summaries: Mapping[str, Mapping[str, Any]]) -> Table:

@@ -1,4 +1,4 @@
-"""Means, and how far to trust them: 95 % intervals by the bootstrap, and by Student's t."""
+"""Means, shares and rank correlations, and how far to trust them: 95 % intervals."""
 
 import math
 from collections.abc import Callable, Hashable, Sequence
@@ -19,11 +19,23 @@ DRAWN_AT_ONCE = 2**22
 
 
 class Interval(NamedTuple):
-    """A mean and its 95 % interval."""
+    """A mean and its 95 % interval; None where the values tell nothing of it: below two, or all equal."""
 
     mean: float
-    low: float
-    high: float
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def bounds(self) -> list[float] | None:
+        """Both ends."""
+        return None if self.low is None or self.high is None else [self.low, self.high]
+
+    @property
+    def sign(self) -> int:
+        """1 if the whole interval is above 0, -1 if it is below, else 0."""
+        if self.low is None or self.high is None:
+            return 0
+        return (self.low > 0) - (self.high < 0)
 
 
 class Bounds(NamedTuple):
@@ -74,63 +86,65 @@ def bootstrap(
     return Bounds(float(low), float(high))
 
 
-def interval(values: Sequence[float], statistics: StatisticsSettings) -> Interval | None:
-    """The mean of `values`, one for each prompt, with its bootstrap interval; None without values.
+def interval(values: Sequence[float], within: tuple[float, float] | None = None) -> Interval | None:
+    """The mean of `values`, one for each prompt, with Student's t interval; None without values.
 
-    Where all values are equal, the interval is that value.
+    Args:
+        within: what the mean cannot leave, such as (0, 100) for a score; the interval is cut there.
+
+    `python benchmarks/intervals.py` compares its coverage with the bootstrap's.
     """
-    if not values:
-        return None
-    if min(values) == max(values):  # a mean of equal floats may differ from them in the last bit
-        return Interval(values[0], values[0], values[0])
-    import numpy as np
-
-    x = np.asarray(values, float)
-    bounds = bootstrap(len(x), lambda drawn: x[drawn].mean(axis=1), statistics)
-    assert bounds is not None
-    return Interval(float(x.mean()), *bounds)
+    return _cut(ratio_interval(values, [1] * len(values)), within)
 
 
-def paired(
-    a: Sequence[float], b: Sequence[float], statistics: StatisticsSettings
-) -> Interval | None:
+def paired(a: Sequence[float], b: Sequence[float]) -> Interval | None:
     """The mean of b - a with its interval, where a[i] and b[i] belong to the same prompt.
 
-    Prompts are drawn, not values: how hard a prompt is cancels out, so the interval is narrower
-    than those of `a` and `b` suggest.
+    How hard a prompt is cancels out, so the interval is narrower than those of `a` and `b` suggest.
 
     Raises:
         ValueError: `a` and `b` differ in length.
     """
-    differences = [after - before for before, after in zip(a, b, strict=True)]
-    return interval(differences, statistics)
+    return interval([after - before for before, after in zip(a, b, strict=True)])
 
 
 def halves(
-    a: Sequence[float], b: Sequence[float | None], statistics: StatisticsSettings
+    a: Sequence[float], b: Sequence[float | None], within: tuple[float, float] | None = None
 ) -> Interval | None:
     """(mean of `a` + mean of `b`) / 2 with its interval, for S̄ of S_l and S_q: a[i] and b[i] belong
     to the same prompt.
 
-    The same prompts are drawn for both. A None in `b` (no grades) is left out of its mean; so is a
-    resample whose `b` are all None. None where all of `b` are.
+    A None in `b` (no grades) is left out of its mean; None where all of `b` are. A prompt's part in the
+    result's deviation is half that of its value in `a`, and, if it has one, half that in `b`; the interval is
+    Student's t of these parts, with the degrees of freedom of the graded prompts.
+
+    Source: linearisation; Cochran, "Sampling Techniques" (1977), section 6.3.
     """
-    import numpy as np
-
-    x, y = np.asarray(a, float), np.asarray([np.nan if v is None else v for v in b], float)
-    graded = ~np.isnan(y)
-    if not graded.any():
+    graded = [value for value in b if value is not None]
+    if not graded:
         return None
+    n, m = len(a), len(graded)
+    first, second = fmean(a), fmean(graded)
+    mean = (first + second) / 2
+    parts = [
+        (x - first) / n / 2 + (0.0 if y is None else (y - second) / m / 2)
+        for x, y in zip(a, b, strict=True)
+    ]
+    return _cut(_by_parts(mean, parts, n, m), within)
 
-    def mean(drawn: "NDArray[np.int64]") -> Any:
-        counts = graded[drawn].sum(axis=1)
-        sums = np.where(graded, y, 0)[drawn].sum(axis=1)
-        means = np.divide(sums, counts, out=np.full(len(drawn), np.nan), where=counts > 0)
-        return (x[drawn].mean(axis=1) + means) / 2
 
-    bounds = bootstrap(len(x), mean, statistics)
-    assert bounds is not None  # each resample lacks grades with a probability below 1
-    return Interval(float((x.mean() + y[graded].mean()) / 2), *bounds)
+def share(times: float, of: int) -> Interval | None:
+    """`times / of` with Wilson's interval; None of nothing. Where several answers to a prompt are one
+    observation, `of` counts prompts, and `times` sums up each one's share.
+
+    Source: Wilson (1927), doi 10.1080/01621459.1927.10502953.
+    """
+    if not of:
+        return None
+    p, z = times / of, 1.959963984540054
+    middle, spread = p + z * z / of / 2, z * math.sqrt(p * (1 - p) / of + (z / of) ** 2 / 4)
+    scale = 1 + z * z / of
+    return Interval(p, max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale))
 
 
 def means_by(keys: Sequence[K], values: Sequence[float]) -> dict[K, float]:
@@ -160,8 +174,8 @@ def grouped(keys: Sequence[K], values: Sequence[V]) -> dict[K, list[V]]:
 
 
 def ratio_interval(sums: Sequence[float], sizes: Sequence[int]) -> Interval | None:
-    """Σ sums / Σ sizes over rows, with its 95 % interval; None where fewer than two rows have a size
-    above 0. For a mean over tokens, `sums` are each row's sum and `sizes` its number of tokens.
+    """Σ sums / Σ sizes over rows, with its 95 % interval; None where no row has a size above 0. For a mean over
+    tokens, `sums` are each row's sum and `sizes` its number of tokens.
 
     Tokens of one row are not independent, rows are, so the interval counts rows. For m rows with the
     ratio r, its half-width is t · √(m / (m - 1) · Σ (sum - r · size)²) / Σ size, with Student's t of
@@ -169,19 +183,33 @@ def ratio_interval(sums: Sequence[float], sizes: Sequence[int]) -> Interval | No
 
     Source: the ratio estimator of Cochran, "Sampling Techniques" (1977), section 2.11.
     """
-    from scipy.stats import t
-
     pairs = [(found, size) for found, size in zip(sums, sizes, strict=True) if size]
-    m = len(pairs)
-    if m < 2:
+    if not pairs:
         return None
     total = sum(size for _, size in pairs)
     mean = math.fsum(found for found, _ in pairs) / total
-    spread = math.fsum((found - mean * size) ** 2 for found, size in pairs)
-    half = float(t.ppf(0.975, m - 1)) * math.sqrt(m / (m - 1) * spread) / total
+    parts = [(found - mean * size) / total for found, size in pairs]
+    return _by_parts(mean, parts, len(pairs), len(pairs))
+
+
+def _by_parts(mean: float, parts: Sequence[float], rows: int, least: int) -> Interval:
+    """Student's t interval of a statistic by the rows' parts in its deviation.
+
+    Args:
+        rows: whose parts these are.
+        least: rows that the part of it with the fewest is made of.
+    """
+    from scipy.stats import t
+
+    spread = math.fsum(part**2 for part in parts)
+    # A mean of equal floats may differ from them in the last bit.
+    if least < 2 or spread <= (1e-12 * max(abs(mean), 1.0)) ** 2:
+        return Interval(mean)
+    half = float(t.ppf(0.975, least - 1)) * math.sqrt(rows / (rows - 1) * spread)
     return Interval(mean, mean - half, mean + half)
 
 
-def mean_interval(values: Sequence[float]) -> Interval | None:
-    """The mean of `values` with Student's t 95 % interval; None below two values."""
-    return ratio_interval(values, [1] * len(values))
+def _cut(found: Interval | None, within: tuple[float, float] | None) -> Interval | None:
+    if found is None or within is None or found.low is None or found.high is None:
+        return found
+    return Interval(found.mean, max(found.low, within[0]), min(found.high, within[1]))

@@ -62,7 +62,7 @@ def signed_percent(value: float | None) -> str:
 
 def with_interval(
     value: float | None,
-    bounds: Sequence[float] | None,
+    bounds: Sequence[float | None] | None,
     form: Callable[[float | None], str] = number,
 ) -> str:
     """A number with its interval, such as "60.0 [52.0, 67.0]"; without one the number alone.
@@ -71,7 +71,8 @@ def with_interval(
         bounds: the lower and the upper end.
         form: how each of the three is written.
     """
-    return form(value) + (f" [{form(bounds[0])}, {form(bounds[1])}]" if bounds else "")
+    known = bounds is not None and None not in bounds
+    return form(value) + (f" [{form(bounds[0])}, {form(bounds[1])}]" if bounds and known else "")
 
 
 def signed_interval(found: Interval | None) -> str:

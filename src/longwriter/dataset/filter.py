@@ -9,6 +9,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -176,15 +177,18 @@ class Filtering:
             self.counts.add_kept(row)
             self.counts.add_validation(row)
         for place in self._drafts:
-            row = self._row(place)
-            self.counts.add_kept(row)
-            self.counts.add_training(row, chat=False)
+            whole, *beginnings = self._rows(place)
+            self.counts.add_kept(whole)
+            for row in (whole, *beginnings):
+                self.counts.add_training(row, chat=False)
         for place in self._chat:
             self.counts.add_training(self._row(place), chat=True)
 
     def training_rows(self) -> Iterator[TrainingRow]:
-        """Returns the rows to train on: kept drafts and chat rows, in an order that the seed gives."""
-        return map(self._row, sorted(self._drafts + self._chat, key=self._draw))
+        """Returns the rows to train on: kept drafts with their beginnings, and chat rows, in an order that the seed
+        gives."""
+        places = sorted(self._drafts + self._chat, key=self._draw)
+        return chain.from_iterable(map(self._rows, places))
 
     def validation_rows(self) -> Iterator[TrainingRow]:
         """Returns the drafts set aside for validation."""
@@ -213,7 +217,11 @@ class Filtering:
         return self._spool.read(place.sizes[part])
 
     def _row(self, place: _Place) -> TrainingRow:
-        return TrainingRow.model_validate_json(self._part(place, 0))
+        return self._rows(place)[0]
+
+    def _rows(self, place: _Place) -> list[TrainingRow]:
+        """The row, and its beginnings."""
+        return [TrainingRow.model_validate_json(line) for line in self._part(place, 0).split(b"\n")]
 
     def _draw(self, place: _Place) -> tuple[bytes, bytes]:
         """What rows are ordered by: a hash of seed and id."""

@@ -159,7 +159,7 @@ class RowVerdict:
     reason: tuple[str, str] | None
     """(rule, detail) of the first rule that rejects it."""
     line: bytes
-    """The row as JSON: its record if it is rejected, else what SFT reads."""
+    """The row as JSON: its record if it is rejected, else what SFT reads, and its beginnings in further lines."""
     record: bytes
     """The row as it was read; empty if it is malformed."""
     words: int

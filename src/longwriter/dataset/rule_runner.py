@@ -13,9 +13,10 @@ from pathlib import Path
 from longwriter.core.errors import DataError
 from longwriter.core.sources import parse_line
 from longwriter.dataset.duplicates import sets_of
+from longwriter.dataset.relabel import relabel
 from longwriter.dataset.row import Row, RowVerdict
 from longwriter.dataset.rules import MALFORMED, check_strip, chosen, strip
-from longwriter.dataset.settings import FilterSettings
+from longwriter.dataset.settings import FilterSettings, Relabel
 from longwriter.dataset.tokenizer import ChatTokenizer
 from longwriter.evaluation.contamination import read_benchmarks
 from longwriter.evaluation.settings import ContaminationSettings
@@ -47,6 +48,7 @@ class RuleJob:
     """Files whose prompts the rows must not ask for."""
     tokenizer: Path | None
     """Checkpoint whose tokens are counted; None: they are not."""
+    relabel: Relabel = Relabel.none
 
 
 class RuleRunner:
@@ -96,14 +98,14 @@ class RuleRunner:
             if MALFORMED not in self._job.rules:
                 raise
             return _malformed(where, line, error)
-        found = ((name, rule(row, self._job.settings)) for name, rule in self.rules.items())
-        reason = next(((name, detail) for name, detail in found if detail), None)
+        reason = self._reason(row)
         record = json.dumps(row.record, ensure_ascii=False).encode()
         if reason:
             return RowVerdict(
                 row.id, reason, record, record, row.words, row.language, tuple(row.stripped)
             )
-        training = json.dumps(row.training_row().model_dump(), ensure_ascii=False).encode()
+        whole, *beginnings = relabel(row, self._job.relabel)
+        training = b"\n".join(map(self._training, [whole, *filter(self._passes, beginnings)]))
         signatures = None
         if "near_duplicate" in self._job.rules:
             prompt, response = sets_of(row.prompt, row.hashes)
@@ -112,6 +114,18 @@ class RuleRunner:
             row.id, None, training, record, row.words, row.language, tuple(row.stripped), row.merit,
             fingerprint(row.response), signatures,
         )  # fmt: skip
+
+    def _reason(self, row: Row) -> tuple[str, str] | None:
+        found = ((name, rule(row, self._job.settings)) for name, rule in self.rules.items())
+        return next(((name, detail) for name, detail in found if detail), None)
+
+    def _passes(self, row: Row) -> bool:
+        return self._reason(row) is None
+
+    def _training(self, row: Row) -> bytes:
+        if self._tokenizer and row.tokens is None:
+            row.tokens = self._tokenizer.count(row.trained)
+        return json.dumps(row.training_row().model_dump(), ensure_ascii=False).encode()
 
 
 def _malformed(where: str, line: bytes, error: DataError) -> RowVerdict:

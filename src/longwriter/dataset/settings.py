@@ -1,6 +1,7 @@
 """Settings of the filter."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from longwriter.core.settings import bounded, names_file
 from longwriter.evaluation.settings import JudgeSettings
@@ -9,6 +10,16 @@ DRAFTS = "data/agentwrite/drafts.jsonl"
 CHAT_ROWS = "data/short_answers/rows.jsonl"
 BASE = "models/base"
 """Where the DAG puts the inputs that no setting names."""
+
+
+class Relabel(StrEnum):
+    """Which rows get the length that their text has into their prompt."""
+
+    none = "none"
+    text = "text"
+    """Kept drafts whose prompt states one length."""
+    paragraphs = "paragraphs"
+    """These, and their beginnings, up to the end of each paragraph, as further rows."""
 
 
 @dataclass(kw_only=True)
@@ -87,6 +98,8 @@ class FilterSettings:
     plan: bool
     """Put a draft's plan before its text in the training row, between <plan> and </plan>. The rules,
     `pairs` and the benchmark count the text only."""
+    relabel: Relabel
+    """Which training rows state the length that their text has in place of the one that was asked for."""
     chat_mix: ChatMixSettings
     validation_rows: int = bounded(ge=0)
     """Kept drafts that go to validation.jsonl instead of train.jsonl; at most a quarter of them."""

@@ -17,7 +17,7 @@ from longwriter.dataset.filter import Filtering
 from longwriter.dataset.grading import grade
 from longwriter.dataset.meaning import ask, check_questions, schema
 from longwriter.dataset.rule_runner import RuleJob, run_rules
-from longwriter.dataset.settings import BASE, CHAT_ROWS, DRAFTS, FilterSettings
+from longwriter.dataset.settings import BASE, CHAT_ROWS, DRAFTS, FilterSettings, Relabel
 from longwriter.dataset.tokenizer import has_tokenizer
 from longwriter.evaluation.contamination import locate_benchmarks
 from longwriter.evaluation.judge import read_prompt
@@ -72,6 +72,7 @@ def filter_rows(
                 given.origin,
                 benchmarks.found,
                 tokenizer,
+                Relabel.none if given.chat else settings.relabel,
             )
             verdicts = run_rules(given.rows.lines, job, runtime.threads or cores())
             filtering.read(verdicts, given.chat)

@@ -98,7 +98,7 @@ def agreement(pairs: Sequence[GradePair], statistics: StatisticsSettings) -> dic
     return {
         name: {"n": len(group)}
         | {
-            measure: _measured(function, group, statistics)
+            measure: measured(function, group, statistics)
             for measure, function in _MEASURES.items()
         }
         for name, group in groups.items()
@@ -106,12 +106,12 @@ def agreement(pairs: Sequence[GradePair], statistics: StatisticsSettings) -> dic
     }
 
 
-def _measured(
+def measured(
     function: Callable[[Any, Any], float],
     pairs: Sequence[GradePair],
     statistics: StatisticsSettings,
 ) -> dict[str, Any]:
-    """Value and interval of one measure."""
+    """Returns `value` and `interval` of a measure; both None where one side does not vary."""
     import numpy as np
 
     def of(numbers: Any) -> float:
@@ -134,7 +134,8 @@ def _measured(
     return {"value": value, "interval": bounds and list(bounds)}
 
 
-def _spearman(a: Any, b: Any) -> float:
+def spearman(a: Any, b: Any) -> float:
+    """Returns the rank correlation."""
     from scipy.stats import spearmanr
 
     return float(spearmanr(a, b).statistic)
@@ -154,4 +155,4 @@ def _kappa(a: Any, b: Any) -> float:
     return float(cohen_kappa_score(*whole, labels=list(GRADES), weights="quadratic"))
 
 
-_MEASURES = {"spearman": _spearman, "kendall": _kendall, "kappa": _kappa}
+_MEASURES = {"spearman": spearman, "kendall": _kendall, "kappa": _kappa}

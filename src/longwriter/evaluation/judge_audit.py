@@ -4,8 +4,9 @@ A bias is a difference of grades between two forms of the same text that should 
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from random import Random
 from statistics import fmean
 from typing import Any, NamedTuple
 
@@ -13,7 +14,7 @@ from longwriter.core.errors import CallError, DataError, TransientError
 from longwriter.core.files import digest
 from longwriter.core.rows import Prediction
 from longwriter.core.settings import StatisticsSettings
-from longwriter.core.statistics import interval
+from longwriter.core.statistics import interval, share
 from longwriter.core.tables import round_floats
 from longwriter.evaluation.agreement import Label, agreement, read_labels, with_labels
 from longwriter.evaluation.judge import (
@@ -63,7 +64,7 @@ async def audit_judge(
     labels: Sequence[Label],
     prompt: JudgePrompt,
     judging: JudgeSettings,
-    probes: int,
+    settings: JudgeAuditSettings,
     statistics: StatisticsSettings,
 ) -> dict[str, Any]:
     """Measures the judge's biases and, where there are labels, its agreement with people.
@@ -71,16 +72,17 @@ async def audit_judge(
     Args:
         labels: people's grades of some of the predictions.
         judging: for its `repeats`.
-        probes: texts that the biases are measured on.
+        settings: for `probes` and the thresholds of `faults_of`.
 
     Returns:
         metrics/judge_audit.json: `bias` (see `probe`), `labels`, their number, and with labels
-        `agreement`, over the labelled texts, and `unscored`, how many of them the judge did not grade.
+        `agreement`, over the labelled texts, and `unscored`, how many of them the judge did not grade;
+        `faults`, why the judge cannot be trusted, and `trusted`, whether there are none.
 
     Raises:
         CallError, ServerError: as `all_or_none`.
     """
-    bias = await probe(client, predictions, prompt, probes, statistics)
+    bias = await probe(client, predictions, prompt, settings.probes)
     found: dict[str, Any] = {"bias": bias, "labels": len(labels)}
     if labels:
         places = sorted({label.row - 1 for label in labels})
@@ -94,17 +96,51 @@ async def audit_judge(
         found["unscored"] = sum(row.scores is None for row in graded)
         pairs = with_labels(rows, labels)
         found["agreement"] = agreement(pairs, statistics)
-    return dict(round_floats(found))
+    faults = faults_of(found, settings)
+    return dict(round_floats(found)) | {"faults": faults, "trusted": not faults}
+
+
+def faults_of(found: Mapping[str, Any], settings: JudgeAuditSettings) -> list[str]:
+    """Returns what in an audit is worse than the settings allow, in words. A bias of S_q for length is that of Accuracy
+    and Clarity, which do not need the rest of the text."""
+    bias = found["bias"]
+    fewest = min(bias[name]["n"] for name in ("length", "padding", "planted"))
+    if fewest < settings.min_probes:
+        return [f"it was tried on {fewest} texts, and {settings.min_probes} are needed"]
+    dimensions = bias["length"]["dimensions"]
+    swayed = {
+        "length": fmean([dimensions["Accuracy"], dimensions["Clarity"]]),
+        "padding": bias["padding"]["mean"],
+        "position": bias["position"]["mean"] or 0.0,
+    }
+    faults = [
+        f"its bias for {name} is {points:+.1f} points, and {settings.max_bias:g} are allowed"
+        for name, points in swayed.items()
+        if abs(points) > settings.max_bias
+    ]
+    if bias["planted"]["share"] < settings.min_found:
+        faults.append(
+            f"it graded {bias['planted']['share']:.0%} of the scrambled texts lower, and {settings.min_found:.0%} are needed"
+        )
+    people = found.get("agreement", {}).get("all")
+    if people and (people["spearman"]["value"] or 0.0) < settings.min_agreement:
+        faults.append(
+            f"its rank correlation with people is {people['spearman']['value'] or 0:.2f}, and "
+            f"{settings.min_agreement:g} is needed"
+        )
+    return faults
 
 
 class _Grades(NamedTuple):
-    """A text's grades in its four forms; None where the judge gave none or the form was not asked for."""
+    """A text's grades in its five forms; None where the judge gave none or the form was not asked for."""
 
     whole: dict[str, int] | None
     half: dict[str, int] | None
     """Of the first half, which ends at a sentence."""
     twice: dict[str, int] | None
     """Of the text followed by itself."""
+    scrambled: dict[str, int] | None
+    """Of the text with the words of every line in another order."""
     reversed: dict[str, int] | None = None
     """Of the whole text, with the dimensions listed in reverse order."""
 
@@ -114,9 +150,8 @@ async def probe(
     predictions: Sequence[Prediction],
     prompt: JudgePrompt,
     probes: int,
-    statistics: StatisticsSettings,
 ) -> dict[str, Any]:
-    """Measures what sways the judge besides quality, on `probes` texts that it grades in four forms.
+    """Measures what sways the judge besides quality, on `probes` texts that it grades in five forms.
 
     - `length`: S_q of the whole text minus that of its first half, which ends at a sentence. The half
       says the same as far as it goes, and the judge is told to ignore length: above 0 in the dimensions
@@ -127,17 +162,20 @@ async def probe(
       reversed: their mean grade when first minus their mean grade when last, in points of S_q. Only of
       the project's own prompt, because the list in a file cannot be reversed.
 
+    - `planted`: the words of every line in another order, which no reader can miss: the share of texts
+      whose S_q is then lower.
+
     Returns:
-        Each of the three as `n`, `mean`, `interval` and, for `length`, the means by dimension;
-        `failed`: forms that got no grades.
+        The first three as `n`, `mean`, `interval` and, for `length`, the means by dimension; `planted` as `n`,
+        `share`, `interval`; `failed`: forms that got no grades.
     """
     long_enough = _usable(predictions)
     places = spread_out(len(long_enough), min(probes, len(long_enough)))
     forms = [form for place in places for form in _forms(long_enough[place], prompt)]
     found = await all_or_none([_graded(client, *form) for form in forms], "judge_audit")
-    width = 4 if prompt.template is None else 3
+    width = 5 if prompt.template is None else 4
     texts = [_Grades(*found[start : start + width]) for start in range(0, len(found), width)]
-    return _biases(texts, statistics) | {"failed": sum(each is None for each in found)}
+    return _biases(texts) | {"failed": sum(each is None for each in found)}
 
 
 def _usable(predictions: Sequence[Prediction]) -> list[Prediction]:
@@ -150,12 +188,13 @@ def _usable(predictions: Sequence[Prediction]) -> list[Prediction]:
 
 
 def _forms(row: Prediction, prompt: JudgePrompt) -> list[tuple[JudgePrompt, str, str]]:
-    """Prompt, request and text of each form, in the order of `_Grades`; three for a prompt from a file."""
+    """Prompt, request and text of each form, in the order of `_Grades`; four for a prompt from a file."""
     text = row.response
     forms = [
         (prompt, row.prompt, text),
         (prompt, row.prompt, first_half(text)),
         (prompt, row.prompt, f"{text}\n\n{text}"),
+        (prompt, row.prompt, scrambled(text)),
     ]
     if prompt.template is None:
         forms.append((JudgePrompt(order=tuple(reversed(prompt.order))), row.prompt, text))
@@ -170,6 +209,18 @@ def first_half(text: str) -> str:
     return text[: end.end() if end and end.end() < 0.8 * len(text) else middle].rstrip()
 
 
+def scrambled(text: str) -> str:
+    """Returns the text with the words of every line in another order, the same each time; of a line without blanks,
+    such as a Chinese one, its characters."""
+    random = Random(text)  # noqa: S311
+    lines = []
+    for line in text.splitlines():
+        words = line.split() if " " in line.strip() else list(line)
+        random.shuffle(words)
+        lines.append((" " if " " in line.strip() else "").join(words))
+    return "\n".join(lines)
+
+
 async def _graded(
     client: ChatClient, prompt: JudgePrompt, request: str, text: str
 ) -> dict[str, int] | None:
@@ -181,22 +232,29 @@ async def _graded(
         return None
 
 
-def _biases(texts: Sequence[_Grades], statistics: StatisticsSettings) -> dict[str, Any]:
-    """The three biases, from the texts that have the grades that each needs."""
+def _biases(texts: Sequence[_Grades]) -> dict[str, Any]:
+    """The biases and the planted fault, from the texts that have the grades that each needs."""
     halved = [(text.whole, text.half) for text in texts if text.whole and text.half]
     padded = [(text.twice, text.whole) for text in texts if text.twice and text.whole]
+    spoilt_too = [(text.whole, text.scrambled) for text in texts if text.whole and text.scrambled]
     turned = [(text.whole, text.reversed) for text in texts if text.whole and text.reversed]
     dimensions = {
         name: 25 * fmean(whole[name] - half[name] for whole, half in halved)
         for name in DIMENSIONS
         if halved
     }
-    length = _difference([_less(whole, half) for whole, half in halved], statistics)
+    length = _difference([_less(whole, half) for whole, half in halved])
     return {
         "length": length | {"dimensions": dimensions},
-        "padding": _difference([_less(twice, whole) for twice, whole in padded], statistics),
-        "position": _difference([_first_less_last(*pair) for pair in turned], statistics),
+        "padding": _difference([_less(twice, whole) for twice, whole in padded]),
+        "position": _difference([_first_less_last(*pair) for pair in turned]),
+        "planted": _found([_less(whole, spoilt) > 0 for whole, spoilt in spoilt_too]),
     }
+
+
+def _found(lower: Sequence[bool]) -> dict[str, Any]:
+    found = share(sum(lower), len(lower))
+    return {"n": len(lower), "share": found and found.mean, "interval": found and found.bounds}
 
 
 def _less(a: dict[str, int], b: dict[str, int]) -> float:
@@ -209,29 +267,17 @@ def _first_less_last(listed: dict[str, int], turned: dict[str, int]) -> float:
     return 25 * (listed[first] - turned[first] + turned[last] - listed[last]) / 2
 
 
-def _difference(values: Sequence[float], statistics: StatisticsSettings) -> dict[str, Any]:
-    found = interval(values, statistics)
+def _difference(values: Sequence[float]) -> dict[str, Any]:
+    found = interval(values)
     return {
         "n": len(values),
         "mean": found and found.mean,
-        "interval": found and [found.low, found.high],
+        "interval": found and found.bounds,
     }
 
 
-def audit_line(found: dict[str, Any]) -> str:
-    """Sums up the biases and the agreement over all dimensions in one line."""
-    parts = [
-        f"{name} {bias['mean']:+.1f} [{bias['interval'][0]:+.1f}, {bias['interval'][1]:+.1f}]"
-        for name, bias in found["bias"].items()
-        if isinstance(bias, dict) and bias["mean"] is not None
-    ]
-    bias = "; ".join(parts) or "none measured"
-    people = found.get("agreement", {}).get("all")
-    if people is None:
-        return f"bias in points of S_q [95 %]: {bias}; no labels"
-    measures = (
-        f"{name} {'–' if value is None else format(value, '.2f')}"
-        for name in ("spearman", "kendall", "kappa")
-        for value in [people[name]["value"]]
-    )
-    return f"bias in points of S_q [95 %]: {bias}; agreement with people: {', '.join(measures)}"
+def audit_line(found: Mapping[str, Any]) -> str:
+    """Sums up in one line whether the judge can be trusted, and why not."""
+    if found["trusted"]:
+        return "the judge passed its audit: S_q and S̄ are shown"
+    return f"the judge is not to be trusted, and S_q is not shown: {'; '.join(found['faults'])}"

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from statistics import fmean, median
 from typing import Any, NamedTuple
 
+from longwriter.core.statistics import means_by, share
 from longwriter.text.lengths import LengthConstraint
 
 
@@ -27,12 +28,15 @@ class Length(NamedTuple):
         return None if self.constraint is None else self.constraint.obeyed(self.written)
 
 
-def describe_lengths(lengths: Sequence[Length]) -> dict[str, Any]:
+def describe_lengths(lengths: Sequence[Length], prompts: Sequence[str]) -> dict[str, Any]:
     """Describes how texts deviate from the required length.
+
+    Args:
+        prompts: of the texts; intervals count prompts.
 
     Returns:
         deviation, deviation_median: mean and median, signed, as shares of the required length.
-        within_10, within_20: share of texts within 10 and 20 % of the required length.
+        within_10, within_20: share of texts within 10 and 20 % of the required length, `…_interval` of both.
         obedience: of the texts with a length constraint, their number `n` and the `share` that meet it
             (null if there are none); the same by kind of constraint.
         longest_words: words of the longest text.
@@ -49,11 +53,22 @@ def describe_lengths(lengths: Sequence[Length]) -> dict[str, Any]:
     return {
         "deviation": fmean(deviations),
         "deviation_median": median(deviations),
-        "within_10": fmean(abs(deviation) <= 0.1 for deviation in deviations),
-        "within_20": fmean(abs(deviation) <= 0.2 for deviation in deviations),
+        **_within(deviations, prompts, 10),
+        **_within(deviations, prompts, 20),
         "obedience": {**_obedience(bounded), **{k: v for k, v in by_kind.items() if v["n"]}},
         "longest_words": max(length.written for length in lengths),
     }
+
+
+def _within(
+    deviations: Sequence[float], prompts: Sequence[str], percent: int
+) -> dict[str, float | list[float] | None]:
+    near = [float(100 * abs(deviation) <= percent) for deviation in deviations]
+    by_prompt = means_by(prompts, near)
+    found = share(sum(by_prompt.values()), len(by_prompt))
+    assert found is not None
+    name = f"within_{percent}"
+    return {name: found.mean, f"{name}_interval": found.bounds}
 
 
 def _obedience(lengths: Sequence[Length]) -> dict[str, Any]:

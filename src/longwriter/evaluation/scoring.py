@@ -1,13 +1,17 @@
 """Has a model's predictions graded, and compares two models on the same prompts."""
 
+import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from statistics import fmean
 
 from longwriter.core.errors import BadRequest, DataError, TooFewGrades
 from longwriter.core.rows import Judgement, Prediction, SecondOpinion
 from longwriter.core.settings import StatisticsSettings
-from longwriter.core.statistics import Interval, grouped, paired
+from longwriter.core.statistics import Interval, bootstrap, grouped, paired
+from longwriter.evaluation.agreement import MOST_RESAMPLES, spearman
+from longwriter.evaluation.health import health
 from longwriter.evaluation.judge import JudgePrompt, judge, quality_score, ungraded
 from longwriter.evaluation.settings import BenchSettings
 from longwriter.llm.client import ChatClient
@@ -119,7 +123,6 @@ def quality(row: Judgement) -> float | None:
 def compare(
     a: Sequence[Judgement],
     b: Sequence[Judgement],
-    statistics: StatisticsSettings,
     value: Value = lambda row: row.length_score,
 ) -> Interval | None:
     """Compares two models on the same prompts.
@@ -151,7 +154,7 @@ def compare(
         (_mean(before[prompt], value), _mean(after[prompt], value)) for prompt in sorted(before)
     ]
     both = [(x, y) for x, y in pairs if x is not None and y is not None]
-    return paired([x for x, _ in both], [y for _, y in both], statistics)
+    return paired([x for x, _ in both], [y for _, y in both])
 
 
 def comparison(
@@ -164,8 +167,9 @@ def comparison(
 
     Returns:
         Paired differences b - a, those that exist: `S_l`, `S_q`; `S_l_shortest`, S_l in the shortest
-        length bin; and in percentage points `obedience` (length constraints met), `cut_off` texts and
-        `repetition` (repeated 8-grams).
+        length bin; `rank_correlation`, of written and required words; and in percentage points `within_20`
+        (texts within 20 % of the required length), `obedience` (length constraints met), `cut_off` texts,
+        `looping` texts and `repetition` (repeated 8-grams).
     """
     lengths = sorted({row.length for row in a})
     edges = [edge for edge in sorted(bench.length_bins) if edge > lengths[0]]
@@ -178,12 +182,48 @@ def comparison(
         "S_l": lambda row: row.length_score,
         "S_q": quality,
         "S_l_shortest": shortest,
+        "within_20": lambda row: 100.0 * (5 * abs(row.response_length - row.length) <= row.length),
         "obedience": obedient,
         "cut_off": lambda row: 100.0 * (row.finish_reason == "length"),
+        "looping": lambda row: 100.0 * (health(row).loop > 0),
         "repetition": lambda row: 100.0 * repeated_ngrams(row.response),
     }
-    found = {name: compare(a, b, statistics, value) for name, value in values.items()}
+    found = {name: compare(a, b, value) for name, value in values.items()}
+    found["rank_correlation"] = _correlation_gain(a, b, statistics)
     return {name: difference for name, difference in found.items() if difference is not None}
+
+
+def _correlation_gain(
+    a: Sequence[Judgement], b: Sequence[Judgement], statistics: StatisticsSettings
+) -> Interval | None:
+    """The difference of the two rank correlations, with the bootstrap's interval over prompts; None where the lengths
+    of one side do not vary."""
+    import numpy as np
+
+    before, after = (grouped([row.prompt for row in rows], rows) for rows in (a, b))
+    prompts = sorted(before)
+
+    def gain(chosen: Iterable[int]) -> float:
+        names = [prompts[number] for number in chosen]
+        of = [
+            _correlation([row for name in names for row in rows[name]]) for rows in (before, after)
+        ]
+        return of[1] - of[0]
+
+    value = gain(range(len(prompts)))
+    if math.isnan(value):
+        return None
+    few = replace(statistics, resamples=min(statistics.resamples, MOST_RESAMPLES))
+    bounds = bootstrap(
+        len(prompts), lambda drawn: np.asarray([gain(row) for row in drawn]), few, least_defined=0.9
+    )
+    return Interval(value, *(bounds or ()))
+
+
+def _correlation(rows: Sequence[Judgement]) -> float:
+    required, written = [row.length for row in rows], [row.response_length for row in rows]
+    constant = len(set(required)) < 2 or len(set(written)) < 2
+    return math.nan if constant else spearman(required, written)
 
 
 def reason(unscored: str | None) -> str:

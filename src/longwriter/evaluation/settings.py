@@ -101,3 +101,12 @@ class JudgeAuditSettings:
     """SHA-256 that `labels` must have, in hex; null: not checked."""
     probes: int = bounded(ge=0)
     """Texts, evenly spread, that are graded in several forms to measure the judge's biases."""
+    min_probes: int = bounded(ge=1)
+    """A judge can be trusted, and S_q and S̄ are shown, only where at least so many texts were graded in all
+    forms, """
+    max_bias: float = bounded(ge=0)
+    """its biases for length, padding and position are at most so many points of S_q, """
+    min_found: float = bounded(ge=0, le=1)
+    """it grades at least this share of texts lower when their words are scrambled, """
+    min_agreement: float = bounded(ge=-1, le=1)
+    """and, where there are labels, its rank correlation with people's grades is at least this."""

@@ -15,8 +15,8 @@ from longwriter.core.statistics import (
     means_by,
     spread_within,
 )
-from longwriter.core.tables import round_floats
-from longwriter.evaluation.agreement import GradePair, agreement
+from longwriter.core.tables import percent, round_floats, with_interval
+from longwriter.evaluation.agreement import GradePair, agreement, measured, spearman
 from longwriter.evaluation.health import Health, health
 from longwriter.evaluation.health import summary as summary_of_health
 from longwriter.evaluation.judge import DIMENSIONS, quality_score, to_percent
@@ -24,6 +24,9 @@ from longwriter.evaluation.length import Length, describe_lengths
 from longwriter.evaluation.scoring import obedient, quality, reason
 from longwriter.text.languages import benchmark_language
 from longwriter.text.lengths import length_constraint
+
+SCORE = (0.0, 100.0)
+"""What a score cannot leave."""
 
 
 def summarise(
@@ -43,7 +46,7 @@ def summarise(
         length_bins: lower edges, in required words, of the bins of `by_length`; 0 always is one.
         marked: the rows' marks of health, if they are known already.
     """
-    s_l, s_q, s_bar = scores_of(judgements, statistics)
+    s_l, s_q, s_bar = scores_of(judgements)
     unscored = [row for row in judgements if row.unscored is not None]
     shortest_first = sorted(judgements, key=lambda row: row.length)
     marks = marked or [health(row) for row in judgements]
@@ -63,22 +66,21 @@ def summarise(
         "intervals": {"S_l": _bounds(s_l), "S_q": _bounds(s_q), "S_bar": _bounds(s_bar)},
         "dimensions": _dimensions(judgements),
         "repetition": fmean(mark.repetition for mark in marks),
-        "length": describe_lengths(lengths),
+        "length": describe_lengths(lengths, [row.prompt for row in judgements])
+        | {"rank_correlation": rank_correlation(judgements, statistics)},
         "health": summary_of_health(marks),
         "spread": _spread(judgements),
         **_second(judgements, statistics),
-        "by_length": _by(
-            lambda row: length_label(row.length, length_bins), shortest_first, statistics
-        ),
-        "by_language": _by(lambda row: benchmark_language(row.prompt), judgements, statistics),
-        "by_type": _by(lambda row: row.type, judgements, statistics),
+        "by_length": _by(lambda row: length_label(row.length, length_bins), shortest_first),
+        "by_language": _by(lambda row: benchmark_language(row.prompt), judgements),
+        "by_type": _by(lambda row: row.type, judgements),
         "by_required": _by_required(shortest_first),
     }
     return dict(round_floats(summary))
 
 
 def scores_of(
-    rows: Sequence[Judgement], statistics: StatisticsSettings
+    rows: Sequence[Judgement],
 ) -> tuple[Interval | None, Interval | None, Interval | None]:
     """Returns S_l, S_q and S̄ of the rows with intervals; S_q and S̄ are None if no row has grades."""
     by_prompt = means_by([row.prompt for row in rows], [row.length_score for row in rows])
@@ -86,19 +88,29 @@ def scores_of(
     qualities = means_by([row.prompt for row in graded], [quality(row) or 0.0 for row in graded])
     lengths = list(by_prompt.values())
     return (
-        interval(lengths, statistics),
-        interval(list(qualities.values()), statistics),
-        halves(lengths, [qualities.get(prompt) for prompt in by_prompt], statistics),
+        interval(lengths, SCORE),
+        interval(list(qualities.values()), SCORE),
+        halves(lengths, [qualities.get(prompt) for prompt in by_prompt], SCORE),
     )
 
 
+def rank_correlation(
+    rows: Sequence[Judgement], statistics: StatisticsSettings
+) -> dict[str, Any] | None:
+    """Spearman's correlation of the words written with those required: `value` and `interval`."""
+    pairs = [
+        GradePair("length", row.prompt, row.length, float(row.response_length)) for row in rows
+    ]
+    return measured(spearman, pairs, statistics)
+
+
 def headline(summary: Mapping[str, Any]) -> str:
-    """Returns the summary's main numbers in one line."""
-    low, high = summary["intervals"]["S_l"]
-    quality = "none" if summary["S_q"] is None else f"{summary['S_q']:.1f}"
+    """Returns the summary's main numbers in one line. Not S_q: how far the judge can be trusted is not known yet."""
+    graded = summary["n"] - summary["unscored"]
     return (
-        f"S_l {summary['S_l']:.1f} [{low:.1f}, {high:.1f}], S_q {quality}, "
-        f"n {summary['n']}, unscored {summary['unscored']}"
+        f"S_l {with_interval(summary['S_l'], summary['intervals']['S_l'])}, "
+        f"{percent(summary['length']['within_20'])} within ±20 % of the length, "
+        f"n {summary['n']}, graded {graded}"
     )
 
 
@@ -125,16 +137,14 @@ def _dimensions(rows: Sequence[Judgement]) -> dict[str, float | None]:
     return {name: to_percent(mean(name)) for name in DIMENSIONS}
 
 
-def _by(
-    label: Callable[[Judgement], str], rows: Sequence[Judgement], statistics: StatisticsSettings
-) -> dict[str, Any]:
+def _by(label: Callable[[Judgement], str], rows: Sequence[Judgement]) -> dict[str, Any]:
     """`_group` of the rows of each label, in the order in which the labels first occur."""
     groups = grouped([label(row) for row in rows], rows)
-    return {name: _group(members, statistics) for name, members in groups.items()}
+    return {name: _group(members) for name, members in groups.items()}
 
 
-def _group(rows: Sequence[Judgement], statistics: StatisticsSettings) -> dict[str, Any]:
-    s_l, s_q, _ = scores_of(rows, statistics)
+def _group(rows: Sequence[Judgement]) -> dict[str, Any]:
+    s_l, s_q, _ = scores_of(rows)
     met = [found for row in rows if (found := obedient(row)) is not None]
     return {
         "S_l": s_l and s_l.mean,
@@ -208,7 +218,7 @@ def _second(rows: Sequence[Judgement], statistics: StatisticsSettings) -> dict[s
         row.model_copy(update={"scores": second.scores, "unscored": second.unscored})
         for row, second in seconds
     ]
-    _, s_q, _ = scores_of(others, statistics)
+    _, s_q, _ = scores_of(others)
     pairs = [
         GradePair(name, row.prompt, row.scores[name], second.scores[name])
         for row, second in seconds
@@ -227,4 +237,4 @@ def _second(rows: Sequence[Judgement], statistics: StatisticsSettings) -> dict[s
 
 
 def _bounds(found: Interval | None) -> list[float] | None:
-    return found and [found.low, found.high]
+    return found and found.bounds

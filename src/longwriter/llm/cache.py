@@ -35,9 +35,10 @@ class Cache:
     """A SQLite file of finished calls. Several processes may read and write it at once.
 
     On a network disk SQLite's write-ahead log would corrupt the file, for it needs memory that all processes share
-    (sqlite.org/wal.html), and locks of files are not to be relied on. So there no file is written that another process
-    reads: each process writes one of its own beside `path`, and whoever opens or closes the cache puts the files of
-    processes that have ended into a new version of `path`. Calls that run at the same time don't see each other's answers.
+    (sqlite.org/wal.html), and its locks of parts of a file are not to be relied on. So there no database is written that
+    another process reads: each process writes one of its own beside `path`, and whoever opens or closes the cache puts
+    those of processes that have ended into a new version of `path`; a lock of a whole file (flock) tells who still runs.
+    Calls that run at the same time don't see each other's answers.
     """
 
     def __init__(self, path: Path) -> None:
@@ -60,7 +61,7 @@ class Cache:
                     self._database.execute("PRAGMA journal_mode=WAL")
                     self._database.execute("PRAGMA synchronous=NORMAL")
                     _make_tables(self._database)
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite3.Error, OSError, NotImplementedError) as error:  # no locks: the last
             raise DataError(
                 f"{path}: the cache of calls cannot be opened ({error}); free the disk, fix the "
                 "rights, or name another folder in LONGWRITER_CACHE"

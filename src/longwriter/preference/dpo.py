@@ -10,7 +10,7 @@ from longwriter.core.files import checkpoint_digest, weights_digest
 from longwriter.core.rows import Pair
 from longwriter.core.settings import RuntimeSettings
 from longwriter.core.sources import checked, open_source
-from longwriter.core.statistics import mean_interval
+from longwriter.core.statistics import interval
 from longwriter.core.workspace import Workspace
 from longwriter.llm.settings import ServerKind
 from longwriter.models.cards import write_card
@@ -153,7 +153,7 @@ def write_dpo_card(job: DpoJob, metrics: dict[str, Any]) -> None:
         adapter=dpo.lora is not None and not dpo.merge,
         method="all weights" if dpo.lora is None else f"LoRA of rank {dpo.lora.r}",
         validation=found,
-        interval=found and mean_interval(instruction_margins(found)),
+        interval=found and interval(instruction_margins(found)),
     )
 
 

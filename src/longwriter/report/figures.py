@@ -5,8 +5,10 @@ Those of the training data are in `figures_data`, those of training in `figures_
 
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
+from statistics import median
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -47,22 +49,33 @@ def draw(
     """
     with mpl.rc_context(STYLE):
         panels = chain(
-            result_panels(evals, judgements), data_panels(metrics), training_panels(metrics)
+            result_panels(
+                evals, judgements, graded=bool(metrics.get("judge_audit", {}).get("trusted"))
+            ),
+            data_panels(metrics),
+            training_panels(metrics),
         )
         return [save(panel, folder) for panel in panels]
 
 
-def result_panels(evals: Mapping[str, Metrics], judgements: Judgements) -> Iterator[Panel]:
-    """Yields the figures of what the models score and how long they write."""
-    caption = "Length score S_l and quality score S_q (0 to 100), with 95 % intervals."
-    yield Panel("scores", scores(evals), caption)
-    caption = "Length score S_l by required length, with 95 % intervals."
-    yield Panel("scores_by_length", scores_by_length(evals), caption)
+def result_panels(
+    evals: Mapping[str, Metrics], judgements: Judgements, *, graded: bool
+) -> Iterator[Panel]:
+    """Yields the figures of what the models score and how long they write.
+
+    Args:
+        graded: whether the judge can be trusted, so that its grades are drawn.
+    """
     caption = (
-        "Required and written words, one mark per output. On the line, the output has exactly the "
-        "required length; hollow marks were cut off at the token limit."
+        "Words required and written, one mark per text. On the grey line a text has exactly the required "
+        "length; the coloured lines join the medians of a quarter of the texts each; hollow marks were cut "
+        "off at the token limit."
     )
     yield Panel("written_words", written_words(judgements), caption)
+    caption = "Length score S_l (0 to 100), and share of texts within 20 % of the required length, with 95 % intervals."
+    yield Panel("scores", scores(evals, graded), caption)
+    caption = "Length score S_l by required length, with 95 % intervals."
+    yield Panel("scores_by_length", scores_by_length(evals), caption)
     curves = {
         model: found["by_required"]
         for model, found in evals.items()
@@ -74,10 +87,10 @@ def result_panels(evals: Mapping[str, Metrics], judgements: Judgements) -> Itera
             "output as a small mark (LongWrite-Ruler, and benchmarks with few required lengths)."
         )
         yield Panel("ruler", ruler(curves), caption)
-    graded = {model: found for model, found in evals.items() if found.get("S_q") is not None}
-    if graded:
+    judged = {model: found for model, found in evals.items() if found.get("S_q") is not None}
+    if judged and graded:
         caption = "The judge's six dimensions (0 to 100), mean over the texts it graded."
-        yield Panel("dimensions", dimensions(graded), caption)
+        yield Panel("dimensions", dimensions(judged), caption)
     healths = {model: found["health"] for model, found in evals.items() if found.get("health")}
     if healths:
         caption = (
@@ -87,27 +100,41 @@ def result_panels(evals: Mapping[str, Metrics], judgements: Judgements) -> Itera
         yield Panel("health", health(healths), caption)
 
 
-def scores(evals: Mapping[str, Metrics]) -> Figure:
-    """S_l and S_q of each model with 95 % intervals; a model without judged outputs has no S_q."""
+def scores(evals: Mapping[str, Metrics], graded: bool) -> Figure:
+    """S_l and the share within 20 % of each model with 95 % intervals, and S_q if `graded`."""
+    drawn: list[tuple[str, Callable[[Metrics], Any], Callable[[Metrics], Any]]] = [
+        ("length score S_l", lambda found: found["S_l"], lambda found: found["intervals"]["S_l"]),
+        (
+            "within ±20 % (% of texts)",
+            lambda found: 100 * found["length"]["within_20"],
+            lambda found: [100 * end for end in found["length"]["within_20_interval"]],
+        ),
+    ]
+    if graded:
+        drawn.append(
+            (
+                "quality score S_q",
+                lambda found: found["S_q"],
+                lambda found: found["intervals"]["S_q"],
+            )
+        )
     figure = Figure(figsize=(6.4, 2.8))
-    panels = figure.subplots(1, 2, sharey=True)
-    for axes, key, title in zip(
-        panels, ("S_l", "S_q"), ("length score S_l", "quality score S_q"), strict=True
+    for axes, (title, value, bounds) in zip(
+        figure.subplots(1, len(drawn), sharey=True), drawn, strict=True
     ):
         for place, (model, result) in enumerate(evals.items()):
-            value = result.get(key)
-            if value is None:
+            found = value(result)
+            if found is None:
                 axes.text(place, 50, "not\nscored", ha="center", va="center", color=NEUTRAL)
             else:
-                mark(axes, place, value, result["intervals"].get(key), model)
+                mark(axes, place, found, bounds(result), model)
                 axes.annotate(
-                    f"{value:.1f}", (place, value), (7, 0), textcoords="offset points", va="center"
+                    f"{found:.1f}", (place, found), (7, 0), textcoords="offset points", va="center"
                 )
         axes.set_xticks(range(len(evals)), list(evals))
         axes.set_xlim(-0.5, len(evals) - 0.3)
         axes.set_title(title)
-    panels[0].set_ylim(0, 100)
-    panels[0].set_ylabel("score (0 to 100)")
+        axes.set_ylim(0, 100)
     return figure
 
 
@@ -149,8 +176,9 @@ def written_words(judgements: Judgements) -> Figure:
                 linewidths=0.9,
                 edgecolors=BY_NAME[model].colour,
                 facecolors="none" if cut_off else BY_NAME[model].colour,
-                alpha=0.8,
+                alpha=0.45,
             )
+        axes.plot(*_medians(rows), color=BY_NAME[model].colour, linewidth=2.2, zorder=3)
     lengths = [row.length for rows in judgements.values() for row in rows]
     ends = (min(lengths), max(lengths))
     axes.plot(ends, ends, color=NEUTRAL, linewidth=1, zorder=0)
@@ -160,6 +188,17 @@ def written_words(judgements: Judgements) -> Figure:
     hollow = Line2D([], [], marker="o", linestyle="", color=NEUTRAL, markerfacecolor="none")
     legend(figure, judgements, {"cut off": hollow, "required length": _line()})
     return figure
+
+
+def _medians(rows: Sequence[Judgement]) -> tuple[list[float], list[float]]:
+    """Medians of required and written words of a quarter of the texts each, by required words."""
+    ordered = sorted(rows, key=lambda row: row.length)
+    ends = [len(ordered) * part // 4 for part in range(5)]
+    parts = [ordered[start:end] for start, end in pairwise(ends) if end > start]
+    required = [float(median(row.length for row in part)) for part in parts]
+    return required, [
+        max(float(median(row.response_length for row in part)), 1.0) for part in parts
+    ]
 
 
 def ruler(curves: Mapping[str, Mapping[str, Metrics]]) -> Figure:

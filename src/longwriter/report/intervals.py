@@ -9,6 +9,7 @@ from longwriter.core.rows import Draft, Pair, R
 from longwriter.core.settings import StatisticsSettings
 from longwriter.core.sources import read_jsonl
 from longwriter.core.statistics import Interval, grouped, interval, ratio_interval
+from longwriter.core.tables import round_floats
 from longwriter.preference.metrics import length_bias
 from longwriter.preference.validation import instruction_margins
 from longwriter.report.load import Results
@@ -30,13 +31,13 @@ def with_intervals(results: Results, root: Path, statistics: StatisticsSettings)
     if "agentwrite" in metrics:
         drafts = _rows(root / "data/agentwrite/drafts.jsonl", Draft)
         scores = [length_score(row.length, row.response_length) for row in drafts if row.length]
-        bounds = _bounds(interval(scores, statistics))
+        bounds = _bounds(interval(scores, (0, 100)))
         metrics["agentwrite"] = metrics["agentwrite"] | {"S_l_interval": bounds}
     if "pairs" in metrics:
         metrics["pairs"] = metrics["pairs"] | _of_pairs(root, statistics)
     validation = metrics.get("dpo", {}).get("validation")
     if validation:
-        bounds = _bounds(interval(instruction_margins(validation), statistics))
+        bounds = _bounds(interval(instruction_margins(validation)))
         metrics["dpo"] = metrics["dpo"] | {"validation": validation | {"interval": bounds}}
     if metrics.get("sft_position", {}).get("rows"):
         position = metrics["sft_position"]
@@ -98,9 +99,8 @@ def _losses(position: Mapping[str, Any], bins: slice) -> dict[str, Any]:
 
 def _ratio(sums: Sequence[float], sizes: Sequence[int]) -> dict[str, float | None]:
     found = ratio_interval(sums, sizes)
-    if found is None:
-        return {"mean": round(sum(sums) / sum(sizes), 4), "low": None, "high": None}
-    return {name: round(value, 4) for name, value in found._asdict().items()}
+    assert found is not None
+    return dict(round_floats(found._asdict()))
 
 
 def _rows(path: Path, kind: type[R]) -> list[R]:
@@ -109,4 +109,4 @@ def _rows(path: Path, kind: type[R]) -> list[R]:
 
 
 def _bounds(found: Interval | None) -> list[float] | None:
-    return found and [round(found.low, 4), round(found.high, 4)]
+    return round_floats(found.bounds) if found else None

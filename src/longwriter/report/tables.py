@@ -24,8 +24,17 @@ Metrics = Mapping[str, Any]
 Comparisons = Mapping[str, Mapping[str, Interval]]
 """Step, such as `sft-base` → name of a score → paired difference."""
 
-SCORES = ("S̄", "S_l [95 %]", "S_q [95 %]", "n", "unscored", "cut off", "mean words")
-"""Heads of `score_cells`."""
+SCORES = (
+    "S_l [95 %]",
+    "within ±20 % [95 %]",
+    "rank correlation [95 %]",
+    "cut off",
+    "looping",
+    "mean words",
+    "n",
+)
+GRADES = ("S_q [95 %]", "S̄", "unscored")
+"""Heads of `score_cells`, and further ones where the judge can be trusted."""
 
 HEALTH = {
     "repetition": "repeated 8-grams",
@@ -42,8 +51,11 @@ COMPARED = {
     "S_l": "length score S_l",
     "S_q": "quality score S_q",
     "S_l_shortest": "S_l of the shortest bin",
+    "within_20": "within ±20 % of the length (points of 100)",
+    "rank_correlation": "rank correlation of words written and required",
     "obedience": "length constraints met (points of 100)",
     "cut_off": "cut off (points of 100)",
+    "looping": "texts that loop (points of 100)",
     "repetition": "repeated 8-grams (points of 100)",
 }
 """Paired difference of `evaluation.scoring.comparison` → what it is called."""
@@ -77,28 +89,42 @@ class Section(NamedTuple):
     """Whether the page hides it until it is opened."""
 
 
-def score_cells(result: Metrics) -> list[str]:
-    """Returns a model's scores, a cell for each of SCORES.
+def score_cells(result: Metrics, *, graded: bool) -> list[str]:
+    """Returns a model's scores, a cell for each of SCORES, and if `graded` of GRADES.
 
     Args:
         result: metrics/eval/<model>.json.
     """
-    return [
-        number(result["S_bar"]),
-        with_interval(result["S_l"], result["intervals"]["S_l"]),
-        with_interval(result["S_q"], result["intervals"]["S_q"]),
-        *(count(result[key]) for key in ("n", "unscored", "cut_off", "mean_words")),
+    length, intervals = result["length"], result["intervals"]
+    correlation = length.get("rank_correlation") or {"value": None, "interval": None}
+    cells = [
+        with_interval(result["S_l"], intervals["S_l"]),
+        with_interval(length["within_20"], length.get("within_20_interval"), percent),
+        with_interval(correlation["value"], correlation["interval"], two_decimals),
+        count(result["cut_off"]),
+        count(result["health"]["looping"] * result["n"]),
+        count(result["mean_words"]),
+        count(result["n"]),
     ]
+    if graded:
+        cells += [
+            with_interval(result["S_q"], intervals["S_q"]),
+            number(result["S_bar"]),
+            count(result["unscored"]),
+        ]
+    return cells
 
 
-def scores_table(evals: Mapping[str, Metrics]) -> Table:
+def scores_table(evals: Mapping[str, Metrics], *, graded: bool) -> Table:
     """Returns the scores, a row a model in the order of training.
 
     Args:
         evals: model → metrics/eval/<model>.json.
+        graded: whether S_q and S̄ are among them.
     """
     names = [model.name for model in MODELS if model.name in evals]
-    return Table(("model", *SCORES), [[name, *score_cells(evals[name])] for name in names])
+    columns = ("model", *SCORES, *(GRADES if graded else ()))
+    return Table(columns, [[name, *score_cells(evals[name], graded=graded)] for name in names])
 
 
 def differences(comparisons: Mapping[str, Interval]) -> str:
@@ -114,9 +140,11 @@ def differences(comparisons: Mapping[str, Interval]) -> str:
     return f"Paired difference of S_l [95 %]: {'; '.join(parts)}."
 
 
-def results_table(evals: Mapping[str, Metrics], comparisons: Mapping[str, Interval]) -> str:
+def results_table(
+    evals: Mapping[str, Metrics], comparisons: Mapping[str, Interval], *, graded: bool
+) -> str:
     """Returns the scores as a Markdown table, and below it the paired differences of S_l."""
-    lines = [markdown(scores_table(evals))]
+    lines = [markdown(scores_table(evals, graded=graded))]
     if comparisons:
         lines += ["", differences(comparisons)]
     return "\n".join(lines) + "\n"
@@ -137,7 +165,7 @@ def bin_title(label: str) -> str:
 
 
 def sections(
-    evals: Mapping[str, Metrics], comparisons: Comparisons, audit: Metrics | None
+    evals: Mapping[str, Metrics], comparisons: Comparisons, audit: Metrics | None, *, graded: bool
 ) -> list[Section]:
     """Returns everything that was measured besides the scores; what has no numbers is left out.
 
@@ -145,19 +173,24 @@ def sections(
         evals: model → metrics/eval/<model>.json.
         comparisons: step → name → paired difference.
         audit: metrics/judge_audit.json, where the judge was audited.
+        graded: whether the judge can be trusted; else nothing is shown that rests on its grades.
     """
     found = [
-        _differences(comparisons),
+        _differences(comparisons, graded),
         _length(evals),
         _health(evals),
-        _judge(evals, audit or {}),
-        *(_groups(evals, key, title) for key, title in _GROUPS.items()),
+        _judge(evals if graded else {}, audit or {}),
+        *(_groups(evals, key, title, graded) for key, title in _GROUPS.items()),
     ]
     return [section for section in found if any(table.rows for table in section.tables)]
 
 
-def _differences(comparisons: Comparisons) -> Section:
-    names = [name for name in COMPARED if any(name in each for each in comparisons.values())]
+def _differences(comparisons: Comparisons, graded: bool) -> Section:
+    names = [
+        name
+        for name in COMPARED
+        if any(name in each for each in comparisons.values()) and (graded or name != "S_q")
+    ]
     rows = [
         [COMPARED[name], *(signed_interval(each.get(name)) for each in comparisons.values())]
         for name in names
@@ -194,7 +227,7 @@ def _length(evals: Mapping[str, Metrics]) -> Section:
         )
         samples = result["spread"]
         if samples["samples_S_l"] is not None:
-            spread.append([model, number(samples["samples_S_l"]), number(samples["samples_S_q"])])
+            spread.append([model, number(samples["samples_S_l"])])
     columns = (
         "model",
         "deviation",
@@ -211,7 +244,7 @@ def _length(evals: Mapping[str, Metrics]) -> Section:
         "prompt states one. Longest: words of the longest text.",
         [
             Table([*columns, "longest"], rows),
-            Table(["model", "S_l, deviation over samples", "S_q, deviation over samples"], spread),
+            Table(["model", "S_l, deviation over samples"], spread),
         ],
     )
 
@@ -263,7 +296,17 @@ def _judge(evals: Mapping[str, Metrics], audit: Metrics) -> Section:
     biases = [
         [title, count(found["n"]), with_interval(found["mean"], found["interval"], signed)]
         for key, title in _BIASES.items()
-        if (found := bias.get(key, {})).get("n")
+        if (found := bias.get(key, {})).get("interval")
+    ]
+    spoilt = bias.get("planted", {})
+    found_spoilt = [
+        [
+            "scrambled texts graded lower",
+            count(spoilt["n"]),
+            with_interval(spoilt["share"], spoilt["interval"], percent),
+        ]
+        for _ in [0]
+        if spoilt.get("n", 0) > 1
     ]
     people = [
         [name, count(cell["n"]), *_agreement(cell)]
@@ -282,6 +325,7 @@ def _judge(evals: Mapping[str, Metrics], audit: Metrics) -> Section:
             ),
             Table(["model", "second judge's S_q [95 %]", *agreement], seconds),
             Table(["bias of the judge", "n", "points [95 %]"], biases),
+            Table(["planted faults", "n", "share [95 %]"], found_spoilt),
             Table(["agreement with people", "n", *agreement], people),
         ],
     )
@@ -296,7 +340,7 @@ def _agreement(cell: Metrics | None) -> list[str]:
     ]
 
 
-def _groups(evals: Mapping[str, Metrics], key: str, title: str) -> Section:
+def _groups(evals: Mapping[str, Metrics], key: str, title: str, graded: bool) -> Section:
     labels = list(dict.fromkeys(label for result in evals.values() for label in result[key]))
     rows = []
     for label in labels:
@@ -305,9 +349,14 @@ def _groups(evals: Mapping[str, Metrics], key: str, title: str) -> Section:
         lengths = [
             with_interval(cell["S_l"], cell.get("interval_S_l")) if cell else NONE for cell in cells
         ]
-        qualities = [number(cell["S_q"]) if cell else NONE for cell in cells]
+        qualities = [number(cell["S_q"]) if cell else NONE for cell in cells if graded]
         rows.append([bin_title(label), count(n), *lengths, *qualities])
-    columns = [title, "n", *(f"{m} S_l [95 %]" for m in evals), *(f"{m} S_q" for m in evals)]
+    columns = [
+        title,
+        "n",
+        *(f"{m} S_l [95 %]" for m in evals),
+        *(f"{m} S_q" for m in evals if graded),
+    ]
     return Section(f"By {title}", "", [Table(columns, rows)], folded=True)
 
 

@@ -197,7 +197,7 @@ def _read_results(root: Path, ref: str, job: Job, stages: Sequence[str], record:
     if record.score is None and record.error is None:
         record.error = f"sweep.score: metrics/{'/'.join(file)}.json has no {key}"
     if file[0] == "eval":
-        record.scores = {name: found.get(name) for name in ("S_bar", "S_l", "S_q")}
+        record.S_l = found.get("S_l")
     costs = [numbers["cost_usd"] for numbers in metrics.values() if "cost_usd" in numbers]
     record.cost_usd = sum(costs) if costs else None
     if job.sweep.targets and "report" not in job.sweep.targets:

@@ -4,16 +4,12 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from pydantic import Field
-
 from longwriter.core.rows import Record
 from longwriter.core.sources import checked
 from longwriter.core.tables import Table, count, markdown, number, two_decimals
 
 FOLDER = "multirun/sweep"
 """Folder of the checkout with a folder for each sweep, in it a record for each job."""
-
-SCORES = {"S_bar": "S̄", "S_l": "S_l", "S_q": "S_q"}
 
 
 class JobRecord(Record):
@@ -24,8 +20,8 @@ class JobRecord(Record):
     overrides: list[str]
     error: str | None = None
     score: float | None = None
-    scores: dict[str, float | None] = Field(default_factory=dict)
-    """S_bar, S_l and S_q of the model that the score is about."""
+    S_l: float | None = None
+    """Of the model that the score is about."""
     cost_usd: float | None = None
     """Cost of the calls to models in the job's stages, including those taken from the cache."""
     seconds: float | None = None
@@ -48,7 +44,7 @@ def table(records: Sequence[JobRecord]) -> str:
     rows = [
         [
             *(row.get(key, "") for key in keys),
-            *(number(record.scores.get(name)) for name in SCORES),
+            number(record.S_l),
             number(record.score, 4),
             two_decimals(record.cost_usd),
             count(record.seconds),
@@ -57,6 +53,6 @@ def table(records: Sequence[JobRecord]) -> str:
         for record, row in zip(records, values, strict=True)
     ]
     varied = [key.lstrip("+") for key in keys]
-    columns = [*varied, *SCORES.values(), "score", "cost ($)", "time (s)", "experiment"]
+    columns = [*varied, "S_l", "score", "cost ($)", "time (s)", "experiment"]
     failed = [f"\n{r.experiment} failed: {r.error}" for r in records if r.error is not None]
     return "\n".join([markdown(Table(columns, rows)), *failed]) + "\n"

@@ -34,7 +34,7 @@ SCORES_FILE = "scores.json"
 COMPARED = ("S_l", "S_q", "S_bar", "n", "unscored", "cut_off", "mean_words")
 """Numbers of metrics/eval/NAME.json that a LoggedModel has."""
 GRADED = ("S_q", "S_bar")
-"""Those that mean nothing where the judge is a toy."""
+"""Those that mean something only where the judge passed its audit."""
 
 DIGEST_LENGTH = 32
 """Hex digits of a data set's digest; MLflow takes 36 characters."""
@@ -72,14 +72,14 @@ def model_scores(
     evals: Mapping[str, Mapping[str, Any]],
     judgements: Mapping[str, Sequence[Judgement]],
     *,
-    toy_judge: bool,
+    graded: bool,
 ) -> dict[str, Scores]:
     """Returns model → its scores, of those whose benchmark dvc.lock of the checkout `root` knows.
 
     Args:
         evals: model → metrics/eval/NAME.json.
         judgements: model → its scored answers.
-        toy_judge: leaves out the grades, S_q and S̄.
+        graded: whether the grades, S_q and S̄, are among them.
     """
     stages, found = locked_stages(root), {}
     for model, numbers in evals.items():
@@ -91,7 +91,7 @@ def model_scores(
         by_prompt = means_by([row.prompt for row in rows], [row.length_score for row in rows])
         found[model] = Scores(
             benchmark,
-            flatten({name: numbers[name] for name in shown if not (toy_judge and name in GRADED)}),
+            flatten({name: numbers[name] for name in shown if graded or name not in GRADED}),
             {_digest(prompt): score for prompt, score in by_prompt.items()},
         )
     return found

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from longwriter.core.errors import DataError
 from longwriter.core.settings import StatisticsSettings
 from longwriter.core.statistics import Interval, paired
-from longwriter.core.tables import signed_interval
+from longwriter.core.tables import round_floats, signed_interval
 from longwriter.tracking.logged_models import (
     BENCHMARK,
     MD5,
@@ -55,7 +55,7 @@ class Comparison(NamedTuple):
     @property
     def better(self) -> bool:
         """Whether the whole interval is above 0."""
-        return self.difference is not None and self.difference.low > 0
+        return self.difference is not None and self.difference.sign > 0
 
     def __str__(self) -> str:
         found = (
@@ -152,7 +152,7 @@ def compare(champion: Scores, model: Scores, statistics: StatisticsSettings) -> 
             None, len(prompts), f"{len(prompts)} shared prompts: too few for an interval"
         )
     before, after = ([s.length_scores[p] for p in prompts] for s in (champion, model))
-    return Comparison(paired(before, after, statistics), len(prompts))
+    return Comparison(paired(before, after), len(prompts))
 
 
 def register(
@@ -192,5 +192,8 @@ def _outcome(champion: Champion | None, comparison: Comparison | None) -> dict[s
     }
     if comparison.difference is None:
         return tags | {"longwriter.fault": comparison.fault}
-    mean, low, high = (round(value, 4) for value in comparison.difference)
-    return tags | {"longwriter.difference": str(mean), "longwriter.interval": f"[{low}, {high}]"}
+    difference = comparison.difference
+    return tags | {
+        "longwriter.difference": str(round(difference.mean, 4)),
+        "longwriter.interval": str(round_floats(difference.bounds)),
+    }
