@@ -5,12 +5,15 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 INSTALLED := .venv/.installed
 PORT ?= 5000
 
-.PHONY: repro smoke length-bound test test-slow check format ui readme
+.PHONY: help repro smoke length-bound test test-slow check docs format ui readme
+
+help:  ## these lines
+	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' Makefile | expand -t 16
 
 repro: $(INSTALLED)  ## run every stage that is not up to date, then show the result
 	dvc repro
 	@cat reports/results.md
-	@echo "report: $$PWD/reports/index.html     compare runs in MLflow: make ui"
+	@echo "report: $$PWD/reports/index.html     runs in MLflow: make ui"
 
 smoke: $(INSTALLED)  ## the same DAG, small, as a DVC experiment
 	dvc exp run -S +experiment=smoke
@@ -32,12 +35,18 @@ check: $(INSTALLED)  ## style, types, the direction of imports, declared depende
 	mypy
 	lint-imports --no-cache --no-logo
 	deptry src stages benchmarks
+	zensical build --strict --clean
+
+docs: $(INSTALLED)  ## the docs as a site, in site/
+	python -m longwriter.config.reference
+	zensical build --strict --clean
 
 format: $(INSTALLED)  ## fix what ruff can fix
 	ruff check --fix .
 	ruff format .
 
-ui: $(INSTALLED)  ## MLflow on http://127.0.0.1:5000
+ui: $(INSTALLED)  ## MLflow on http://127.0.0.1:5000; says when it is ready, and where the runs are
+	@python -m longwriter.tracking.ready $(PORT) &
 	mlflow server --host 127.0.0.1 --port $(PORT) --backend-store-uri "$$(python -m longwriter.tracking.store)"
 
 readme: $(INSTALLED)  ## write the result table of metrics/ into README.md

@@ -32,7 +32,6 @@ from omegaconf import DictConfig, OmegaConf
 from longwriter.config.load import compose_params, validate
 from longwriter.config.schema import Settings
 from longwriter.core.workspace import Workspace
-from longwriter.dataset.card import Writer
 from longwriter.dataset.stage import filter_rows
 from longwriter.text.minhash import PERMUTATIONS, InOrder
 
@@ -95,9 +94,7 @@ def measure(rows: int, words: int) -> Measured:
         watch, start = _Watch(), time.perf_counter()
         watch.start()
         chosen = settings(folder / "drafts.jsonl")
-        metrics = filter_rows(
-            chosen.filter, chosen.contamination, chosen.runtime, work, Writer("", "")
-        )
+        metrics = filter_rows(chosen.filter, chosen.contamination, chosen.runtime, work, "")
         seconds = time.perf_counter() - start
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         cores = watch.end() / seconds

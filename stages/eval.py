@@ -3,9 +3,9 @@
 from longwriter.config.run import run_stage
 from longwriter.config.schema import Settings
 from longwriter.core.files import replacing, write_json, write_jsonl
-from longwriter.core.rows import Judgement, Prediction
-from longwriter.core.sources import read_jsonl
+from longwriter.core.rows import Judgement
 from longwriter.core.workspace import Workspace
+from longwriter.evaluation.benchmark import read_predictions
 from longwriter.evaluation.judge import read_prompt
 from longwriter.evaluation.judge_calls import judge_calls
 from longwriter.evaluation.scoring import check_unscored, evaluate, with_second
@@ -18,7 +18,7 @@ from longwriter.tracking.runs import stage_run
 
 def eval_stage(settings: Settings, work: Workspace) -> None:
     source = work.input(settings.eval.predictions, f"data/predictions/{MODELS[-1].name}.jsonl")
-    predictions = read_jsonl(source, Prediction)
+    predictions = read_predictions(source)
     rows = work.output(f"data/judgements/{source.stem}.jsonl")
     metrics = work.output(f"metrics/eval/{source.stem}.json")
     bench = settings.bench

@@ -4,20 +4,16 @@ from longwriter.config.run import run_stage
 from longwriter.config.schema import Settings
 from longwriter.core.files import files_digest
 from longwriter.core.workspace import Workspace
-from longwriter.dataset.card import Writer
 from longwriter.dataset.stage import OUTPUTS, filter_rows
 from longwriter.tracking.runs import stage_run
 
 
 def filter_stage(settings: Settings, work: Workspace) -> None:
-    writer = Writer(
-        model=settings.teacher.model or "",
-        prompts=files_digest(work.root / file for file in settings.agentwrite.prompts.values()),
-    )
+    prompts = files_digest(work.root / file for file in settings.agentwrite.prompts.values())
     groups = settings.groups("filter", "contamination")
     with stage_run("filter", groups, work, settings.runtime) as run:
         metrics = filter_rows(
-            settings.filter, settings.contamination, settings.runtime, work, writer
+            settings.filter, settings.contamination, settings.runtime, work, prompts
         )
         run.log(metrics)
         run.wrote(work, *map(work.output, OUTPUTS))

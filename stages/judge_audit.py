@@ -3,9 +3,8 @@
 from longwriter.config.run import run_stage
 from longwriter.config.schema import Settings
 from longwriter.core.files import write_json
-from longwriter.core.rows import Prediction
-from longwriter.core.sources import read_jsonl
 from longwriter.core.workspace import Workspace
+from longwriter.evaluation.benchmark import read_predictions
 from longwriter.evaluation.judge import read_prompt
 from longwriter.evaluation.judge_audit import audit_judge, audit_labels, audit_line
 from longwriter.evaluation.judge_calls import judge_calls
@@ -16,7 +15,7 @@ from longwriter.tracking.runs import stage_run
 def judge_audit(settings: Settings, work: Workspace) -> None:
     audit, judge = settings.judge_audit, settings.judge
     source = work.input(audit.predictions, "data/predictions/sft.jsonl")
-    predictions = read_jsonl(source, Prediction)
+    predictions = read_predictions(source)
     prompt = read_prompt(judge, work.root)
     labels = audit_labels(audit, work.root, len(predictions))
     path = work.output("metrics/judge_audit.json")

@@ -18,14 +18,18 @@ from longwriter.report.load import (
     Results,
     as_json,
     compare_models,
+    compared_numbers,
+    read_audit,
     read_results,
     row_table,
+    summary,
 )
-from longwriter.report.render import ReportProvenance, render, render_markdown
+from longwriter.report.render import ReportProvenance, judge_remark, render, render_markdown
 from longwriter.report.tables import results_table
 from longwriter.tracking.lineage import walk_back
 from longwriter.tracking.logged_models import model_scores
 from longwriter.tracking.pipeline import (
+    adopt,
     compared_settings,
     log_pipeline_run,
     log_report,
@@ -59,12 +63,15 @@ def report(settings: Settings, work: Workspace) -> None:
     of_length = {step: found["S_l"] for step, found in comparisons.items()}
     table = results_table(results.evals, of_length, graded=results.graded)
     write_json(work.output("metrics/comparison.json"), as_json(comparisons))
+    write_json(work.output("metrics/summary.json"), summary(results))
     write_text(work.output("reports/results.md"), table)
     write_json(rows, row_table(results.judgements, graded=results.graded))
     run = log_pipeline_run(
         work.root,
         params=compared_settings(flatten_settings(vars(settings))),
-        metrics={**results.numbers, "comparison": as_json(comparisons)},
+        metrics=compared_numbers(results, comparisons),
+        everything={**results.numbers, "comparison": as_json(comparisons)},
+        description=f"{table}\n{judge_remark(read_audit(work.root))}\n\nThe page: artifact `index.html`.",
         figures=[figure.path for figure in figures],
         pointers=results.pointers,
         scores=model_scores(work.root, results.evals, results.judgements, graded=results.graded),
@@ -78,9 +85,10 @@ def report(settings: Settings, work: Workspace) -> None:
     write_text(page, render(*said))
     write_text(text, render_markdown(*said))
     log_report(work.root, run, rows, [page, text])
+    adopt(work.root, run, [link.run.run_id for link in links if link.run])
     print(table)
     print(f"report: {page}")
-    print("make ui opens MLflow")
+    print(f"make ui shows the run in MLflow: {run_address(work.root, run)}")
 
 
 if __name__ == "__main__":

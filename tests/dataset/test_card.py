@@ -34,7 +34,6 @@ CHAT = {
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Settings]:
     folder = tmp_path_factory.mktemp("card")
     settings = default_settings()
-    settings.teacher.model = "writer-1"
     chosen = settings.filter
     chosen.drafts = str(write(folder / "drafts.jsonl", ROWS))
     chosen.chat_mix.path = str(write(folder / "chat.jsonl", [CHAT]))
@@ -114,10 +113,7 @@ def test_provenance_licences_settings_and_limits(made: Any) -> None:
         [name, hashlib.sha256((folder / name).read_bytes()).hexdigest()]
         for name in ("chat.jsonl", "drafts.jsonl")
     ]
-    assert (
-        f"Teacher: `writer-1`. The agent's prompts: SHA-256 `{'f' * 64}`. Seed: {settings.filter.seed}."
-        in text
-    )
+    assert f"The agent's prompts: SHA-256 `{'f' * 64}`. Seed: {settings.filter.seed}." in text
     shown = json.loads(text.split("```json\n")[1].split("```")[0])
     assert (shown["min_words"], shown["max_length"]) == (settings.filter.min_words, 900)
     limits = text.split("## Known limits\n")[1]

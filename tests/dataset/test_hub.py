@@ -27,7 +27,6 @@ from pathlib import Path
 from helpers.checkpoints import default_settings
 from longwriter.core.errors import LongwriterError
 from longwriter.core.workspace import Workspace
-from longwriter.dataset.card import Writer
 from longwriter.dataset.stage import filter_rows
 settings = default_settings()
 settings.filter.drafts, settings.filter.revision = sys.argv[2:]
@@ -35,7 +34,7 @@ settings.filter.licenses["org/LongWriter-6k"] = "Apache-2.0"
 settings.filter.validation_rows, settings.filter.chat_mix.number = 0, 0
 work = Workspace(Path(sys.argv[1]), Path(sys.argv[1]))
 try:
-    filter_rows(settings.filter, settings.contamination, settings.runtime, work, Writer("m", "0"))
+    filter_rows(settings.filter, settings.contamination, settings.runtime, work, "0")
 except LongwriterError as error:
     sys.exit(f"{type(error).__name__}: {error}")
 """

@@ -24,7 +24,12 @@ def test_every_planted_row_gets_the_expected_verdict(rows: list[Planted]) -> Non
 
 def test_five_rows_a_rule_in_both_languages(rows: list[Planted]) -> None:
     number = Counter((row.wanted, row.language) for row in rows)
-    every = [(rule, name) for rule in default_settings().filter.rules for name in ("en", "zh")]
+    every = [
+        (rule, name)
+        for rule in default_settings().filter.rules
+        if ":" not in rule
+        for name in ("en", "zh")
+    ]
     assert {key: number[key] for key in every if number[key] < 5} == {}
 
 

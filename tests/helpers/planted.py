@@ -19,7 +19,6 @@ from helpers.planted_sets import BENCHMARK, COMPARED, MALFORMED
 
 from longwriter.config.schema import Settings
 from longwriter.core.workspace import Workspace
-from longwriter.dataset.card import Writer
 from longwriter.dataset.rule_runner import RuleJob, RuleRunner
 from longwriter.dataset.stage import filter_rows
 from longwriter.text.words import language
@@ -104,7 +103,7 @@ def _together(settings: Settings, folder: Path) -> Iterator[Planted]:
         settings.contamination,
         settings.runtime,
         Workspace(folder, folder / "out"),
-        Writer("", ""),
+        "",
     )
     lines = (folder / "out/data/sft/rejected.jsonl").read_text().splitlines()
     rejected = {row["id"]: row["rule"] for row in map(json.loads, lines)}

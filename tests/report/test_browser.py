@@ -41,9 +41,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     comparisons = compare_models(results, settings.bench, settings.statistics)
     path = root / "reports/index.html"
     origin = ReportProvenance("abc", "http://x", [], "params: {}\n")
-    path.write_text(
-        render(results, comparisons, figures, {}, origin), encoding="utf-8"
-    )
+    path.write_text(render(results, comparisons, figures, {}, origin), encoding="utf-8")
     return path
 
 

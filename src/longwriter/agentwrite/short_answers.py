@@ -101,6 +101,7 @@ async def _answer(
         response_length=count_words(text),
         language=request.language,
         type=request.type,
+        writer=client.settings.model or client.address.model,
     )
 
 

@@ -175,6 +175,7 @@ async def write_draft(
         "paragraphs": text.paragraphs,
         "response": "\n\n".join(text.paragraphs),
         "response_length": sum(text.words),
+        "writer": client.settings.model or client.address.model,
         "hidden_words": text.hidden_words,
         "usage": usage,
     }

@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from longwriter.config.load import assignment
-from longwriter.core.rows import Prediction
-from longwriter.core.sources import read_jsonl
 from longwriter.core.statistics import Interval
 from longwriter.core.tables import (
     NONE,
@@ -21,6 +19,7 @@ from longwriter.core.tables import (
     signed_interval,
     signed_percent,
 )
+from longwriter.evaluation.benchmark import read_predictions
 from longwriter.library import score_settings, scored
 from longwriter.report.tables import (
     COMPARED,
@@ -48,9 +47,7 @@ def score_files(arguments: Namespace) -> None:
         overrides += assignment("judge.prompt_path", str(arguments.judge_prompt.absolute()))
     overrides += assignment("judge.repeats", arguments.repeats) + arguments.overrides
     settings = score_settings(arguments.judge, arguments.server, overrides)
-    predictions = {
-        name: read_jsonl(path, Prediction) for name, path in _named(arguments.files).items()
-    }
+    predictions = {name: read_predictions(path) for name, path in _named(arguments.files).items()}
     found = scored(predictions, settings, bool(arguments.judge or arguments.server))
     if arguments.json:
         print(json.dumps(round_floats(found), indent=2))  # ASCII, whatever reads it

@@ -80,6 +80,8 @@ class Draft(Instruction):
     paragraphs: list[Text]
     response: Text
     response_length: int
+    writer: Label = ""
+    """The teacher's model."""
     hidden_words: int = 0
     """Most words of the text so far that were hidden from a step, because the context was too small or
     the teacher copied what it saw."""
@@ -104,6 +106,8 @@ class TrainingRow(Record):
     response_length: int | None = None
     language: str = ""
     type: Label = ""
+    writer: Label = ""
+    """The model that wrote it, where that is known."""
     tokens: int | None = None
     """Tokens of the whole chat by the student's tokenizer, where the filter counted them."""
 
@@ -182,10 +186,10 @@ def _as_number(value: Any) -> Any:
 
 
 class BenchmarkPrompt(Record):
-    """A row of LongBench-Write or of a benchmark with the same fields."""
+    """A row of LongBench-Write or of a benchmark with the same fields. `type` groups scores, no more."""
 
     prompt: Text
-    type: Label
+    type: Label = ""
     length: Annotated[int, Field(gt=0), BeforeValidator(_as_number)]
 
 

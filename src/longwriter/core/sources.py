@@ -90,9 +90,11 @@ def checked(row: Any, kind: type[R], where: str) -> R:
     try:
         return kind.model_validate(row)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "row"
-        raise DataError(f"{where}: {key}: {first['msg']}; fix the row or remove it") from None
+        faults = [
+            f"{'.'.join(str(part) for part in fault['loc']) or 'row'}: {fault['msg']}"
+            for fault in error.errors()
+        ]
+        raise DataError(f"{where}: {'; '.join(faults)}; fix the row or remove it") from None
 
 
 class SourceKind(Enum):

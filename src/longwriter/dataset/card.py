@@ -24,19 +24,11 @@ _SIZES = [(1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000
 
 
 @dataclass(frozen=True)
-class Writer:
-    """Who wrote the drafts."""
-
-    model: str
-    prompts: str
-    """SHA-256 of the agent's prompts."""
-
-
-@dataclass(frozen=True)
 class Provenance:
     """What the rows were made from."""
 
-    writer: Writer
+    prompts: str
+    """SHA-256 of the agent's prompts."""
     inputs: Mapping[str, str]
     """Input → its SHA-256, or the hub's revision."""
     benchmarks: BenchmarkFiles

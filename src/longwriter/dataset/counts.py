@@ -65,7 +65,7 @@ class FilterCounts:
         self._after = [0] * len(EDGES)
         self._kept_words: Counter[int] = Counter()
         self.parts: dict[str, defaultdict[str, Sum]] = {
-            part: defaultdict(Sum) for part in ("language", "type", "source", "words")
+            part: defaultdict(Sum) for part in ("language", "type", "source", "writer", "words")
         }
         self.train = Sum()
         self.validation = Sum()
@@ -146,6 +146,7 @@ class FilterCounts:
             "language": row.language,
             "type": row.type or "(none)",
             "source": row.source or "(none)",
+            "writer": row.writer or "(not known)",
             "words": self.bin(row.response_length or 0),
         }.items():
             self.parts[part][name].add(row)

@@ -146,6 +146,7 @@ class Row:
             response_length=self.words,
             language=self.language,
             type=self.type,
+            writer=str(self.record.get("writer") or ""),
             tokens=self.tokens,
             **noted,
         )

@@ -9,6 +9,8 @@ refusal, an ending or a label by is in the modules of the room `text`.
 
 import re
 from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import cast
 
 from longwriter.core.errors import SettingsError
 from longwriter.dataset.row import Row
@@ -424,16 +426,21 @@ def chosen(names: Sequence[str], contaminated: Rule) -> dict[str, Rule]:
     """Returns the rules on single rows that `names` lists, in that order.
 
     Args:
+        names: of the project's rules, or `package.module:function` of others.
         contaminated: the rule of that name.
 
     Raises:
         SettingsError: a name is unknown or listed twice, or a rule that compares rows is not last.
     """
     known = RULES | {CONTAMINATED: contaminated}
+    known |= {name: _imported(name) for name in names if ":" in name}
     for name in names:
         if name not in (*known, MALFORMED, *BETWEEN_ROWS):
             every = ", ".join([MALFORMED, *known, *BETWEEN_ROWS])
-            raise SettingsError(f"filter.rules: there is no rule {name!r}; the rules are {every}")
+            raise SettingsError(
+                f"filter.rules: there is no rule {name!r}; the rules are {every}; package.module:function is one "
+                "of your own"
+            )
         if list(names).count(name) > 1:
             raise SettingsError(f"filter.rules: {name!r} is listed twice")
     last = [name for name in names if name in BETWEEN_ROWS]
@@ -446,3 +453,17 @@ def chosen(names: Sequence[str], contaminated: Rule) -> dict[str, Rule]:
             f"filter.rules: {MALFORMED!r} is applied when a line is read; list it first"
         )
     return {name: known[name] for name in names if name in known}
+
+
+def _imported(name: str) -> Rule:
+    """The function that `package.module:function` names."""
+    module, _, function = name.partition(":")
+    try:
+        found = getattr(import_module(module), function)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise SettingsError(
+            f"filter.rules: {name}: {error}; the module must be where Python finds it (PYTHONPATH=.)"
+        ) from None
+    if not callable(found):
+        raise SettingsError(f"filter.rules: {name} is no function")
+    return cast(Rule, found)

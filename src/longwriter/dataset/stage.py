@@ -11,7 +11,7 @@ from longwriter.core.rows import TrainingRow
 from longwriter.core.settings import RuntimeSettings
 from longwriter.core.sources import Source, open_source
 from longwriter.core.workspace import Workspace, cores
-from longwriter.dataset.card import Provenance, Writer, card, header
+from longwriter.dataset.card import Provenance, card, header
 from longwriter.dataset.export import export
 from longwriter.dataset.filter import Filtering
 from longwriter.dataset.grading import grade
@@ -35,13 +35,13 @@ def filter_rows(
     contamination: ContaminationSettings,
     runtime: RuntimeSettings,
     work: Workspace,
-    writer: Writer,
+    prompts: str,
 ) -> dict[str, Any]:
     """Filters what `settings` names and writes train.jsonl, validation.jsonl, rejected.jsonl, card.md
     and hf/ below data/sft, and metrics/filter.json.
 
     Args:
-        writer: who wrote the drafts, for the card.
+        prompts: SHA-256 of the agent's prompts, for the card.
 
     Returns:
         The metrics.
@@ -93,7 +93,7 @@ def filter_rows(
                 f"{counts.describe()['rejected']}; {rejected} holds each with its reason; see conf/filter"
             )
         counted_with = _relative(tokenizer, work) if tokenizer else ""
-        made = Provenance(writer, versions, benchmarks, counted_with)
+        made = Provenance(prompts, versions, benchmarks, counted_with)
         _write(filtering, card(counts, settings, contamination, made), settings, work)
     return counts.describe()
 
@@ -112,7 +112,8 @@ class _Input(NamedTuple):
 
 
 def _inputs(settings: FilterSettings, work: Workspace) -> Iterator[_Input]:
-    """Yields the drafts, then the chat rows if there are any and they are wanted."""
+    """Yields the drafts, then the chat rows if there are any and they are wanted: what the stage `short_answers` wrote
+    goes with the DAG's own drafts only."""
     path = work.input(settings.drafts, DRAFTS)
     rows = open_source(settings.drafts, settings.revision, path, "filter.drafts")
     origin = "agentwrite" if path == work.root / DRAFTS else rows.name
@@ -121,7 +122,7 @@ def _inputs(settings: FilterSettings, work: Workspace) -> Iterator[_Input]:
     chat = settings.chat_mix
     path = work.input(chat.path, CHAT_ROWS)
     wanted = chat.number != 0 and chat.ratio != 0
-    if wanted and (chat.path is not None or path.exists()):
+    if wanted and (chat.path is not None or (settings.drafts is None and path.exists())):
         rows = open_source(chat.path, chat.revision, path, "filter.chat_mix.path")
         yield _Input(True, chat.rules, rows, rows.name, _version(path, chat.revision))
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from longwriter.core.errors import DataError
 from longwriter.core.files import digest
-from longwriter.core.rows import BenchmarkPrompt
+from longwriter.core.rows import BenchmarkPrompt, Prediction
 from longwriter.core.sources import checked, open_source
 from longwriter.evaluation.settings import BenchSettings, PredictSettings
 from longwriter.text.demands import words_asked
@@ -22,7 +22,7 @@ def load_benchmark(path: Path, sha256: str | None) -> list[BenchmarkPrompt]:
         DataError: the file cannot be read, has another checksum, or a row is not a prompt.
     """
     rows = open_source(None, None, path, "bench.path").rows()
-    prompts = [checked(_with_length(row), BenchmarkPrompt, where) for where, row in rows]
+    prompts = [checked(with_length(row), BenchmarkPrompt, where) for where, row in rows]
     if sha256 is not None and digest(path) != sha256.lower():
         raise DataError(
             f"{path}: its SHA-256 is {digest(path)}, and bench.sha256 expects {sha256}. Get the "
@@ -32,7 +32,18 @@ def load_benchmark(path: Path, sha256: str | None) -> list[BenchmarkPrompt]:
     return prompts
 
 
-def _with_length(row: dict[str, Any]) -> dict[str, Any]:
+def read_predictions(path: Path) -> list[Prediction]:
+    """Reads predictions, the paper's or others'. Of a row without `length` the prompt says it.
+
+    Raises:
+        DataError: the file cannot be read, or a row is no prediction.
+    """
+    rows = open_source(None, None, path, "predictions").rows()
+    return [checked(with_length(row), Prediction, where) for where, row in rows]
+
+
+def with_length(row: dict[str, Any]) -> dict[str, Any]:
+    """Returns a row with the `length` that its prompt says, where it has none."""
     prompt = row.get("prompt")
     if row.get("length") is not None or not isinstance(prompt, str):
         return row

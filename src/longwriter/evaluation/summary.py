@@ -73,7 +73,7 @@ def summarise(
         **_second(judgements, statistics),
         "by_length": _by(lambda row: length_label(row.length, length_bins), shortest_first),
         "by_language": _by(lambda row: benchmark_language(row.prompt), judgements),
-        "by_type": _by(lambda row: row.type, judgements),
+        "by_type": _by(lambda row: row.type, [row for row in judgements if row.type]),
         "by_required": _by_required(shortest_first),
     }
     return dict(round_floats(summary))

@@ -37,7 +37,7 @@ def requantised(path: Path, cache: Path) -> Path:
     `cache`, where the file is small; else `path` itself.
 
     llama.cpp reads prompts 1.6 times as fast from Q8_0, and writes 1.2 times as fast
-    (docs/experiments.md).
+    (docs/log.md).
     """
     import gguf
 

@@ -94,7 +94,9 @@ class ServerSettings:
     """Further fields of the request, merged last, as `openai` does; a value `$NAME` is read from the
     environment variable NAME when a call is made, here and in the next two."""
     extra_headers: dict[str, str]
+    """Further headers of the request."""
     extra_query: dict[str, str]
+    """Further fields of the request's query."""
     timeout_s: float = bounded(gt=0)
     """Longest wait for one answer, in seconds."""
     max_retries: int = bounded(ge=0)

@@ -111,7 +111,7 @@ def keep_freed_memory() -> None:
     """On Linux with glibc, keeps the memory of freed tensors in the process for the next step.
 
     By default malloc returns every block above 32 MiB to the system at once, and the system must zero
-    each page of the next one: a third of a step on a CPU (docs/experiments.md). Source: mallopt(3).
+    each page of the next one: a third of a step on a CPU (docs/log.md). Source: mallopt(3).
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt:

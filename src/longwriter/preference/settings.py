@@ -99,7 +99,9 @@ class PairsSettings:
     samples: int = bounded(ge=1)
     """Candidates an instruction (the paper: 4)."""
     temperature: float = bounded(ge=0, le=2)
+    """Of the samples."""
     max_tokens: int = bounded(ge=1)
+    """Most tokens of a sample."""
     weights: ScoreWeights
     judge: JudgeSettings | None
     """Grades the candidates where `weights.quality` is not 0; ${judge}: the run's judge."""

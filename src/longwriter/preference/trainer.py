@@ -145,7 +145,7 @@ class PreferenceTrainer(DPOTrainer):  # type: ignore[misc]
         """Computes in the type of the weights.
 
         Rounding to bfloat16 changes the log-ratio of an answer of some hundred tokens by more than a
-        short training does (docs/experiments.md).
+        short training does (docs/log.md).
         """
         native_amp, own = self.accelerator.native_amp, self.model.__dict__
         wrapper = {name: own[name] for name in ("forward", "_original_forward") if name in own}

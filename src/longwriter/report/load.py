@@ -128,6 +128,39 @@ def as_json(comparisons: Mapping[str, Mapping[str, Interval]]) -> dict[str, Any]
     }
 
 
+def summary(results: Results) -> dict[str, dict[str, float | None]]:
+    """Returns metrics/summary.json, what `dvc metrics show` prints: model → its main scores."""
+    return {
+        model: {
+            "S_l": found["S_l"],
+            "within_20": found["length"]["within_20"],
+            "rank_correlation": (found["length"].get("rank_correlation") or {}).get("value"),
+        }
+        for model, found in results.evals.items()
+    }
+
+
+def compared_numbers(
+    results: Results, comparisons: Mapping[str, Mapping[str, Interval]]
+) -> dict[str, dict[str, float | None]]:
+    """Returns the numbers that people compare between pipelines, score → model or step → value, in the form and under
+    the names that MLflow's charts show."""
+    found: dict[str, dict[str, float | None]] = {}
+    for model, scores in summary(results).items():
+        result = results.evals[model]
+        more = {
+            "cut_off": result["cut_off"] / result["n"],
+            "looping": result["health"]["looping"],
+            "mean_words": result["mean_words"],
+        }
+        graded = {"S_q": result["S_q"], "S_bar": result["S_bar"]} if results.graded else {}
+        for name, value in {**scores, **more, **graded}.items():
+            found.setdefault(name, {})[model] = value
+    for step, differences in comparisons.items():
+        found["S_l"][step] = differences["S_l"].mean
+    return found
+
+
 def row_table(judgements: Mapping[str, Sequence[Judgement]], *, graded: bool) -> dict[str, Any]:
     """Returns every answer of every model with its marks, in the form in which MLflow shows tables:
     `columns` and `data`. MLflow's view compares the second column between runs, by the first. Texts

@@ -5,7 +5,7 @@ Each is looked for where it is said: an opener in the first sentences, a closer 
 last ones, a note at the beginning of a line. A pattern is tried at the beginning of a sentence only, so
 a person in a story who says the same in the middle of the text is not found.
 
-Source: our own, from real texts of many models (docs/experiments.md has precision and recall).
+Source: our own, from real texts of many models (docs/log.md has precision and recall).
 """
 
 import re

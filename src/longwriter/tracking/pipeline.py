@@ -46,21 +46,26 @@ def log_pipeline_run(
     figures: Sequence[Path],
     pointers: Mapping[str, str],
     scores: Mapping[str, Scores] | None = None,
+    *,
+    everything: Mapping[str, object] | None = None,
+    description: str = "",
 ) -> str:
     """Writes the run of the pipeline as a whole, or updates the one that it wrote before.
 
     DVC skips stages that are up to date, and a skipped stage logs nothing. This run is written from
     the stages' outputs, so every pipeline has one that can be compared. Its identity is a hash of
-    `params` and `metrics`, and of a sweep's id: reporting the same results again adds no run.
+    `params` and all numbers, and of a sweep's id: reporting the same results again adds no run.
 
     Args:
         root: the checkout.
         params: parameters worth comparing (see `compared_settings`).
-        metrics: numbers, nested to any depth.
+        metrics: numbers to compare, nested to any depth.
         figures: files to keep as artifacts.
         pointers: path → md5 in DVC. Those below data/ and models/ are linked as data sets and
             external models; all become tags `dvc.<path>`.
         scores: model, such as `sft` → what its LoggedModel says of it (see `model_scores`).
+        everything: all numbers, an artifact; None: `metrics` are all.
+        description: Markdown that MLflow shows with the run.
 
     Returns:
         The run's id.
@@ -72,11 +77,17 @@ def log_pipeline_run(
     numbers = flatten(metrics)
     params = sweep_overrides() | dict(params)
     sweep = os.environ.get(SWEEP, "")
-    identity = json.dumps([params, numbers, *filter(None, [sweep])], sort_keys=True, default=str)
+    every = everything or metrics
+    identity = json.dumps(
+        [params, flatten(every), *filter(None, [sweep])], sort_keys=True, default=str
+    )
     with lock(root):
         run = _pipeline_run(client, experiment, hashlib.sha256(identity.encode()).hexdigest()[:16])
     origin = provenance(root)
     tags = origin | {f"dvc.{valid(path)}": md5 for path, md5 in pointers.items()}
+    if description:
+        tags["mlflow.note.content"] = description
+    client.log_dict(run.info.run_id, dict(every), "metrics.json")
     _log_batch(client, run, params, numbers, tags)
     for path in figures:
         client.log_artifact(run.info.run_id, str(path))
@@ -100,6 +111,17 @@ def log_report(root: Path, run_id: str, table: Path, pages: Sequence[Path] = ())
     client.set_tag(run_id, "mlflow.loggedArtifacts", tables)
     _send_again(client, client.get_run(run_id))
     send_finished(root)
+
+
+def adopt(root: Path, run_id: str, stages: Sequence[str]) -> None:
+    """Makes runs of stages children of a pipeline's run; one that has a parent keeps it."""
+    from mlflow import MlflowClient
+
+    connect(root)
+    client = MlflowClient()
+    for stage in stages:
+        if "mlflow.parentRunId" not in client.get_run(stage).data.tags:
+            client.set_tag(stage, "mlflow.parentRunId", run_id)
 
 
 def run_address(root: Path, run_id: str) -> str:

@@ -1,0 +1,36 @@
+"""Says when MLflow's server answers, and where the runs are: `python -m longwriter.tracking.ready PORT`.
+
+MLflow opens in its view for agents, which shows none of them.
+"""
+
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+from longwriter.tracking.store import connect
+
+_PATIENCE_S = 300
+
+
+def main(port: int) -> None:
+    """Waits until the server at `port` of loopback answers, then prints the address of the checkout's runs."""
+    page = f"http://127.0.0.1:{port}"
+    last = time.monotonic() + _PATIENCE_S
+    while time.monotonic() < last:
+        try:
+            with urllib.request.urlopen(f"{page}/health", timeout=2):  # noqa: S310
+                print(f"\nMLflow is ready: {runs_page(port)}\n", flush=True)
+                return
+        except OSError:
+            time.sleep(1)
+
+
+def runs_page(port: int = 5000) -> str:
+    """Returns where `make ui` shows the runs."""
+    experiment = connect(Path.cwd())
+    return f"http://127.0.0.1:{port}/#/experiments/{experiment}?workflowType=machine_learning"
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
