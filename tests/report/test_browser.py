@@ -141,3 +141,16 @@ def test_a_fold_opens_by_keyboard(browser: webdriver.Chrome, page: Path) -> None
     assert not fold.get_attribute("open")
     fold.find_element(By.TAG_NAME, "summary").send_keys("\n")
     assert fold.get_attribute("open")
+
+
+def test_answers_are_filtered_by_model_and_mark(browser: webdriver.Chrome, page: Path) -> None:
+    shown(browser, page, "laptop")
+    visible = "return [...document.querySelectorAll('{}')].filter(e => e.checkVisibility()).length"
+    assert browser.execute_script(visible.format(".of-base")) == 6
+    browser.find_element(By.ID, "model-base").click()
+    assert browser.execute_script(visible.format(".of-base")) == 0
+    assert browser.execute_script(visible.format(".of-dpo")) == 6
+    browser.find_element(By.ID, "mark-cut-off").click()
+    assert (
+        browser.execute_script(visible.format(".request")) == 5
+    )  # base finished the shortest only

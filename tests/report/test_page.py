@@ -166,7 +166,9 @@ def test_page_says_what_was_found(page: str) -> None:
         "scrambled texts graded lower 4 75% [30%, 95%]",
         "agentwrite 210 50,000 (21,000 cached) 12,000 – 0.12 –",  # 0.125 to two decimals
         "sft – – – 9,000 – 61",
-        "50 words required; base 300; sft 52; dpo 50",
+        "50 words required; base 300; sft 52; dpo 50: Write about topic 0.",
+        "Mean words: required 253; written by base 302, sft 143, dpo 172.",
+        "only requests with an answer that cut off loops",
         "600 words required",
         "305 words, S_l 54 cut off",
         "S_l of the shortest bin – −4.0 [−6.0, −2.0]",
@@ -234,7 +236,7 @@ def test_bins_of_lengths_in_words() -> None:
     ]
 
 
-def test_ten_samples_are_spread_from_the_shortest_to_the_longest() -> None:
+def test_every_request_from_the_shortest_to_the_longest() -> None:
     rows = {
         model: [Judgement(**judgement(model, place)) for place in (5, 3, 0, 1, 4, 2)]
         for model in ("base", "dpo")
@@ -245,12 +247,7 @@ def test_ten_samples_are_spread_from_the_shortest_to_the_longest() -> None:
     assert found[5].samples[0].text.startswith("base writes. word")
     assert found[5].samples[0].marks == ["cut off", "repeats itself", "loops", "unfinished"]
     assert [request.length for request in pick_samples({"base": rows["base"][:1]})] == [600]
-    many = [
-        Judgement(**judgement("base", 1) | {"prompt": f"p{place}", "length": place})
-        for place in range(1, 29)
-    ]
-    lengths = [request.length for request in pick_samples({"base": many})]
-    assert lengths == [1, 4, 7, 10, 13, 16, 19, 22, 25, 28]
+    assert found[5].marks == ["cut off", "loops", "repeats itself", "unfinished"]
 
 
 def test_markdown_says_the_same(finished: Path, results: Results) -> None:
@@ -295,9 +292,9 @@ def test_rows_for_mlflow_have_a_line_an_answer(finished: Path) -> None:
 
 
 def test_a_long_sample_is_cut_and_says_so() -> None:
-    row = Judgement(**judgement("base", 1) | {"response": "x" * 6001})
+    row = Judgement(**judgement("base", 1) | {"response": "x" * 100_001})
     [request] = pick_samples({"base": [row]})
-    assert (len(request.samples[0].text), request.samples[0].rest) == (6000, 1)
+    assert (len(request.samples[0].text), request.samples[0].rest) == (100_000, 1)
 
 
 def test_results_hold_what_the_stages_left(finished: Path) -> None:

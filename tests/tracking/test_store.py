@@ -1,5 +1,6 @@
 """Where runs are stored."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -43,3 +44,16 @@ def test_a_deleted_experiment_comes_back_with_its_runs(
     [found] = client.search_runs([experiment], run_view_type=ViewType.ACTIVE_ONLY)
     assert found.info.run_id == run
     client.create_run(experiment)
+
+
+def test_a_copied_checkout_says_where_its_files_go(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    connect(tmp_path / "first")
+    shutil.copytree(tmp_path / "first", tmp_path / "second")
+    capsys.readouterr()
+    connect(tmp_path / "second")
+    said = capsys.readouterr().err
+    assert f"keep their files where the first one does, in {(tmp_path / 'first').as_uri()}" in said
+    connect(tmp_path / "first")
+    assert capsys.readouterr().err == ""

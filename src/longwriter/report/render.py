@@ -3,9 +3,11 @@
 import base64
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from longwriter.core import templates
+from longwriter.core.rows import Judgement
 from longwriter.core.statistics import Interval
 from longwriter.core.tables import NONE, Table, count, number, signed
 from longwriter.models.lineup import STEPS
@@ -66,6 +68,16 @@ def headline(evals: Mapping[str, Metrics], comparisons: Mapping[str, Interval]) 
     return "; ".join(parts) + "."
 
 
+def lengths_line(judgements: Mapping[str, Sequence[Judgement]]) -> str:
+    """Returns how long the texts are, against what was asked for."""
+    required = fmean(row.length for row in next(iter(judgements.values())))
+    parts = [
+        f"{model} {count(fmean(row.response_length for row in rows))}"
+        for model, rows in judgements.items()
+    ]
+    return f"Mean words: required {count(required)}; written by {', '.join(parts)}."
+
+
 def _verdict(found: Interval) -> tuple[str, str]:
     if found.sign > 0:
         return "raised", "which excludes 0"
@@ -109,7 +121,9 @@ def render(
         **_shared(results, comparisons, seconds),
         origin=origin,
         figures=shown,
-        requests=pick_samples(results.judgements),
+        requests=(requests := pick_samples(results.judgements)),
+        models=list(results.judgements),
+        answer_marks=sorted({mark for request in requests for mark in request.marks}),
         rejected=results.rejected,
     )
 
@@ -141,6 +155,7 @@ def _shared(
     return {
         "headline": headline(results.evals, of_length),
         "scores": scores_table(results.evals, graded=results.graded),
+        "lengths": lengths_line(results.judgements),
         "judge_remark": judge_remark(results.metrics.get("judge_audit")),
         "differences": differences(of_length) if of_length else "",
         "sections": sections(

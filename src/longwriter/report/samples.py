@@ -1,4 +1,4 @@
-"""Texts for the page: ten requests with every model's answer and what is wrong with it, and of each rule of
+"""Texts for the page: every request with every model's answer and what is wrong with it, and of each rule of
 the filter ten drafts that it rejected."""
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,12 +7,8 @@ from typing import NamedTuple
 from longwriter.core.rows import Judgement, RejectedRow
 from longwriter.evaluation.health import health, marks
 
-SAMPLES = 10
-"""Requests whose answers the page shows."""
-
-SAMPLE_CHARACTERS = 6000
-"""Characters of a sample output that the page shows."""
-
+SAMPLE_CHARACTERS = 100_000
+"""Characters of an answer that the page shows."""
 
 EXAMPLES = 10
 """Rejected drafts of each rule that the page shows."""
@@ -40,23 +36,24 @@ class Request(NamedTuple):
     length: int
     samples: list[Sample]
 
+    @property
+    def marks(self) -> list[str]:
+        """Those of any of its answers."""
+        return sorted({mark for sample in self.samples for mark in sample.marks})
+
 
 def pick_samples(judgements: Mapping[str, Sequence[Judgement]]) -> list[Request]:
-    """Returns what every model wrote for SAMPLES requests, evenly spread from the shortest to the
-    longest."""
+    """Returns what every model wrote for each request that all answered, from the shortest to the longest."""
     answers = {model: {row.prompt: row for row in rows} for model, rows in judgements.items()}
     first, *others = answers.values()
     shared = [row for prompt, row in first.items() if all(prompt in other for other in others)]
-    shared.sort(key=lambda row: row.length)
-    last, steps = len(shared) - 1, min(SAMPLES, len(shared)) - 1
-    chosen = sorted({round(last * step / max(steps, 1)) for step in range(steps + 1)})
     return [
         Request(
-            shared[index].prompt,
-            shared[index].length,
-            [_sample(model, rows[shared[index].prompt]) for model, rows in answers.items()],
+            row.prompt,
+            row.length,
+            [_sample(model, rows[row.prompt]) for model, rows in answers.items()],
         )
-        for index in chosen
+        for row in sorted(shared, key=lambda row: row.length)
     ]
 
 

@@ -182,7 +182,22 @@ def sections(
         _judge(evals if graded else {}, audit or {}),
         *(_groups(evals, key, title, graded) for key, title in _GROUPS.items()),
     ]
-    return [section for section in found if any(table.rows for table in section.tables)]
+    return [
+        section._replace(tables=[without_dashes(table) for table in section.tables])
+        for section in found
+        if any(table.rows for table in section.tables)
+    ]
+
+
+def without_dashes(table: Table) -> Table:
+    """Returns the table without the columns of which no number is known."""
+    kept = [
+        place
+        for place in range(len(table.columns))
+        if not table.rows or any(row[place] != NONE for row in table.rows)
+    ]
+    rows = [[row[place] for place in kept] for row in table.rows]
+    return Table([table.columns[place] for place in kept], rows)
 
 
 def _differences(comparisons: Comparisons, graded: bool) -> Section:
@@ -371,7 +386,7 @@ def costs_table(numbers: Mapping[str, Any], seconds: Mapping[str, float]) -> Tab
         numbers: all metrics.
         seconds: stage → what its last run took, for those whose metrics do not say it.
     """
-    return Table(_COSTS, list(_costs(numbers, seconds)))
+    return without_dashes(Table(_COSTS, list(_costs(numbers, seconds))))
 
 
 def _costs(

@@ -107,6 +107,12 @@ def experiment_id(client: "MlflowClient", artifacts: str | None = None) -> str:
     if found.lifecycle_stage == "deleted":  # in MLflow's pages, where that is a click
         client.restore_experiment(found.experiment_id)
         print(f"MLflow: the experiment {EXPERIMENT} had been deleted; it is back", file=sys.stderr)
+    if artifacts is not None and found.artifact_location.rstrip("/") != artifacts:
+        print(
+            f"MLflow: this checkout is a copy, and its runs keep their files where the first one does, in "
+            f"{found.artifact_location}; move mlruns/mlflow.db away to begin anew",
+            file=sys.stderr,
+        )
     return str(found.experiment_id)
 
 
