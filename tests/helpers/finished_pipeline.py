@@ -158,6 +158,7 @@ METRICS: dict[str, Any] = {
     "eval/base": evaluation(46.0, 40.5, 5, 302.5),
     "eval/sft": evaluation(58.25, None, 0, 143.0),
     "eval/dpo": evaluation(60.0, 52.0, 0, 172.0),
+    "summary": {"base": {"S_l": 46.0}},
     "comparison": {
         "sft-base": {"mean": 12.25, "low": 5.1, "high": 19.4},
         "dpo-sft": {

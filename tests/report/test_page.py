@@ -302,7 +302,7 @@ def test_results_hold_what_the_stages_left(finished: Path) -> None:
     assert list(results.evals) == ["base", "sft", "dpo"]
     stages = ["agentwrite", "filter", "sft", "pairs", "dpo", "judge_audit"]
     stages += ["dpo_curve", "sft_curve", "sft_position"]
-    assert list(results.metrics) == stages  # the report's own comparison.json is none of them
+    assert list(results.metrics) == stages  # the report's own are none of them
     assert results.outputs == [
         Output("data/sft/train.jsonl", "0123456789abcdef0123456789abcdef", 1234567),
         Output("models/sft", "fedcba9876543210fedcba9876543210.dir", 538000000),

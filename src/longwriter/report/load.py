@@ -24,6 +24,9 @@ from longwriter.tracking.provenance import GitState, git_state, locked_stages
 STAGES = ("agentwrite", "short_answers", "filter", "sft", "pairs", "dpo", "judge_audit")
 """Those that leave a file in metrics/ itself, in the order of the pipeline."""
 
+OWN = ("comparison", "summary")
+"""Files in metrics/ that the report itself writes."""
+
 MOST_CHARACTERS = 300
 """Of a prompt or a text in MLflow's table."""
 
@@ -83,7 +86,7 @@ def read_results(root: Path) -> Results:
         metrics={
             path.stem: _read_json(path)
             for path in sorted((root / "metrics").glob("*.json"), key=_place)
-            if path.stem != "comparison"
+            if path.stem not in OWN
         },
         evals=evals,
         predicts=_by_model(root / "metrics/predict"),
