@@ -206,8 +206,15 @@ def _differences(comparisons: Comparisons, graded: bool) -> Section:
         for name in COMPARED
         if any(name in each for each in comparisons.values()) and (graded or name != "S_q")
     ]
+    decimals = {"rank_correlation": 2}
     rows = [
-        [COMPARED[name], *(signed_interval(each.get(name)) for each in comparisons.values())]
+        [
+            COMPARED[name],
+            *(
+                signed_interval(each.get(name), decimals.get(name, 1))
+                for each in comparisons.values()
+            ),
+        ]
         for name in names
     ]
     return Section(
