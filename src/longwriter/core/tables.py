@@ -75,11 +75,9 @@ def with_interval(
     return form(value) + (f" [{form(bounds[0])}, {form(bounds[1])}]" if bounds and known else "")
 
 
-def signed_interval(found: Interval | None, decimals: int = 1) -> str:
+def signed_interval(found: Interval | None) -> str:
     """A difference with its interval, such as "+1.8 [−2.0, +3.1]"; a dash for None."""
-    if found is None:
-        return NONE
-    return with_interval(found.mean, (found.low, found.high), lambda value: signed(value, decimals))
+    return with_interval(found.mean, (found.low, found.high), signed) if found else NONE
 
 
 def _minus(text: str) -> str:

@@ -206,15 +206,8 @@ def _differences(comparisons: Comparisons, graded: bool) -> Section:
         for name in COMPARED
         if any(name in each for each in comparisons.values()) and (graded or name != "S_q")
     ]
-    decimals = {"rank_correlation": 2}
     rows = [
-        [
-            COMPARED[name],
-            *(
-                signed_interval(each.get(name), decimals.get(name, 1))
-                for each in comparisons.values()
-            ),
-        ]
+        [COMPARED[name], *(_difference(name, each.get(name)) for each in comparisons.values())]
         for name in names
     ]
     return Section(
@@ -224,6 +217,12 @@ def _differences(comparisons: Comparisons, graded: bool) -> Section:
         "requests what it loses on short ones and on those with a limit.",
         [Table(["", *(step.replace("-", " − ") for step in comparisons)], rows)],
     )
+
+
+def _difference(name: str, found: Interval | None) -> str:
+    if found is None or name != "rank_correlation":
+        return signed_interval(found)
+    return with_interval(found.mean, found.bounds, lambda value: signed(value, 2))
 
 
 def _length(evals: Mapping[str, Metrics]) -> Section:
