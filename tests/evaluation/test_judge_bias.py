@@ -154,7 +154,7 @@ def audited(**changes: Any) -> dict[str, Any]:
         (audited(), []),
         (
             audited(padding={"n": 9, "mean": 0.0}),
-            ["it was tried on 9 texts, and 10 are needed"],
+            ["texts that it was tried on: 9; needed: 10"],
         ),
         (
             audited(

@@ -199,13 +199,15 @@ def _by_parts(mean: float, parts: Sequence[float], rows: int, least: int) -> Int
         rows: whose parts these are.
         least: rows that the part of it with the fewest is made of.
     """
-    from scipy.stats import t
+    from scipy.special import (
+        stdtrit,
+    )  # Student's t, as scipy.stats has it, whose import takes a second
 
     spread = math.fsum(part**2 for part in parts)
     # A mean of equal floats may differ from them in the last bit.
     if least < 2 or spread <= (1e-12 * max(abs(mean), 1.0)) ** 2:
         return Interval(mean)
-    half = float(t.ppf(0.975, least - 1)) * math.sqrt(rows / (rows - 1) * spread)
+    half = float(stdtrit(least - 1, 0.975)) * math.sqrt(rows / (rows - 1) * spread)
     return Interval(mean, mean - half, mean + half)
 
 

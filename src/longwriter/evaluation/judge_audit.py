@@ -106,7 +106,7 @@ def faults_of(found: Mapping[str, Any], settings: JudgeAuditSettings) -> list[st
     bias = found["bias"]
     fewest = min(bias[name]["n"] for name in ("length", "padding", "planted"))
     if fewest < settings.min_probes:
-        return [f"it was tried on {fewest} texts, and {settings.min_probes} are needed"]
+        return [f"texts that it was tried on: {fewest}; needed: {settings.min_probes}"]
     dimensions = bias["length"]["dimensions"]
     swayed = {
         "length": fmean([dimensions["Accuracy"], dimensions["Clarity"]]),

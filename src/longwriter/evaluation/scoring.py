@@ -11,7 +11,6 @@ from longwriter.core.rows import Judgement, Prediction, SecondOpinion
 from longwriter.core.settings import StatisticsSettings
 from longwriter.core.statistics import Interval, bootstrap, grouped, paired
 from longwriter.evaluation.agreement import MOST_RESAMPLES, spearman
-from longwriter.evaluation.health import health
 from longwriter.evaluation.judge import JudgePrompt, judge, quality_score, ungraded
 from longwriter.evaluation.settings import BenchSettings
 from longwriter.llm.client import ChatClient
@@ -185,12 +184,18 @@ def comparison(
         "within_20": lambda row: 100.0 * (5 * abs(row.response_length - row.length) <= row.length),
         "obedience": obedient,
         "cut_off": lambda row: 100.0 * (row.finish_reason == "length"),
-        "looping": lambda row: 100.0 * (health(row).loop > 0),
+        "looping": _loops,
         "repetition": lambda row: 100.0 * repeated_ngrams(row.response),
     }
     found = {name: compare(a, b, value) for name, value in values.items()}
     found["rank_correlation"] = _correlation_gain(a, b, statistics)
     return {name: difference for name, difference in found.items() if difference is not None}
+
+
+def _loops(row: Judgement) -> float:
+    from longwriter.evaluation.health import health  # numpy, which `longwriter write` does without
+
+    return 100.0 * (health(row).loop > 0)
 
 
 def _correlation_gain(
