@@ -59,6 +59,7 @@ def test_an_answer_is_a_chat_row(answers: Any) -> None:
         "response_length": 5,
         "language": "en",
         "type": "fact",
+        "writer": "m",
         "tokens": None,
     }
     assert answers.requests[0]["max_tokens"] == 30

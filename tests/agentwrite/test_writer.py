@@ -116,6 +116,7 @@ def test_a_draft(chat_server: Any, write: Any) -> None:
         "paragraphs": paragraphs,
         "response": "\n\n".join(paragraphs),
         "response_length": 100,
+        "writer": "m",
         "hidden_words": 0,
         # Four calls; the server counts what stands between white space as a token.
         "usage": {

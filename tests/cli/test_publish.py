@@ -250,9 +250,8 @@ def test_the_model_arrives_as_it_is_with_a_card(root: Path, hub: Uploads) -> Non
 
 ## Results
 
-On `benchmark.jsonl` (`sha256:177b`), 0 to 100, with 95 % intervals (bootstrap over prompts). S_l: how \
-near the length is to the required one, counted. S_q is left out: the judge was SmolLM2-135M, whose grades \
-mean nothing.
+On `benchmark.jsonl` (`sha256:177b`), 0 to 100, with 95 % intervals (over prompts). S_l: how \
+near the length is to the required one, counted. S_q is not shown: the judge was not audited (stage judge_audit).
 
 | score | value [95 %] | answers |
 |---|---:|---:|
@@ -265,6 +264,7 @@ def test_a_judge_that_can_judge_gives_S_q_and_the_benchmark_its_file(
     root: Path, hub: Uploads
 ) -> None:
     lock(root, judge="gpt-4o-2024-05-13")
+    write(root / "metrics/judge_audit.json", {"trusted": True, "faults": []})
     done = run(hub, "me/long", "--benchmark", "me/bench", "--dataset", "me/rows", "--send")
     assert done.returncode == 0, done.stderr
     files = hub.repositories["models/me/long"].files

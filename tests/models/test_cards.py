@@ -10,7 +10,7 @@ import yaml
 from helpers.checkpoints import default_settings
 
 from longwriter.core.settings import flatten_settings
-from longwriter.core.statistics import mean_interval
+from longwriter.core.statistics import interval
 from longwriter.models.cards import write_card
 
 SETTINGS = default_settings()
@@ -105,7 +105,7 @@ def test_the_aligned_model_s_card(tmp_path: Path) -> None:
     card = dpo_card(
         tmp_path,
         validation={"pairs": 4, "instructions": 2, "margin": 0.2, "accuracy": 0.75},
-        interval=mean_interval([0.1, 0.3]),
+        interval=interval([0.1, 0.3]),
     )
     assert front(card)["base_model"] == "org/model-8b"
     assert "\n# models/sft, aligned by DPO\n" in card

@@ -53,7 +53,7 @@ def test_ollama_s_folder(student: StudentSettings, tmp_path: Path) -> None:
         "num_ctx 8192",  # llama.context_length of the file
         "num_predict 8192",
         'stop "<|im_end|>"',
-        "temperature 0.5",
+        "temperature 0.9",
         "top_p 1.0",
     ]
     own = "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n"
@@ -107,7 +107,7 @@ def test_vllm_s_command(student: StudentSettings, tmp_path: Path) -> None:
     assert words[:3] == ["vllm", "serve", str(tmp_path)]
     options = dict(zip(words[3::2], words[4::2], strict=True))
     sampling = json.loads(options.pop("--override-generation-config"))
-    assert sampling == {"temperature": 0.5, "top_p": 1.0}
+    assert sampling == {"temperature": 0.9, "top_p": 1.0}
     assert options == {
         "--served-model-name": "base",
         "--max-model-len": "8192",

@@ -44,7 +44,7 @@ def test_bins_double_and_the_difference_is_paired() -> None:
     assert means == [2.5, round((8 * 3 + 32 * 2) / 40, 4), 1]
     so_far = [b["cumulative"]["base"]["mean"] for b in bins]
     assert so_far == [2.5, round((40 * 3 + 64 * 2) / 104, 4), round((120 + 128 + 6) / 110, 4)]
-    assert bins[0]["difference"] == {"mean": -1, "low": -1, "high": -1}
+    assert bins[0]["difference"] == {"mean": -1, "low": None, "high": None}
     assert bins[2]["difference"] == {"mean": -1, "low": None, "high": None}
     assert position.mean_loss(found, "base") == round((120 + 128 + 6) / 110, 4)
     assert position.mean_loss(found, "sft") == round((80 + 64) / 110, 4)
@@ -93,7 +93,7 @@ def test_losses_of_every_target_in_its_order(
     [only] = position_bins(found)
     assert only["tokens"] == len(first)
     assert only["base"]["mean"] == pytest.approx(first.mean().item(), abs=1e-3)
-    assert only["difference"] == {"mean": 0, "low": 0, "high": 0}
+    assert only["difference"] == {"mean": 0, "low": None, "high": None}
     assert math.isfinite(only["sft"]["low"])
 
 

@@ -186,7 +186,10 @@ def test_pipeline_run_is_updated_not_repeated(database: Path, tmp_path: Path) ->
 
     client = MlflowClient(tracking_uri(database))
     assert len(client.get_metric_history(first, "eval/sft/S_l")) == 1
-    assert [file.path for file in client.list_artifacts(first)] == ["scores.svg"]
+    assert [file.path for file in client.list_artifacts(first)] == [
+        "metrics.json",
+        "scores.svg",
+    ]
     report("b" * 32)
     models = client.search_logged_models([run.info.experiment_id])
     assert {(model.name, model.source_run_id) for model in models} == {("sft", first)}

@@ -194,8 +194,8 @@ def _results(results: Results) -> str:
     ]
     meanings = "; ".join(f"{score.name}: {score.meaning}" for score in results.scores)
     said = (
-        f"On `{results.benchmark}` (`{results.digest}`), 0 to 100, with 95 % intervals (bootstrap "
-        f"over prompts). {meanings}. {results.remark}"
+        f"On `{results.benchmark}` (`{results.digest}`), 0 to 100, with 95 % intervals "
+        f"(over prompts). {meanings}. {results.remark}"
     ).rstrip()
     return f"{said}\n\n{markdown(Table(['score', 'value [95 %]', 'answers'], rows))}"
 
