@@ -144,20 +144,12 @@ def test_the_table_is_printed_and_saved(swept: Swept) -> None:
     [saved] = swept.root.glob("multirun/sweep/*/table.md")
     assert saved.read_text() in swept.printed
     rows = [[cell.strip() for cell in line.split("|")] for line in saved.read_text().splitlines()]
-    assert rows[0][1:8] == [
-        "sft.learning_rate",
-        "filter.min_words",
-        "S̄",
-        "S_l",
-        "S_q",
-        "score",
-        "cost ($)",
-    ]
-    assert [row[1:8] for row in rows[2:6]] == [
-        ["1e-05", "100", "60.5", "101.0", "20.0", "101.0000", "0.50"],
-        ["1e-05", "20", "20.5", "21.0", "20.0", "21.0000", "0.50"],
-        ["5e-05", "100", "62.5", "105.0", "20.0", "105.0000", "0.50"],
-        ["5e-05", "20", "22.5", "25.0", "20.0", "25.0000", "0.50"],
+    assert rows[0][1:6] == ["sft.learning_rate", "filter.min_words", "S_l", "score", "cost ($)"]
+    assert [row[1:6] for row in rows[2:6]] == [
+        ["1e-05", "100", "101.0", "101.0000", "0.50"],
+        ["1e-05", "20", "21.0", "21.0000", "0.50"],
+        ["5e-05", "100", "105.0", "105.0000", "0.50"],
+        ["5e-05", "20", "25.0", "25.0000", "0.50"],
     ]
 
 
@@ -327,17 +319,17 @@ def test_table_of_jobs_with_different_keys_and_a_failure() -> None:
             experiment="s-1",
             overrides=["+experiment=smoke"],
             score=1,
-            scores={"S_bar": 1.25, "S_l": 1, "S_q": None},
+            S_l=1,
             cost_usd=0,
             seconds=61.4,
         ),
         JobRecord(experiment="s-2", overrides=["sft.max_length=512"], error="out of memory"),
     ]
     assert table(records).splitlines() == [
-        "| experiment | sft.max_length | S̄ | S_l | S_q | score | cost ($) | time (s) | experiment |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
-        "| smoke |  | 1.2 | 1.0 | – | 1.0000 | 0.00 | 61 | s-1 |",
-        "|  | 512 | – | – | – | – | – | – | s-2 |",
+        "| experiment | sft.max_length | S_l | score | cost ($) | time (s) | experiment |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+        "| smoke |  | 1.0 | 1.0000 | 0.00 | 61 | s-1 |",
+        "|  | 512 | – | – | – | – | s-2 |",
         "",
         "s-2 failed: out of memory",
     ]
