@@ -604,6 +604,7 @@ def test_stage_by_hand_writes_below_its_run_folder(root: Path, tmp_path: Path) -
             "response_length": len(response.split()),
             "language": "en",
             "type": "",
+            "writer": "",
             "tokens": None,
         }
         for name, response in (("good", GOOD), ("short", SHORT))
