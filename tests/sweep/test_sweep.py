@@ -188,7 +188,7 @@ def test_a_job_that_fails_is_reported_and_stops_no_other(swept: Swept) -> None:
     rows = (root / "multirun/sweep/faulty/table.md").read_text()
     assert "failed: drafts.jsonl: thirteen is too many\n" in rows
     assert "failed: agentwrite.limit: is -1 and must be at least 1" in rows
-    assert "| 7 | – | – | – | 0.2500 | 0.25 |" in rows
+    assert "| 7 | – | 0.2500 | 0.25 |" in rows
     assert "2 of 3 jobs failed" in printed
     assert "Traceback" not in printed
     [record] = [
