@@ -50,7 +50,7 @@ def test_means_and_intervals_of_both_models() -> None:
 def test_margins_on_validation_pairs() -> None:
     [panel] = training_panels({"dpo": {"validation": VALIDATION}})
     assert panel.name == "validation"
-    assert "0.500 after training (95 % interval 0.250 to 0.750)" in panel.caption
+    assert "0.500 [0.250, 0.750] after training" in panel.caption
     assert "2 validation pairs of 2 instructions" in panel.caption
     axes = panel.figure.axes[0]
     assert list(axes.lines[0].get_xdata()) == [0.25, 0.75]
@@ -95,3 +95,13 @@ def test_every_cap_is_a_mark_with_its_interval_and_a_note() -> None:
     figure.draw_without_rendering()
     assert {"50", "100", "200", "500"} <= {label.get_text() for label in axes.get_yticklabels()}
     assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+
+
+def test_the_margin_of_one_instruction_has_no_interval() -> None:
+    validation = VALIDATION | {"interval": None}
+    [panel] = [
+        panel
+        for panel in training_panels({"dpo": {"validation": validation}})
+        if panel.name == "validation"
+    ]
+    assert "is 0.500 after training" in panel.caption

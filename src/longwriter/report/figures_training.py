@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, ScalarFormatter, StrMethodFormatter
 
+from longwriter.core.tables import number, with_interval
 from longwriter.models.lineup import BY_NAME, MODELS
 from longwriter.report.style import CHOSEN, NEUTRAL, Metrics, Panel
 
@@ -38,12 +39,12 @@ def training_panels(metrics: Metrics) -> Iterator[Panel]:
         yield Panel("loss_by_position", loss_by_position(position), caption)
     validation = metrics.get("dpo", {}).get("validation")
     if validation:
-        low, high = validation["interval"]
+        margin = with_interval(validation["margin"], validation["interval"], three_decimals)
         caption = (
             f"Reward margin on {validation['pairs']} validation pairs of "
             f"{validation['instructions']} instructions, which DPO was not trained on. It starts at "
-            f"0, where the policy is the reference, and is {validation['margin']:.3f} after training "
-            f"(95 % interval {low:.3f} to {high:.3f}). Grey marks are pairs."
+            f"0, where the policy is the reference, and is {margin} after training, with its 95 % "
+            "interval where there are several instructions. Grey marks are pairs."
         )
         yield Panel("validation", validation_margins(validation), caption)
     if "length_bound" in metrics:
@@ -117,6 +118,11 @@ def _draw_bins(axes: Axes, bins: Sequence[Metrics], found: Sequence[Metrics]) ->
     axes.set_xlabel("position in the answer (tokens)")
 
 
+def three_decimals(value: float | None) -> str:
+    """Such as "0.044"."""
+    return number(value, 3)
+
+
 def validation_margins(validation: Metrics) -> Figure:
     """The mean reward margin on validation pairs, with its interval, over the pairs; training
     starts at 0."""
@@ -124,7 +130,7 @@ def validation_margins(validation: Metrics) -> Figure:
     axes = figure.subplots()
     pairs: Sequence[float] = validation["margins"]
     margin = validation["margin"]
-    low, high = validation["interval"]
+    low, high = validation["interval"] or (margin, margin)
     axes.plot(pairs, [1] * len(pairs), "|", color=NEUTRAL, markersize=8)
     axes.errorbar(
         margin,

@@ -49,8 +49,11 @@ def _sweep() -> None:
     write_text(folder / "table.md", text)
     print(f"\n{text}\nsaved: {folder / 'table.md'}")
     failed = sum(record.error is not None for record in records)
+    if not records:
+        print("no job left a record; the same command tries them again")
     if failed:
         print(f"{failed} of {len(records)} jobs failed; the same command tries them again")
+    if failed or not records:
         sys.exit(1)
 
 
