@@ -55,6 +55,13 @@ class Root:
             text=True,
         )
 
+    def start_slow(self) -> "subprocess.Popen[str]":
+        """Starts a stage as a job of SLURM that goes on while there is a file `slow`."""
+        (self.path / "slow").touch()
+        process = self.start("runtime.launcher=slurm")
+        until(self.processes)
+        return process
+
     def run(self, *overrides: str, stage: str = "filter") -> "subprocess.CompletedProcess[str]":
         process = self.start(*overrides, stage=stage)
         out, err = process.communicate(timeout=120)
@@ -161,15 +168,11 @@ def test_slurm_s_refusal_is_shown(on_slurm: Root) -> None:
 
 
 def test_a_killed_start_s_job_is_ended_by_the_next(on_slurm: Root) -> None:
-    (on_slurm.path / "slow").touch()
-    process = on_slurm.start("runtime.launcher=slurm")
-    until(on_slurm.processes)
+    process = on_slurm.start_slow()
     process.kill()
     process.communicate()
     [first] = on_slurm.processes()
     assert alive(first)
-    (on_slurm.path / "slow").unlink()
-    (on_slurm.path / "slow").touch()
     process = on_slurm.start("runtime.launcher=slurm")
     until(lambda: len(on_slurm.processes()) == 2)
     assert not alive(first)
@@ -181,9 +184,7 @@ def test_a_killed_start_s_job_is_ended_by_the_next(on_slurm: Root) -> None:
 
 @pytest.mark.slow
 def test_a_job_that_is_preempted_is_queued_again_and_goes_on(on_slurm: Root) -> None:
-    (on_slurm.path / "slow").touch()
-    process = on_slurm.start("runtime.launcher=slurm")
-    until(on_slurm.processes)
+    process = on_slurm.start_slow()
     job = on_slurm.running_job()
     on_slurm.slurm("scancel", "--signal=USR2", job)
 
@@ -198,9 +199,7 @@ def test_a_job_that_is_preempted_is_queued_again_and_goes_on(on_slurm: Root) -> 
 
 
 def test_a_job_that_scancel_ends_stops_as_by_ctrl_c(on_slurm: Root) -> None:
-    (on_slurm.path / "slow").touch()
-    process = on_slurm.start("runtime.launcher=slurm")
-    until(on_slurm.processes)
+    process = on_slurm.start_slow()
     on_slurm.slurm("scancel", on_slurm.running_job())
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -209,9 +208,7 @@ def test_a_job_that_scancel_ends_stops_as_by_ctrl_c(on_slurm: Root) -> None:
 
 @pytest.mark.slow
 def test_a_job_that_is_lost_is_an_error_with_slurm_s_word_for_it(on_slurm: Root) -> None:
-    (on_slurm.path / "slow").touch()
-    process = on_slurm.start("runtime.launcher=slurm")
-    until(on_slurm.processes)
+    process = on_slurm.start_slow()
     job = on_slurm.running_job()
     parent = psutil.Process(on_slurm.processes()[0]).parent()
     assert parent

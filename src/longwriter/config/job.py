@@ -148,7 +148,7 @@ def _follow(job: "Job[None]", folder: Path) -> int:
             if new not in {"", state}:
                 state = new
                 print(f"job {job.job_id}: {state.lower()}", flush=True)
-            ended = None if state in _GOING_ON else ended or now
+            ended = None if state in {"", *_GOING_ON} else ended or now
         if ended is not None and now - ended >= _PATIENCE_S:
             said = "".join(f"\n{line}" for line in _last_lines(job))
             raise JobError(

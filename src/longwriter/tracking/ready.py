@@ -11,6 +11,7 @@ from pathlib import Path
 from longwriter.tracking.store import connect
 
 _PATIENCE_S = 300
+"""Seconds that the server may take."""
 
 
 def main(port: int) -> None:
@@ -20,16 +21,11 @@ def main(port: int) -> None:
     while time.monotonic() < last:
         try:
             with urllib.request.urlopen(f"{page}/health", timeout=2):  # noqa: S310
-                print(f"\nMLflow is ready: {runs_page(port)}\n", flush=True)
+                runs = f"{page}/#/experiments/{connect(Path.cwd())}?workflowType=machine_learning"
+                print(f"\nMLflow is ready: {runs}\n", flush=True)
                 return
         except OSError:
             time.sleep(1)
-
-
-def runs_page(port: int = 5000) -> str:
-    """Returns where `make ui` shows the runs."""
-    experiment = connect(Path.cwd())
-    return f"http://127.0.0.1:{port}/#/experiments/{experiment}?workflowType=machine_learning"
 
 
 if __name__ == "__main__":
