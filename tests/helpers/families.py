@@ -119,7 +119,7 @@ def write_speaker(name: str, folder: Path) -> Path:
     model, tokenizer = _model(name, tie_word_embeddings=False)
     with torch.no_grad():
         head, embedding = model.get_output_embeddings().weight, model.get_input_embeddings().weight
-        embedding[:, 0] = 20.0  # all that is left of a state once it is normalised: 8 there, √64
+        embedding[:, 0] = 400.0  # all that is left of a state once it is normalised: 8 there, √64
         head.mul_(0.02)
         for word in WORDS:
             [token] = tokenizer.encode(f" {word}", add_special_tokens=False)

@@ -143,7 +143,10 @@ def test_a_server_that_is_away_stops_nothing_and_gets_all_later(
     ]
     assert pipeline.data.metrics == {"S_l": 60.7, "n": 2.0}
     assert pipeline.data.tags["dvc.models/sft"] == "b" * 32 + ".dir"
-    assert [file.path for file in server.list_artifacts(pipeline.info.run_id)] == ["scores.svg"]
+    assert [file.path for file in server.list_artifacts(pipeline.info.run_id)] == [
+        "metrics.json",
+        "scores.svg",
+    ]
     [model] = server.search_logged_models([pipeline.info.experiment_id])
     assert (model.name, model.tags["dvc.md5"]) == ("sft", "b" * 32 + ".dir")
     assert model.metrics is not None
