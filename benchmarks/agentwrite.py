@@ -1,4 +1,4 @@
-"""How well AgentWrite fills an endpoint, and what a call costs the client, on a simulated teacher.
+"""Measures how well AgentWrite fills a simulated endpoint, and what a call costs the client.
 
     python benchmarks/agentwrite.py [--instructions 48] [--slots 64] [--rate 1500] [--shards 8]
     python benchmarks/agentwrite.py --addresses 3 [--kill 5] --shards 0
@@ -6,17 +6,17 @@
     python benchmarks/agentwrite.py --memory [--instructions 1000]
     python benchmarks/agentwrite.py --select 1000000
 
-The first writes texts of 2,000 to 12,000 words with the paper's settings and prints the makespan
-over its lower bound: the longest chain of calls, or all work over all slots, whichever is more, by
-what the endpoint really slept. Then it does the same as LongWriter's scripts do: one static shard
-of the instructions a process, one text after the other in each. The second spreads the slots over
-several addresses, of which --kill ends one after so many seconds; the share of prompt tokens that their prefix
-caches knew is printed. The third writes many texts of one length: peak memory is printed, too. The fourth has all
-drafts in flight at once. The last one sends so many instructions through the selection.
+The first command writes texts of 2,000 to 12,000 words with the paper's settings and prints the
+makespan over its lower bound: the longest chain of calls, or all work divided by all slots,
+whichever is longer, by the time that the endpoint really slept. Then it does the same as
+LongWriter's scripts do: one static shard of the instructions per process, one text after another in
+each. The second command spreads the slots over several addresses; --kill ends the first of them
+after that many seconds. It prints the share of prompt tokens that their prefix caches had. The
+third writes many texts of one length; peak memory is printed, too. The fourth has all drafts in
+flight at once. The last one runs that many instructions through the selection.
 
---profile prints where the client's processor time goes. --traces N writes
-traces of N drafts to an MLflow database in a temporary folder, whose cost is in the client CPU of the
-line AgentWrite.
+--profile prints where the client's CPU time goes. --traces N writes traces of N drafts to an MLflow
+database in a temporary folder; their cost is part of the client CPU on the line AgentWrite.
 """
 
 import argparse
@@ -64,7 +64,7 @@ Write = Callable[[ChatClient], Awaitable[int]]
 
 @contextmanager
 def endpoint(slots: int, rate: float, kill: float | None = None) -> Iterator[str]:
-    """Yields the address of a simulated teacher in a process of its own.
+    """Yields the address of a simulated teacher, which runs in its own process.
 
     Args:
         kill: seconds after which it is killed.
@@ -90,25 +90,28 @@ def endpoint(slots: int, rate: float, kill: float | None = None) -> Iterator[str
 
 @dataclass(frozen=True)
 class Run:
-    """One way to write all texts."""
+    """The result of one way to write all texts."""
 
     drafts: int
     calls: int
     seconds: float
     cpu_seconds: float
-    """Of the client's process."""
+    """CPU seconds of the client's process."""
     slept: dict[str, float]
-    """Seconds a draft that the endpoints took for all its calls together; what a killed one took is lost."""
+    """Draft → seconds that the endpoints slept for all of its calls.
+
+    Time on a killed endpoint is lost.
+    """
     cached_share: float
-    """Of prompt tokens, by the endpoints' prefix caches."""
+    """Share of prompt tokens that were in the endpoints' prefix caches."""
 
     def bound(self, slots: int) -> float:
-        """Seconds below which nobody could have written these texts."""
+        """Returns the lower bound, in seconds, of writing these texts with `slots` slots."""
         return max(max(self.slept.values()), sum(self.slept.values()) / slots)
 
 
 async def run(write: Write, teacher: ServerSettings) -> Run:
-    """Writes with a fresh cache."""
+    """Writes all texts with a fresh cache."""
     with tempfile.TemporaryDirectory() as cache, serve(teacher) as address:
         async with ChatClient.open(teacher, address, Path(cache), 0) as client:
             start, cpu = time.perf_counter(), time.process_time()
@@ -130,7 +133,7 @@ def all_together(
     traced: int = 0,
     log: StageLog | None = None,
 ) -> Write:
-    """As the stage does.
+    """Returns a `Write` that writes all texts at once, as the stage does.
 
     Args:
         traced: number of drafts whose traces are written to the run `log`.
@@ -145,7 +148,7 @@ def all_together(
 
 @contextmanager
 def open_run(runtime: RuntimeSettings) -> Iterator[StageLog]:
-    """Yields an MLflow run, already open, in a database of its own."""
+    """Yields an MLflow run, already open, in its own temporary database."""
     with tempfile.TemporaryDirectory() as folder:
         work, runtime = (
             Workspace(Path(folder), Path(folder)),
@@ -157,8 +160,10 @@ def open_run(runtime: RuntimeSettings) -> Iterator[StageLog]:
 
 
 async def bare(teacher: ServerSettings, calls: int) -> float:
-    """Processor seconds of so many requests by `openai` alone, of a prompt of the usual size: what
-    a call cannot cost less than, on this machine and under what else runs on it."""
+    """Returns CPU seconds per request of `openai` alone, with a prompt of the usual size.
+
+    It is the least that a call can cost on this machine under its current load.
+    """
     words = (SHORTEST + LONGEST) // 4
     asked = " ".join(["word"] * words) + "\nWrite it in about 500 words."
     body = {"model": teacher.model, "messages": [{"role": "user", "content": asked}]}
@@ -185,8 +190,10 @@ async def bare(teacher: ServerSettings, calls: int) -> float:
 def in_shards(
     instructions: list[Instruction], settings: AgentWriteSettings, prompts: Prompts, shards: int
 ) -> Write:
-    """As LongWriter's agentwrite/plan.py and write.py do: every n-th instruction to a process, one
-    text after the other in each."""
+    """Returns a `Write` that works as LongWriter's agentwrite/plan.py and write.py do.
+
+    Each shard takes every n-th instruction, and writes one text after another.
+    """
 
     async def write(client: ChatClient) -> int:
         async def shard(part: list[Instruction]) -> int:
@@ -199,7 +206,10 @@ def in_shards(
 
 
 def spread(number: int, words: int | None) -> list[Instruction]:
-    """So many instructions with lengths spread evenly, in an order that is not sorted, or all for `words` words."""
+    """Returns `number` instructions with evenly spread lengths in mixed order.
+
+    With `words`, all have that length.
+    """
     if words is not None:
         asked = (f"Text {place}: write {words} words about tea." for place in range(number))
         return [Instruction(prompt=prompt, length=words) for prompt in asked]
@@ -214,7 +224,7 @@ def spread(number: int, words: int | None) -> list[Instruction]:
 
 
 def select(number: int, settings: AgentWriteSettings) -> None:
-    """Prints what the selection of so many instructions takes."""
+    """Prints the time and peak memory of selecting from `number` instructions."""
     start = time.perf_counter()
     rows = (
         Instruction(
@@ -233,12 +243,12 @@ def select(number: int, settings: AgentWriteSettings) -> None:
 
 
 def peak() -> float:
-    """MiB that this process has taken at most."""
+    """Returns the peak memory of this process in MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def show(name: str, run: Run, slots: int, first: Run) -> None:
-    """Prints ratios, and the seconds that they come from."""
+    """Prints a run's ratios, and the seconds behind them."""
     bound = run.bound(slots)
     print(
         f"{name:12s} {run.drafts} drafts, {run.calls} calls: makespan / lower bound "

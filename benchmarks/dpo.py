@@ -1,14 +1,14 @@
-"""DPO's peak memory and pairs/s against TRL's defaults on the same pairs, as ratios.
+"""Compares DPO's peak memory and pairs/s with TRL's defaults, on the same pairs.
 
     python benchmarks/dpo.py [--checkpoint FOLDER] [--tokens 512 64] [--pairs 4] [--epochs 1]
     python benchmarks/dpo.py --lengths 1024 4096 6144
 
-Each way runs in a process of its own, so that peak memory is its own. The pairs are random tokens:
-a chosen answer of the first number of tokens, a rejected one of the second, and the other way
-around in every other pair. The second form measures memory over length, both answers alike, with
-activation checkpointing as in conf/dpo/paper.yaml; freed memory goes back to the system at once
-there, or the peak would be mostly what malloc keeps. Without --checkpoint the student's starting
-checkpoint is made first.
+Each variant runs in its own process, so that its peak memory is measured separately. The pairs are
+random tokens; --tokens gives the lengths of the chosen and the rejected answer, which are swapped
+in every other pair. The second command measures memory by length, with both answers of that length
+and activation checkpointing as in conf/dpo/paper.yaml. There, freed memory is returned to the
+system at once; otherwise the peak would mostly be what malloc keeps. Without --checkpoint, the
+student's starting checkpoint is created first.
 """
 
 import argparse
@@ -33,11 +33,14 @@ from longwriter.models.checkpoint import load, materialise
 
 WAYS = ("TRL", "TRL, no checkpointing", "longwriter, checkpointing", "longwriter")
 GIVE_BACK = {"MALLOC_MMAP_THRESHOLD_": "1000000"}
-"""Bytes from which glibc gives a freed block back; it raises its own threshold up to 32 MiB."""
+"""Block size in bytes from which glibc returns freed memory to the system.
+
+By default glibc raises this threshold itself, up to 32 MiB.
+"""
 
 
 def make_pairs(tokenizer: Any, tokens: tuple[int, int], number: int) -> list[Pair]:
-    """Answers of about so many tokens; the words are single tokens."""
+    """Returns pairs with answers of about the given lengths; each word is a single token."""
     rng = random.Random(0)
     words = [" river", " stone", " light", " paper", " night", " green", " water", " house"]
 
@@ -56,8 +59,11 @@ def make_pairs(tokenizer: Any, tokens: tuple[int, int], number: int) -> list[Pai
 
 
 def trl_defaults(model: Any, tokenizer: Any, pairs: list[Pair], folder: Path, options: Any) -> Any:
-    """TRL as it comes with LoRA: padded pairs, the reference computed at each step, activation
-    checkpointing on; one pair a step, as here."""
+    """Returns TRL's trainer with LoRA and its defaults, at one pair per step as in longwriter.
+
+    Pairs are padded and the reference is computed at each step; activation checkpointing is on,
+    except in the variant without it.
+    """
     from datasets import Dataset
     from peft import LoraConfig
     from trl import DPOConfig, DPOTrainer
@@ -85,7 +91,7 @@ def trl_defaults(model: Any, tokenizer: Any, pairs: list[Pair], folder: Path, op
 
 
 def measure(settings: Settings, options: Any, folder: Path) -> dict[str, float]:
-    """Seconds and peak memory of one way, in this process."""
+    """Returns seconds and peak memory of one variant, run in this process."""
     import peft  # noqa: F401  before the clock starts, as the next
     import torch
     import trl.trainer.dpo_trainer  # noqa: F401

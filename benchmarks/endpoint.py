@@ -1,11 +1,11 @@
-"""A simulated teacher: an OpenAI-compatible endpoint that writes so many tokens a second a slot.
+"""A simulated teacher: an OpenAI-compatible endpoint with a fixed rate of tokens/s per slot.
 
     python benchmarks/endpoint.py [--slots 64] [--rate 1500]
 
-It prints its port, answers AgentWrite's plans and paragraphs after completion tokens / rate
-seconds, at most `slots` of them at a time, and ends with its standard input. GET tells what it
-slept since the last GET. It imports nothing but the standard library, for it shares the cores with
-what it measures.
+It prints its port, and answers requests for AgentWrite's plans and paragraphs after completion
+tokens / rate seconds, at most `slots` of them at a time. It ends when its standard input closes.
+GET returns the time slept since the last GET. It imports only the standard library, because it
+shares the cores with what is being measured.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import re
 import sys
 import time
 from itertools import count, product
-from os.path import commonprefix  # of any two strings
+from os.path import commonprefix  # works on any strings
 from typing import Any
 
 WORDS = ["".join(letters) for letters in product("bcdfghjklmnpqrstvwxz", repeat=4)]
@@ -26,19 +26,19 @@ _ABOUT = re.compile(r"in about (\d+) words|of about (\d+) words")
 
 
 class Endpoint:
-    """Slots that sleep instead of writing."""
+    """Slots that sleep instead of generating."""
 
     def __init__(self, slots: int, rate: float) -> None:
         self.slots = asyncio.Semaphore(slots)
         self.rate = rate
         self.asked = count()
         self.slept: dict[str, float] = {}
-        """Seconds a draft, under the first line of its prompt, summed over its calls."""
+        """First line of a draft's prompt → seconds slept, summed over the draft's calls."""
         self.known: dict[str, str] = {}
-        """The newest prompt of each draft: the prefix cache, which costs no time and saves none."""
+        """The latest prompt of each draft: a simulated prefix cache that does not affect timing."""
 
     async def answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        """A completion, when a slot has been busy with it as long as it takes to write."""
+        """Returns a completion, after keeping a slot busy for as long as writing it takes."""
         asked = request["messages"][-1]["content"]
         text = plan(request) if "response_format" in request else paragraph(asked, next(self.asked))
         tokens = round(text.count(" ") * TOKENS_PER_WORD) + 1
@@ -66,7 +66,7 @@ class Endpoint:
 
 
 def plan(request: dict[str, Any]) -> str:
-    """As many steps as are asked for, all with the same budget."""
+    """Returns a plan with as many steps as requested, all with the same word count."""
     found = re.search(r"\nPlan (\d+) paragraph", request["messages"][2]["content"])
     assert found is not None
     steps = int(found[1])
@@ -78,8 +78,11 @@ def plan(request: dict[str, Any]) -> str:
 
 
 def paragraph(asked: str, number: int) -> str:
-    """0.9 to 1.1 times the words asked for. No two paragraphs of a draft have eight words in a row
-    in common: each takes every n-th word, with another n or from another place."""
+    """Returns 0.9 to 1.1 times the requested words.
+
+    No two paragraphs of a draft share eight consecutive words: each takes every n-th word, with
+    another n or from another starting point.
+    """
     found = _ABOUT.search(asked, max(0, len(asked) - 600))
     assert found is not None
     words = round(int(found[1] or found[2]) * (0.9 + number * 37 % 101 / 500))
@@ -89,7 +92,7 @@ def paragraph(asked: str, number: int) -> str:
 
 
 def streamed(answer: dict[str, Any]) -> bytes:
-    """The response in chunks of one word each, as servers stream."""
+    """Returns the response streamed in chunks of one word, as servers do."""
     text = answer["choices"][0]["message"]["content"]
     words = [f"{word} " for word in text[:-1].split(" ")]
     words[-1] = words[-1][:-1] + text[-1:]

@@ -1,13 +1,14 @@
-"""Measures how fast the filter is, whether it uses all cores, and what it keeps in memory.
+"""Measures the filter's speed, its use of the cores, and its memory.
 
     python benchmarks/filter.py             # 6,000 rows of 5,000 words
     python benchmarks/filter.py --short     # 1,000, 10,000 and 100,000 rows of 40 words
     python benchmarks/filter.py --words 200 --rows 100000 1000000
 
-Rows are words of the project's own instructions in data/, drawn as often as they occur there, so that all
-rules of the default are applied and none ends the work early. Prints seconds, the processor time of all
-processes over the wall time (2.0: two cores full), peak memory, and the bytes a row that the index of near
-duplicates takes; of several sizes, time and memory a row of the largest against the smallest.
+Rows are words from the project's own instructions in data/, drawn by frequency, so that all default
+rules are applied and none ends the work early. Prints seconds, CPU time of all processes over wall
+time (2.0 means two full cores), peak memory, and the bytes per row of the near-duplicate index. For
+several sizes it also compares the time per row of the largest with the smallest, and prints the
+memory of each further row.
 """
 
 import argparse
@@ -51,8 +52,10 @@ class Measured(NamedTuple):
 
 
 def vocabulary() -> list[str]:
-    """Returns the words of all English instructions, as often as they occur; not "words", which with a
-    number would ask for a length."""
+    """Returns the English words of all instructions, repeated as often as they occur.
+
+    "words" is left out, because after a number it would ask for a length.
+    """
     prompts = [
         json.loads(line)["prompt"]
         for path in sorted((ROOT / "data").glob("instructions*.jsonl"))
@@ -62,7 +65,7 @@ def vocabulary() -> list[str]:
 
 
 def write_rows(path: Path, rows: int, words: int) -> None:
-    """Writes drafts of drawn words in sentences of twelve."""
+    """Writes drafts of randomly drawn words, in sentences of twelve."""
     source, known = random.Random(0), vocabulary()
     with path.open("w") as file:
         for number in range(rows):
@@ -75,7 +78,7 @@ def write_rows(path: Path, rows: int, words: int) -> None:
 
 
 def settings(drafts: Path) -> Settings:
-    """Returns the default's, without the limits that would reject all long or all short rows."""
+    """Returns the default settings, without limits that would reject all long or short rows."""
     config = OmegaConf.create(compose_params(ROOT))
     assert isinstance(config, DictConfig)
     loaded = validate(config)
@@ -102,14 +105,14 @@ def measure(rows: int, words: int) -> Measured:
 
 
 def in_a_process(rows: int, words: int) -> Measured:
-    """Runs `measure` in a process of its own, for its peak memory."""
+    """Runs `measure` in its own process, so that its peak memory is separate."""
     command = [sys.executable, __file__, "--one", str(rows), str(words)]
     answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return Measured(*json.loads(answer.splitlines()[-1]))
 
 
 def line(run: Measured) -> str:
-    """Returns a run in words."""
+    """Returns a run as a line of text."""
     return (
         f"{run.rows:7} rows of {run.words} words: {run.seconds:.1f} s, "
         f"{run.seconds / run.rows * 1e3:.2f} ms a row, {run.cores:.2f} cores, peak "
@@ -118,7 +121,7 @@ def line(run: Measured) -> str:
 
 
 def growth(runs: Sequence[Measured]) -> str:
-    """Returns the time a row of the last run over that of the first, and the memory of each further row."""
+    """Returns the last run's time per row over the first's, and the memory per further row."""
     first, last = runs[0], runs[-1]
     time_ratio = last.seconds / last.rows / (first.seconds / first.rows)
     memory = (last.peak_mib - first.peak_mib) * 2**20 / (last.rows - first.rows)
@@ -129,8 +132,10 @@ def growth(runs: Sequence[Measured]) -> str:
 
 
 class _Watch(Thread):
-    """Adds up the processor time of this process and its children, which can't be read once they have
-    ended, and keeps the most memory that they took."""
+    """Sums the CPU time of this process and its children, and records the workers' peak memory.
+
+    It polls, because the CPU time of a child can't be read once it has ended.
+    """
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
@@ -151,15 +156,14 @@ class _Watch(Thread):
             self.workers_mib = max(self.workers_mib, memory / 2**20)
 
     def end(self) -> float:
-        """Seconds of processor time."""
+        """Stops watching and returns the seconds of CPU time."""
         self._over.set()
         self.join()
         return sum(self._used.values())
 
 
 def index_bytes(rows: int) -> float:
-    """Returns the bytes a row that the two indexes of near duplicates take, without the signatures, which are
-    on disk."""
+    """Returns the bytes per row of both near-duplicate indexes, without on-disk signatures."""
     draws = np.random.default_rng(0).integers(0, 2**32, (rows, PERMUTATIONS), dtype=np.uint32)
     tracemalloc.start()
     index = InOrder(draws)

@@ -1,10 +1,10 @@
-"""Measures how often 95 % intervals cover what they are about, on scores like the project's own.
+"""Measures how often 95 % intervals cover the true value, on scores like the project's own.
 
     python benchmarks/intervals.py
 
-Draws samples of 28 prompts from the length scores of metrics' last run (data/judgements/, all models), whose mean is
-the truth, and of shares; prints for each kind of interval how many of 4,000 samples' intervals hold the truth, and
-their mean width.
+Draws 4,000 samples of 28 prompts from the last run's length scores (data/judgements/, all models),
+whose mean is the true value, and samples of shares. Prints for each kind of interval how often it
+contains the true value, and its mean width.
 """
 
 import json
@@ -25,14 +25,14 @@ Ends = Callable[[NDArray[np.float64]], tuple[float, float]]
 
 
 def percentile(x: NDArray[np.float64]) -> tuple[float, float]:
-    """The percentile bootstrap's interval of the mean."""
+    """Returns the percentile bootstrap's interval of the mean."""
     found = bootstrap(len(x), lambda drawn: x[drawn].mean(axis=1), RESAMPLING)
     assert found is not None
     return found
 
 
 def bootstrap_t(x: NDArray[np.float64]) -> tuple[float, float]:
-    """The bootstrap-t's, which draws Student's statistic."""
+    """Returns the bootstrap-t interval of the mean, which resamples Student's statistic."""
     mean, error = x.mean(), x.std(ddof=1) / len(x) ** 0.5
 
     def student(drawn: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -46,7 +46,7 @@ def bootstrap_t(x: NDArray[np.float64]) -> tuple[float, float]:
 
 
 def student_t(x: NDArray[np.float64]) -> tuple[float, float]:
-    """The project's own of a mean."""
+    """Returns the interval that the project uses for a mean."""
     found = interval(list(x))
     assert found is not None
     low, high = found.bounds or (found.mean, found.mean)
@@ -54,14 +54,14 @@ def student_t(x: NDArray[np.float64]) -> tuple[float, float]:
 
 
 def wilson(x: NDArray[np.float64]) -> tuple[float, float]:
-    """The project's own of a share."""
+    """Returns the interval that the project uses for a share."""
     found = share(float(x.sum()), len(x))
     assert found is not None and found.bounds
     return found.bounds[0], found.bounds[1]
 
 
 def coverage(values: NDArray[np.float64], number: int, ends: Ends) -> str:
-    """Returns how often `ends` of samples of `values` hold their mean, and how wide they are."""
+    """Returns how often `ends` of a sample of `values` contain their mean, and the mean width."""
     random, truth = np.random.default_rng(7), values.mean()
     found = [ends(random.choice(values, number)) for _ in range(SAMPLES)]
     held = sum(low <= truth <= high for low, high in found) / SAMPLES

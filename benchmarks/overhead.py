@@ -1,11 +1,11 @@
-"""What the tools cost: `dvc repro` with nothing to do, and a stage before its first useful work.
+"""Measures what `dvc repro` costs with nothing to do, and a stage before its first useful work.
 
     python benchmarks/overhead.py [--runs 3]        # in a checkout where `dvc repro` has just run
 
-`dvc repro` is held against `dvc status`, which starts DVC and compares the same files. A stage's
-overhead is a fresh process until its work begins: its code and settings are loaded, its MLflow run
-opens in a thread, `openai` is imported where it asks a model. A stage that trains waits for that run,
-and imports torch and TRL.
+`dvc repro` is compared with `dvc status`, which starts DVC and compares the same files. A stage's
+overhead is the time from a fresh process until its work begins: its code and settings are loaded,
+its MLflow run opens in a thread, and `openai` is imported if it calls a model. A stage that trains
+also waits for that run, and imports torch and TRL.
 """
 
 import argparse
@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ASK = ("agentwrite", "short_answers", "pairs", "predict", "eval", "judge_audit")
 LATE = {"filter": "longwriter.dataset.stage"} | dict.fromkeys(ASK, "openai")
 LATE |= {"sft": "longwriter.sft.loss", "dpo": "longwriter.preference.trainer"}
-"""Stage → what it imports when it begins; the last two import torch and TRL."""
+"""Stage → module that it imports as its work begins; the last two import torch and TRL."""
 STAGE = """
 import importlib, runpy, sys
 from pathlib import Path
@@ -40,7 +40,7 @@ with stage_run(stage, {}, Workspace(root, Path(sys.argv[3])), settings.runtime) 
 
 
 def seconds(*command: str, runs: int, until: str = "", **variables: str) -> float:
-    """Median of the seconds from a start to the line `until`, or to the end."""
+    """Returns the median seconds from a start to the output line `until`, or to the end."""
     times = []
     for _ in range(runs):
         start = time.perf_counter()
@@ -80,7 +80,7 @@ def main() -> None:
         )
     with tempfile.TemporaryDirectory() as folder:
         own = {"MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
-        for stage in ["filter", *LATE]:  # one more at first: it migrates the database
+        for stage in ["filter", *LATE]:  # the first, extra one migrates the database
             command = [sys.executable, "-c", STAGE, str(ROOT), stage, folder, LATE[stage]]
             took = seconds(*command, runs=given.runs, until="begins", **own)
             print(f"{stage}: {took:.2f} s")

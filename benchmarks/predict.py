@@ -1,13 +1,13 @@
-"""Tokens/s of the benchmark's answers: our path against `generate` one by one, as the paper's pred.py.
+"""Compares tokens/s of stage `predict` with `generate` one by one, as in the paper's pred.py.
 
     python stages/base.py hydra.run.dir=/tmp/base
     python benchmarks/predict.py /tmp/base/models/base [--prompts 24] [--tokens 768]
 
-Both write the answers to the first own prompts with the same checkpoint, temperature and token
-limit. Ours is what the stage `predict` does, with an empty cache, the conversion of the checkpoint
-to GGUF and the server's start within the time. `generate` runs in the checkpoint's own dtype, or in
-bfloat16 with --bfloat16, without the loading of the model; it is asked for every `--every`-th of the
-prompts only, for it takes long.
+Both answer the benchmark's first prompts with the same checkpoint, temperature and token limit.
+Ours is what the stage `predict` does, with an empty cache; the time includes the conversion of the
+checkpoint to GGUF and the server's start. `generate` runs in the checkpoint's own dtype, or in
+bfloat16 with --bfloat16; its time excludes loading the model. Because it is slow, it answers only
+every `--every`-th prompt.
 """
 
 import argparse
@@ -29,7 +29,7 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 
 
 def ours(settings: Settings, checkpoint: Path, prompts: list[BenchmarkPrompt]) -> tuple[int, float]:
-    """Tokens written and the seconds they took, start and conversion included."""
+    """Returns tokens written and the seconds taken, start and conversion included."""
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as cache:
         _, spent = with_student(
@@ -44,7 +44,7 @@ def ours(settings: Settings, checkpoint: Path, prompts: list[BenchmarkPrompt]) -
 def one_by_one(
     settings: Settings, checkpoint: Path, prompts: list[BenchmarkPrompt], bfloat16: bool
 ) -> tuple[int, float]:
-    """The same with `transformers`, a prompt at a time; the loading is not counted."""
+    """Returns the same for `transformers`, one prompt at a time, without the loading time."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 

@@ -1,12 +1,13 @@
-"""What it takes to start training on many rows: time, processor time and memory of tokenising and packing
-them, of the second start, and of a process that trains, against TRL's own way.
+"""Measures what it takes to start training on many rows, against TRL's own way.
 
     python benchmarks/rows.py                      # 4,000 and 16,000 rows of about 1,000 tokens
     python benchmarks/rows.py --rows 4000 16000 64000 --trl
 
-A row is words of the project's own instructions, drawn as often as they occur there. Each measurement is a
-process of its own. Printed: seconds by the clock and of the processor (its children included), the most
-memory that the process itself held, imports included, and what both come to for the paper's 186,000 rows.
+Three things are measured: tokenising and packing the rows, a second start, and a process that
+trains. A row is made of words from the project's own instructions, drawn by frequency. Each
+measurement runs in its own process. Printed: wall seconds, CPU seconds (including child processes),
+the process's own peak memory (imports included), and the wall seconds extrapolated to the paper's
+186,000 rows.
 """
 
 import argparse
@@ -22,7 +23,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 WORDS = 780
-"""Of an answer: about 1,000 tokens of SmolLM2's."""
+"""Mean words of an answer, about 1,000 tokens of SmolLM2."""
 MAX_LENGTH = 32_768
 PAPER = 186_000
 STEPS = ("first start", "second start", "a process that trains", "TRL, first start")
@@ -85,7 +86,7 @@ def write_rows(folder: Path, number: int) -> None:
 
 
 def measure(step: str, folder: Path) -> dict[str, float]:
-    """One of STEPS, in this process."""
+    """Measures one of STEPS in this process."""
     clock = time.monotonic()
     before = processor()
     {
@@ -102,7 +103,7 @@ def measure(step: str, folder: Path) -> dict[str, float]:
 
 
 def processor() -> float:
-    """Seconds of this process and of its children that have ended."""
+    """Returns CPU seconds of this process and of its children that have ended."""
     used = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return sum(use.ru_utime + use.ru_stime for use in used)
 
@@ -126,7 +127,7 @@ def ours(folder: Path) -> None:
 
 
 def rank(folder: Path) -> None:
-    """Opens the packs, with all that training imports, and joins 200 of them."""
+    """Opens the packs, with everything that training imports, and assembles 200 of them."""
     import torch  # noqa: F401
     import trl.trainer.sft_trainer  # noqa: F401
 
@@ -141,7 +142,7 @@ def rank(folder: Path) -> None:
 
 
 def trl(folder: Path) -> None:
-    """What SFTTrainer does with the same file before its first step."""
+    """Does what SFTTrainer does with the same file before its first step."""
     from datasets import load_dataset
     from transformers import AutoTokenizer
     from trl import pack_dataset

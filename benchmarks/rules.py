@@ -1,23 +1,26 @@
-"""Precision and recall of the filter's rules on texts that were read by hand.
+"""Measures precision and recall of the filter's rules on texts that were read by hand.
 
     python benchmarks/rules.py                          # drafts of the embedded teacher
-    python benchmarks/rules.py --texts real_texts.jsonl # and texts of many models
-    python benchmarks/rules.py --ask                    # what `filter.ask_judge` adds, with the default judge
+    python benchmarks/rules.py --texts real_texts.jsonl # also texts of many models
+    python benchmarks/rules.py --ask                    # also `filter.ask_judge`, default judge
     python benchmarks/rules.py --ask judge.kind=endpoint judge.base_url=… judge.model=…
 
-The labels are in tests/data/read_rows.jsonl, one row a line: `id`, `language`, `verdict` (keep, strip or
-reject), `findings`, each a `kind` with the decisive `words` where there are some, and `read`: the `whole` text, or
-its `ends` (beginning and end; faults of the middle were then looked for by looser rules). Where a rule and
-the reader disagreed, the row was read again, so precision leans towards the rules. Drafts of the embedded
-teacher are there with prompt and response. Of other people's texts there is `sha256` of the response only:
---texts names a JSON Lines file of `id` and `messages` that has them.
+The labels are in tests/data/read_rows.jsonl, one row per line: `id`, `language`, `verdict` (keep,
+strip or reject), `findings` (each a `kind`, with the decisive `words` if there are any) and `read`.
+The latter is `whole`, or `ends` if only beginning and end were read; faults in the middle were then
+looked for with looser rules. Where a rule and the reader disagreed, the row was read again, so
+precision is biased in favour of the rules. For drafts of the embedded teacher the file has prompt
+and response; for other people's texts only the `sha256` of the response. For those, --texts names a
+JSON Lines file of `id` and `messages`.
 
-Of each rule and language it prints how many of its findings are right (a finding is right if the reader
-found one of the kinds that the rule is for, or named the same words) and of each kind how many of the rows
-that have it are rejected, by its own rules and by any. Intervals are Wilson's, at 95 %. The last line counts the rows of
-the verdict `keep` that a rule on the content rejects. With --ask a table says of the faults that
-`filter.ask_judge` knows how many of the rows that have one are found, and how many of the good rows are taken
-for one: by their rules, by the judge, by either.
+The first table has the precision of each rule by language: a finding is right if the reader found
+one of the kinds that the rule is for, or named the same words. The second has the recall of each
+kind: how many of the rows that have it are rejected by the rules for it, and by any rule. Intervals
+are Wilson's, at 95 %. The lines below count the rows with verdict `keep` that a content rule
+rejects.
+
+With --ask, a last table covers the faults that `filter.ask_judge` knows: how many of the rows that
+have one are found, and how many good rows are flagged, by the rules, by the judge and by either.
 """
 
 import argparse
@@ -74,14 +77,14 @@ RULES_OF_KIND = {
 NOT_CONTENT = {
     "length_missed", "too_short", "too_long", "too_many_tokens", "low_quality", "unsupported_language",
 }  # fmt: skip
-"""Rules on numbers, and on whether the other rules know the language: no reader judges them."""
+"""Rules on numbers, and on whether the language is supported: readers did not label these."""
 
 
 def read_labels(texts: Path | None) -> list[dict[str, Any]]:
-    """Returns the labelled rows with `messages`; those whose texts are not there are left out.
+    """Returns the labelled rows with `messages`; rows whose text is not available are left out.
 
     Raises:
-        SystemExit: a text is another one than was read.
+        SystemExit: a text is not the one that was read.
     """
     known: dict[str, Any] = {}
     if texts is not None:
@@ -115,7 +118,7 @@ def default_settings(overrides: Iterable[str] = ()) -> Settings:
 
 
 def verdicts(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
-    """Returns for each row what every rule of the default that rejects it says."""
+    """Returns for each row the default rules that reject it, with what they say."""
     settings = default_settings()
     apart = {MALFORMED, CONTAMINATED, *BETWEEN_ROWS}
     names = [name for name in settings.filter.rules if name not in apart]
@@ -125,8 +128,10 @@ def verdicts(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
 
 
 def answers(rows: Iterable[Mapping[str, Any]], settings: Settings) -> list[str | None]:
-    """Returns for each row which fault the judge finds in it; an empty text: none; None: no answer that can
-    be read."""
+    """Returns for each row the fault that the judge finds in it.
+
+    An empty text means no fault, None that the answer cannot be read.
+    """
     asked = [
         TrainingRow(
             id=row["id"], source="read_rows", messages=[Message(**m) for m in row["messages"]]
@@ -150,8 +155,7 @@ def gain(
     said: Iterable[Mapping[str, str]],
     judged: Iterable[str | None],
 ) -> Table:
-    """Returns what rules and judge find in rows that have a fault that the judge is asked about, and in good
-    ones."""
+    """Returns how often rules and judge flag rows with a fault the judge knows, and good rows."""
     hits: dict[str, tuple[list[bool], list[bool]]] = {
         who: ([], []) for who in ("rules", "judge", "either")
     }
@@ -170,7 +174,7 @@ def gain(
 
 
 def share(hits: int, of: int) -> str:
-    """Returns such as `0.97 [0.90, 0.99] of 63`."""
+    """Returns a share with its interval, such as `0.97 [0.90, 0.99] of 63`."""
     if not of:
         return "–"
     found = binomtest(hits, of).proportion_ci(method="wilson")
@@ -178,13 +182,13 @@ def share(hits: int, of: int) -> str:
 
 
 def _overlap(one: str, other: str) -> bool:
-    """Whether both have twenty characters in a row in common."""
+    """Returns whether both texts share a run of twenty characters."""
     one, other = (re.sub(r"\W+", " ", text).lower() for text in (one, other))
     return any(one[place : place + 20] in other for place in range(len(one) - 19))
 
 
 def main() -> None:
-    """Prints both tables and the share of good rows that are rejected."""
+    """Prints the tables and the share of good rows that are rejected."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--texts", type=Path, help="JSON Lines of id and messages")
     parser.add_argument(

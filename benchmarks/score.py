@@ -1,9 +1,9 @@
-"""Seconds to score 120 predictions of 20,000 to 30,000 words: S_l, health, statistics.
+"""Measures seconds to score 120 predictions of 20,000 to 30,000 words: S_l, health, statistics.
 
     python benchmarks/score.py [--words 30000] [--rows 120]
 
 The texts are random words, half of them Chinese characters, some with loops; required lengths are
-spread as LongBench-Write's. The time is that of the command `longwriter score`, its start included.
+spread like LongBench-Write's. The time is that of the command `longwriter score`, startup included.
 """
 
 import argparse
@@ -19,7 +19,7 @@ LENGTHS = [200, 400, 800, 1000, 2000, 3000, 5000, 10000, 20000]
 
 
 def text(random: Random, words: int, vocabulary: list[str]) -> str:
-    """So many words at random; one text in five ends in a loop."""
+    """Returns `words` random words; one text in five ends in a loop."""
     chosen = random.choices(vocabulary, k=words)
     if random.random() < 0.2:
         chosen[-words // 5 :] = (chosen[:40] * words)[: words // 5]

@@ -1,10 +1,10 @@
-"""How fast `longwriter serve` passes tokens on, against llama.cpp's own server with the same file.
+"""Compares tokens/s of `longwriter serve` with llama.cpp's own server, on the same file.
 
     python benchmarks/serve.py [--tokens 400] [--clients 2] [--rounds 3]
 
-Both serve the embedded model. For each round, in turn, the clients stream a text of so many tokens from
-llama.cpp's own address and from the address of `longwriter serve` before it; prints tokens a second of both,
-their ratio, the time to the first token, and the seconds from the command's start to its first answer.
+Both serve the embedded model. In each round the clients stream a text of --tokens tokens from
+llama.cpp's own server and then from `longwriter serve`. Prints tokens/s of both, their ratio, the
+time to the first token, and the seconds from the command's start to its first answer.
 """
 
 import argparse
@@ -50,7 +50,7 @@ class Streamed(NamedTuple):
 
 
 async def stream(base: str, tokens: int, clients: int) -> Streamed:
-    """Streams a text to each client at once."""
+    """Streams a text to all clients at once."""
     body = {
         "messages": [{"role": "user", "content": "Write a long story about a lighthouse keeper."}],
         "max_tokens": tokens,

@@ -1,13 +1,13 @@
-"""SFT on packs against TRL's padded and TRL's packed run, on the same rows.
+"""Compares SFT on packs with TRL's padded and TRL's packed run, on the same rows.
 
-    python benchmarks/sft.py                  # 2 cores: a model of SmolLM2-135M's shape, 1,024 tokens
+    python benchmarks/sft.py                  # 2 cores: SmolLM2-135M's shape, 1,024 tokens
     python benchmarks/sft.py --max-length 32768 --rows 64   # a GPU
 
-Lengths are spread log-uniformly from 1/16 of max_length to max_length, as the paper's 2,000 to 32,000
-words are. Every trainer sees the same rows, the same number of optimiser steps and the same settings
-but its own way to a batch: TRL's padded one takes its default of 8 rows. Each runs in a process of
-its own, one after the other. Printed: target tokens/s by the clock and by processor time (a busy
-machine moves the clock, and the ratio of the two says how much), and the most memory held.
+Lengths are log-uniform from 1/16 of max_length to max_length, like the paper's 2,000 to 32,000
+words. Every trainer gets the same rows, number of optimiser steps and settings, but forms batches
+in its own way; TRL's padded run takes its default of 8 rows. Each runs in its own process, one
+after the other. Printed: target tokens/s by wall time and by CPU time (a busy machine distorts wall
+time, and the ratio of the two shows by how much), and peak memory.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 PROMPT = 16
-"""Tokens of a row that are no targets."""
+"""Tokens at the start of a row that are not targets."""
 PADDED_BATCH = 8
 TRAINERS = ("padded", "packed", "ours")
 
@@ -60,7 +60,7 @@ def lengths(number: int, max_length: int, seed: int) -> list[int]:
 
 
 def efficiency(options: argparse.Namespace) -> float:
-    """Of 6,000 rows, as many as the paper's."""
+    """Returns the packing efficiency of 6,000 rows, as many as the paper's."""
     from longwriter.sft.packing import best_fit
 
     drawn = lengths(6000, options.max_length, options.seed)
@@ -69,7 +69,7 @@ def efficiency(options: argparse.Namespace) -> float:
 
 
 def measure(options: argparse.Namespace) -> dict[str, float]:
-    """Trains one epoch; target tokens a second, by the clock and of processor time, and memory."""
+    """Trains one epoch; returns target tokens/s by wall and by CPU time, and peak memory."""
     import torch
     from transformers.utils import logging
 
@@ -88,7 +88,7 @@ def measure(options: argparse.Namespace) -> dict[str, float]:
 
 
 def build(options: argparse.Namespace, folder: Path) -> tuple[Any, int]:
-    """The trainer that `--only` names, and the target tokens of an epoch."""
+    """Returns the trainer that `--only` names, and the target tokens of an epoch."""
     import math
 
     import torch
@@ -141,7 +141,7 @@ def build(options: argparse.Namespace, folder: Path) -> tuple[Any, int]:
 
 
 def model(options: argparse.Namespace, attention: str | None) -> Any:
-    """Random weights in the shape of SmolLM2-135M."""
+    """Returns a model with random weights in the shape of SmolLM2-135M."""
     import torch
     from transformers import AutoModelForCausalLM, LlamaConfig
 
@@ -164,7 +164,7 @@ def model(options: argparse.Namespace, attention: str | None) -> Any:
 
 
 def tokenizer() -> Any:
-    """SmolLM2's, which only says what pads."""
+    """Returns SmolLM2's tokenizer, which is only needed for its padding token."""
     from transformers import AutoTokenizer
 
     from longwriter.core.files import locate

@@ -1,4 +1,4 @@
-"""Seconds from the start of `longwriter write` to its first request at an endpoint.
+"""Measures seconds from the start of `longwriter write` to its first request to an endpoint.
 
     python benchmarks/startup.py [--runs 9]
 

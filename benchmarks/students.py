@@ -1,10 +1,12 @@
-"""What was tried with tiny random models of each family, as a Markdown table, from the results of the tests
-that try it:
+"""Prints a Markdown table of what was tested with tiny random models of each family.
 
-    pytest -m "" --junitxml=students.xml tests/sft/test_attention.py tests/llm/test_conversion.py tests/models/test_any_student.py
+It reads the results of those tests:
+
+    pytest -m "" --junitxml=students.xml tests/sft/test_attention.py \\
+        tests/llm/test_conversion.py tests/models/test_any_student.py
     python benchmarks/students.py students.xml
 
-A cell is empty where nothing was tried, and `no` where a test failed.
+A cell is empty where nothing was tested, and `no` where a test failed.
 """
 
 import argparse
@@ -43,8 +45,11 @@ def main() -> None:
 
 
 def named(case: str) -> tuple[str, str]:
-    """The `model_type` and what was tried of it, from the name of a test's case: a class of configurations
-    (`Phi3Config`), a family with a variant (`qwen3, yarn`) or with what serves it (`phi3-transformers`)."""
+    """Returns the `model_type` and what was tested with it, from the name of a test case.
+
+    A case is a class of configurations (`Phi3Config`), or a family with a variant (`qwen3, yarn`)
+    or with what serves it (`phi3-transformers`).
+    """
     if case.endswith("Config"):
         return str(getattr(transformers, case).model_type), "yes"
     family, _, server = case.partition("-")

@@ -12,7 +12,7 @@ def base(settings: Settings, work: Workspace) -> None:
     path = work.output("models/base")
     with replacing(path) as (folder,):
         parameters = materialise(settings.student, folder)
-    choice = server_kind(settings.student, path, work.cache)  # now, not after training
+    choice = server_kind(settings.student, path, work.cache)  # fail now, not after training
     print(f"{settings.student.checkpoint}: {parameters / 1e6:.0f} M parameters in {path}")
     print(f"its checkpoints will be served by {choice.kind.value}: {choice.reason}")
 

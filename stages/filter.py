@@ -1,4 +1,4 @@
-"""Keep or reject rows by rule, mix chat rows in, describe the result (stage `filter`)."""
+"""Keep or reject rows by rule, mix in chat rows, and describe the result (stage `filter`)."""
 
 from longwriter.config.run import run_stage
 from longwriter.config.schema import Settings

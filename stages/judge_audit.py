@@ -1,4 +1,4 @@
-"""Try the judge itself: its biases, and its agreement with people (stage `judge_audit`)."""
+"""Audit the judge for its biases and its agreement with people (stage `judge_audit`)."""
 
 from longwriter.config.run import run_stage
 from longwriter.config.schema import Settings

@@ -1,4 +1,4 @@
-"""Sample answers of models/sft, score them, pair them (stage `pairs`)."""
+"""Sample answers from models/sft, score them and pair them (stage `pairs`)."""
 
 from longwriter.config.run import run_stage
 from longwriter.config.schema import Settings

@@ -1,4 +1,4 @@
-"""Compose conf/ into params.yaml, and digest the files that settings name (stage `params`)."""
+"""Compose conf/ into params.yaml, and hash the files that settings name (stage `params`)."""
 
 from pathlib import Path
 

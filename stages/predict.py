@@ -1,4 +1,4 @@
-"""Write the benchmark's answers with one model (stage `predict`)."""
+"""Answer the benchmark's prompts with one model (stage `predict`)."""
 
 from longwriter.config.run import run_stage
 from longwriter.config.schema import Settings

@@ -1,4 +1,4 @@
-"""Sum up what the stages found: figures, one page, one MLflow run (stage `report`)."""
+"""Summarise the results in figures, one page and one MLflow run (stage `report`)."""
 
 import gc
 import multiprocessing
@@ -26,7 +26,8 @@ from longwriter.report.load import (
 )
 from longwriter.report.render import ReportProvenance, judge_remark, render, render_markdown
 from longwriter.report.tables import results_table
-from longwriter.tracking.lineage import walk_back
+from longwriter.tracking.comparing import since_last_run
+from longwriter.tracking.lineage import input_digests, walk_back
 from longwriter.tracking.logged_models import model_scores
 from longwriter.tracking.pipeline import (
     adopt,
@@ -40,7 +41,7 @@ from longwriter.tracking.runs import maker_finder
 if TYPE_CHECKING:
     from longwriter.report.style import ReportFigure
 
-gc.disable()  # through the imports of so short a process it takes a fifth of the time
+gc.disable()  # during imports it takes a fifth of this short process's time
 
 
 def draw_all(folder: Path, results: Results) -> "list[ReportFigure]":
@@ -51,7 +52,7 @@ def draw_all(folder: Path, results: Results) -> "list[ReportFigure]":
 
 def report(settings: Settings, work: Workspace) -> None:
     results = with_intervals(read_results(work.root), work.root, settings.statistics)
-    # Two halves that take seconds each: matplotlib, and MLflow with the statistics.
+    # In parallel, as each takes seconds: matplotlib, and MLflow with the statistics.
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as other:
         drawing = other.submit(draw_all, work.output("reports/figures"), results)
         comparisons = compare_models(results, settings.bench, settings.statistics)
@@ -60,22 +61,25 @@ def report(settings: Settings, work: Workspace) -> None:
     page, text, rows = (
         work.output(f"reports/{name}") for name in ("index.html", "report.md", "rows.json")
     )
+    flat = flatten_settings(vars(settings))
     of_length = {step: found["S_l"] for step, found in comparisons.items()}
     table = results_table(results.evals, of_length, graded=results.graded)
     write_json(work.output("metrics/comparison.json"), as_json(comparisons))
     write_json(work.output("metrics/summary.json"), summary(results))
-    write_text(work.output("reports/results.md"), table)
     write_json(rows, row_table(results.judgements, graded=results.graded))
     run = log_pipeline_run(
         work.root,
-        params=compared_settings(flatten_settings(vars(settings))),
+        params=compared_settings(flat),
         metrics=compared_numbers(results, comparisons),
         everything={**results.numbers, "comparison": as_json(comparisons)},
         description=f"{table}\n{judge_remark(read_audit(work.root))}\n\nThe page: artifact `index.html`.",
         figures=[figure.path for figure in figures],
         pointers=results.pointers,
         scores=model_scores(work.root, results.evals, results.judgements, graded=results.graded),
+        settings=flat | input_digests(work.root),
     )
+    change = since_last_run(work.root, run)
+    result = f"{table}\n{change}" if change else table
     scores = [f"data/judgements/{model}.jsonl" for model in results.evals]
     links = walk_back(work.root, find_maker, *scores, "metrics/judge_audit.json")
     seconds = {link.run.stage: link.run.seconds for link in links if link.run}
@@ -86,7 +90,8 @@ def report(settings: Settings, work: Workspace) -> None:
     write_text(text, render_markdown(*said))
     log_report(work.root, run, rows, [page, text])
     adopt(work.root, run, [link.run.run_id for link in links if link.run])
-    print(table)
+    write_text(work.output("reports/results.md"), result)
+    print(result)
     print(f"report: {page}")
     print(f"make ui shows the run in MLflow: {run_address(work.root, run)}")
 

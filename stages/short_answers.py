@@ -1,4 +1,4 @@
-"""Let the teacher answer short requests (stage `short_answers`)."""
+"""Answer short requests with the teacher (stage `short_answers`)."""
 
 from longwriter.agentwrite.short_answers import answer
 from longwriter.config.run import run_stage

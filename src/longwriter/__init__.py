@@ -15,7 +15,7 @@ __all__ = ["count_words", "generate", "length_asked", "score", "write"]
 
 
 def __getattr__(name: str) -> Any:
-    """Loads the functions when they are first used: most of this package needs none of them."""
+    """Loads the functions on first use, since most of the package doesn't need them."""
     if name == "count_words":
         from longwriter.text.words import count_words
 

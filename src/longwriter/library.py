@@ -1,4 +1,4 @@
-"""The functions of `import longwriter`, for notebooks and scripts: texts, scores, lengths.
+"""Implements the functions of `import longwriter`, for use in notebooks and scripts.
 
     >>> import longwriter
     >>> story = longwriter.generate("Write a 300-word story about a bee.", "models/sft")
@@ -7,8 +7,8 @@
     >>> text = longwriter.write("Write a 10000-word history of tea", server="openai")
     >>> longwriter.score({"mine": predictions})["files"]["mine"]["S_l"]
 
-They read the settings of conf/, which `settings` changes as on the command line, and keep finished calls in
-the same cache, so that the same call asks nothing again.
+They use the settings in conf/, which the argument `settings` overrides as on the command line.
+Finished model calls are kept in the commands' cache, so repeating a call sends no request.
 """
 
 import asyncio
@@ -59,22 +59,22 @@ class Text:
 
     text: str
     wanted: int | None
-    """Words that were asked for, as the prompt or the plan says; None: nothing does."""
+    """Requested words, from the prompt, the plan or `words`; None: no length was requested."""
     finish_reason: str = "stop"
-    """`length` where the model's context cut it off."""
+    """`length` if the model's context cut the text off."""
     plan: list[Step] = field(default_factory=list)
-    """The agent's; empty where the text is one call."""
+    """The agent's plan; empty if the text was written in one call."""
     usage: Usage = field(default_factory=Usage)
-    """Calls, tokens and US dollars, those of kept calls included."""
+    """Calls, tokens and US dollars, including those of calls answered from the cache."""
 
     @property
     def words(self) -> int:
-        """Its length, as the paper counts it."""
+        """Returns the text's length in words, counted as in the paper."""
         return count_words(self.text)
 
     @property
     def length_score(self) -> float | None:
-        """S_l, from 0 to 100: how near its length is to what was asked; None where nothing was."""
+        """Returns S_l (0 to 100), how close the length is to `wanted`; None without `wanted`."""
         return length_score(self.wanted, self.words) if self.wanted else None
 
 
@@ -89,18 +89,19 @@ def write(
     seed: int | None = None,
     settings: Sequence[str] = (),
 ) -> Text:
-    """Plans and writes one long text, paragraph by paragraph (AgentWrite), as `longwriter write` does.
+    """Plans and writes one long text paragraph by paragraph (AgentWrite), like `longwriter write`.
 
     Args:
-        words: length, where the prompt doesn't say.
-        server: an option of conf/teacher/, such as `openai`; None: the embedded model, or `base_url`.
-        model, base_url: a model's name at an OpenAI-compatible address, up to and with /v1.
+        words: required length; None: the length that the prompt states.
+        server: an option of conf/teacher/, such as `openai`; None: `model` at `base_url`, or the
+            embedded model if that is None too.
+        model, base_url: a model's name and its OpenAI-compatible address, including the /v1.
         api_key_env: name of the environment variable that holds the key.
-        seed: another one gives another text.
+        seed: sampling seed; change it to get a different text.
         settings: overrides such as `agentwrite.max_cost=1`.
 
     Raises:
-        LongwriterError: the text is not complete; finished calls are kept.
+        StepFailed, LongwriterError: the text could not be completed; finished calls are kept.
     """
     chosen = write_settings(server, model, base_url, api_key_env, seed, settings)
     instruction = instruction_for(prompt, words, chosen.agentwrite)
@@ -121,16 +122,16 @@ def generate(
     settings: Sequence[str] = (),
     on_text: Callable[[str], None] | None = None,
 ) -> Text:
-    """Writes one text by a trained model, in one call, as `longwriter write --with` does.
+    """Writes one text with a trained model in one call, like `longwriter write --with`.
 
     Args:
-        model: base, sft or dpo below models/, a checkpoint's folder, or a GGUF file.
-        words: length, which is added to the prompt where that doesn't say.
+        model: base, sft or dpo in models/, a checkpoint folder, or a GGUF file.
+        words: required length, added to the prompt if the prompt doesn't state one.
         settings: overrides such as `student.server.temperature=0.8`.
-        on_text: called with each piece of the answer as it comes.
+        on_text: called with each piece of the answer as it arrives.
 
     Raises:
-        LongwriterError: the model is not there, or its server fails.
+        LongwriterError: the model doesn't exist, or its server fails.
     """
     chosen = compose(WriteSettings, ["student.server.stream=true", *settings])
     checkpoint = model_named(str(model), Path.cwd())
@@ -151,20 +152,22 @@ def score(
     api_key_env: str | None = None,
     settings: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Scores texts as LongBench-Write does, with intervals, and compares several models pairwise, as
-    `longwriter score --json` does.
+    """Scores texts as LongBench-Write does, with intervals, and compares the models pairwise.
+
+    `longwriter score --json` does the same for files.
 
     Args:
-        predictions: model → rows of `prompt`, `type`, `length` (words asked) and `response`.
-        judge: a model at `base_url` that grades the texts; without it and `server` there is no S_q.
-        server: an option of conf/judge/, whose model, or `judge`, grades.
+        predictions: model → rows of `prompt`, `type`, `length` (required words) and `response`.
+        judge: a model at `base_url` that grades the texts. With neither `judge` nor `server` there
+            is no S_q.
+        server: an option of conf/judge/; its model, or `judge` if given, grades the texts.
 
     Returns:
-        `files` (model → scores), `comparisons` (pair → name → paired difference: mean, low, high) and
-        `not_compared` (pair → why).
+        `files` (model → scores), `comparisons` (pair → name → paired difference: mean, low, high)
+        and `not_compared` (pair → why).
 
     Raises:
-        DataError: a row is not one.
+        DataError: a row is not a valid prediction.
         TooFewGrades: the judge left too many texts without grades.
     """
     overrides = assignment("judge.base_url", base_url) + assignment(
@@ -181,14 +184,16 @@ def score(
 
 
 def length_asked(prompt: str) -> Demand:
-    """The length that a prompt asks for: `length`, `least` and `most` in `unit`, and the words that say
-    so, `quotes`."""
+    """Returns the length that a prompt asks for.
+
+    `length`, `least` and `most` are counted in `unit`; `quotes` are the words they were read from.
+    """
     return demand_in(prompt)
 
 
 @dataclass(kw_only=True)
 class WriteSettings:
-    """The groups of conf/ that writing one text needs."""
+    """Config groups needed to write one text."""
 
     teacher: ServerSettings
     student: StudentSettings
@@ -198,7 +203,7 @@ class WriteSettings:
 
 @dataclass(kw_only=True)
 class ScoreSettings:
-    """The groups of conf/ that scoring needs."""
+    """Config groups needed for scoring."""
 
     bench: BenchSettings
     judge: JudgeSettings
@@ -214,7 +219,7 @@ def write_settings(
     seed: int | None,
     overrides: Sequence[str],
 ) -> WriteSettings:
-    """The settings of a server or of the embedded teacher in conf/, changed by the arguments."""
+    """Returns the settings of a server or the embedded teacher, changed by the arguments."""
     chosen = [f"teacher={server or 'smollm2'}"]
     if server or model:
         chosen = [f"teacher={server or 'endpoint'}", "agentwrite=paper"]
@@ -229,10 +234,10 @@ def write_settings(
 
 
 def instruction_for(prompt: str, words: int | None, settings: AgentWriteSettings) -> Instruction:
-    """The instruction that a prompt is.
+    """Returns a prompt as an instruction, with its language and required length.
 
     Raises:
-        SettingsError: it asks for a language other than English and Chinese.
+        SettingsError: the prompt asks for a language other than English and Chinese.
     """
     language = prompt_language(prompt)
     if language not in tuple(Language):
@@ -256,19 +261,20 @@ def agent(
     planned: Callable[[list[Step]], None],
     live: Callable[[str], None] | None = None,
 ) -> int:
-    """Plans and writes a text into `text`.
+    """Plans a text and writes it into `text`.
 
     Args:
-        place: of the model that does.
-        name: of its server in the settings.
-        planned: gets the plan.
-        live: gets each piece of a paragraph as it comes.
+        place: how the writing model is served.
+        name: the name of its server in the settings.
+        planned: called with the plan.
+        live: called with each piece of a paragraph as it arrives.
 
     Returns:
-        Calls that were kept from before.
+        Number of calls answered from the cache.
 
     Raises:
-        StepFailed: a step failed; LongwriterError: no call can succeed.
+        StepFailed: a step failed for good.
+        LongwriterError: no call can succeed.
     """
     chosen = settings.agentwrite
     wording = read_prompts(chosen.prompts, ROOT)[instruction.language]
@@ -298,8 +304,11 @@ def agent(
 
 
 def agent_place(settings: WriteSettings, model: str | None) -> tuple[Placement, str]:
-    """Where the agent's model is served, and the name of its server in the settings: a trained model, or
-    the teacher."""
+    """Returns how the agent's model is served, and the name of its server in the settings.
+
+    Args:
+        model: a trained model; None: the teacher.
+    """
     if model is None:
         return Placement(settings.teacher, None, ""), "teacher"
     cache = Workspace(ROOT, Path.cwd()).cache
@@ -313,10 +322,13 @@ def one_call(
     seed: int,
     on_text: Callable[[str], None] | None,
 ) -> tuple[Completion, Usage]:
-    """The answer of a trained model to a prompt, with all the room that its context leaves.
+    """Returns a trained model's answer to a prompt, and the usage.
+
+    The answer may take all of the context that the prompt leaves.
 
     Raises:
-        SettingsError: it leaves none; LongwriterError: the call failed.
+        SettingsError: the prompt leaves no room for an answer.
+        LongwriterError: the call failed.
     """
     server = settings.student.server
     server.concurrency = 1  # more slots would cost start-up time and memory
@@ -337,13 +349,13 @@ def one_call(
 
 
 EMBEDDED = "embedded"
-"""The judge of the default pipeline, whose grades mean nothing."""
+"""Name of the default pipeline's judge, whose grades are meaningless."""
 
 
 def score_settings(
     judge: str | None, server: str | None, overrides: Sequence[str]
 ) -> ScoreSettings:
-    """The settings of the paper's benchmark and of the judge in conf/, changed by `overrides`."""
+    """Returns the settings of the paper's benchmark and of the judge, changed by `overrides`."""
     embedded = judge == EMBEDDED
     chosen = ["bench=longbench_write", f"judge={server or ('smollm2' if embedded else 'endpoint')}"]
     if not embedded:
@@ -354,12 +366,12 @@ def score_settings(
 def scored(
     predictions: Mapping[str, Sequence[Prediction]], settings: ScoreSettings, asked: bool
 ) -> dict[str, Any]:
-    """What `score` returns.
+    """Returns scores and comparisons in the form that `score` returns.
 
     Args:
         asked: whether the judge grades the texts.
     """
-    from longwriter.evaluation.summary import summarise  # numpy: only scores need it
+    from longwriter.evaluation.summary import summarise  # loads numpy, which only scoring needs
 
     bench, statistics = settings.bench, settings.statistics
     judgements = _judged(predictions, settings, asked)
@@ -410,8 +422,10 @@ def _judged(
 
 
 def _outside_a_loop(work: Callable[[], T]) -> T:
-    """The result of `work`, which runs an event loop of its own: in a thread where one runs already, as in
-    a notebook."""
+    """Returns the result of `work`, which starts its own event loop.
+
+    If a loop is already running, as in a notebook, `work` runs in a separate thread.
+    """
     try:
         asyncio.get_running_loop()
     except RuntimeError:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import signal
 from argparse import Namespace
 from collections.abc import Sequence
@@ -22,6 +23,8 @@ from longwriter.cli.promote import promote
 from longwriter.config.run import guarded
 from longwriter.core.errors import DataError, SettingsError
 from longwriter.report.load import read_results
+from longwriter.tracking.comparing import since_last_run
+from longwriter.tracking.lineage import input_digests
 from longwriter.tracking.logged_models import model_scores
 from longwriter.tracking.pipeline import log_pipeline_run
 from longwriter.tracking.store import connect
@@ -59,7 +62,13 @@ def md5(text: str) -> str:
     return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest() + ".dir"
 
 
-def report(root: Path, bytes_of_sft: str, scores: Sequence[float], benchmark: str = DIGEST) -> str:
+def report(
+    root: Path,
+    bytes_of_sft: str,
+    scores: Sequence[float],
+    benchmark: str = DIGEST,
+    settings: dict[str, str] | None = None,
+) -> str:
     """Logs the run of a pipeline whose sft has these bytes and S_l prompt by prompt."""
     rows = [judgement("sft", place) | {"length_score": s} for place, s in enumerate(scores)]
     path = root / "data/judgements/sft.jsonl"
@@ -74,7 +83,9 @@ def report(root: Path, bytes_of_sft: str, scores: Sequence[float], benchmark: st
     found = read_results(root)
     scored = model_scores(root, found.evals, found.judgements, graded=True)
     numbers = {"eval": found.evals, "mean": sum(scores) / len(scores), "of": bytes_of_sft}
-    return log_pipeline_run(root, {"of": bytes_of_sft}, numbers, [], found.pointers, scored)
+    return log_pipeline_run(
+        root, {"of": bytes_of_sft}, numbers, [], found.pointers, scored, settings=settings
+    )
 
 
 def models(root: Path, run_id: str) -> dict[str, LoggedModel]:
@@ -269,3 +280,41 @@ def test_the_command_ends_with_1_and_says_the_interval(
     said = capsys.readouterr().err
     assert "error: models/sft is not shown to be better than version 1" in said
     assert "S_l +0.0 [−" in said
+
+
+def test_a_run_says_what_changed_since_the_run_before(root: Path) -> None:
+    first = report(root, "first", PLAIN, settings={"sft.learning_rate": "5e-05", "sft.seed": "1"})
+    second = report(root, "second", BETTER, settings={"sft.learning_rate": "1e-4", "sft.seed": "1"})
+    change = since_last_run(root, second)
+    assert change is not None
+    assert change.settings == {"sft.learning_rate": ("5e-05", "1e-4")}
+    # Differences 4, 6, 4, 6, 4, 6: mean 5, standard error √(1.2 / 6), t of 5 degrees 2.571.
+    heading, _, *lines = str(change).splitlines()
+    assert re.fullmatch(r"Since the run before, pipeline of 20\d\d-\d\d-\d\d \d\d:\d\d:", heading)
+    assert lines == [
+        "- sft.learning_rate: 5e-05 → 1e-4",
+        "- sft: S_l +5.0 [+3.9, +6.1], paired [95 %], 6 shared prompts",
+    ]
+    back = since_last_run(root, first)
+    assert back is not None
+    assert str(back).splitlines()[-1].startswith("- sft: S_l −5.0 [−6.1, −3.9], paired")
+
+
+def test_the_same_settings_and_another_benchmark_are_said(root: Path) -> None:
+    report(root, "old", PLAIN, settings={"sft.seed": "1"})
+    change = since_last_run(root, report(root, "new", PLAIN, OTHER, settings={"sft.seed": "1"}))
+    assert change is not None
+    heading, _, line = str(change).splitlines()
+    assert heading.endswith(", with the same settings and inputs:")
+    assert line == f"- sft: the benchmarks differ: {FILE} ({DIGEST}), now {FILE} ({OTHER})"
+
+
+def test_a_first_run_changes_nothing(tmp_path: Path) -> None:
+    run = log_pipeline_run(tmp_path, {}, {"S_l": 1.0}, [], {})
+    assert since_last_run(tmp_path, run) is None
+
+
+def test_input_files_are_known_by_their_contents(tmp_path: Path) -> None:
+    assert input_digests(tmp_path) == {}
+    (tmp_path / "inputs.yaml").write_text("sft:\n  data: null\nbench:\n  path: sha256:11\n")
+    assert input_digests(tmp_path) == {"contents of bench.path": "sha256:11"}

@@ -10,7 +10,7 @@ from longwriter.text.repetition import Ngram, ngrams, share_seen
 from longwriter.text.words import count_words
 
 NGRAM = 8
-"""Words of a sequence, for repetition."""
+"""Length of the n-grams by which repetition is measured."""
 
 
 class Paragraph:
@@ -22,7 +22,7 @@ class Paragraph:
         self.ngrams = ngrams(text, NGRAM)
 
     def repeated(self, text: "TextSoFar") -> float:
-        """Share (0 to 1) of its n-grams that occur in `text`, or earlier in the paragraph."""
+        """Returns the share (0 to 1) of its n-grams that occur in `text` or earlier in itself."""
         return share_seen(self.ngrams, text.ngrams)
 
 
@@ -32,11 +32,11 @@ class TextSoFar:
 
     paragraphs: list[str] = field(default_factory=list)
     words: list[int] = field(default_factory=list)
-    """Of each paragraph, its words."""
+    """Number of words of each paragraph."""
     ngrams: set[Ngram] = field(default_factory=set)
     hidden_words: int = 0
-    """Most words of the text that were hidden from a step, because the teacher's context was too small
-    or it copied what it saw."""
+    """Largest number of words of the text that were hidden from a step, because the teacher's
+    context was too small or it copied what it saw."""
 
     def add(self, paragraph: Paragraph) -> None:
         """Appends a paragraph."""
@@ -45,8 +45,11 @@ class TextSoFar:
         self.ngrams.update(paragraph.ngrams)
 
     def excerpt(self, max_words: int) -> str:
-        """The text, where it is longer than `max_words` only its beginning and its newest part, with
-        `[…]` between them; the newest paragraph in any case. Notes how much was left out."""
+        """Returns the text, or if it is longer than `max_words` only its beginning and newest part.
+
+        The two parts have `[…]` between them, and the newest paragraph is always included. Updates
+        `hidden_words`.
+        """
         head, newest = window(self.words, max_words)
         self.hidden_words = max(self.hidden_words, sum(self.words[head:newest]))
         gap = ["[…]"] if newest > head else []
@@ -54,13 +57,14 @@ class TextSoFar:
 
 
 def window(words: Sequence[int], max_words: int) -> tuple[int, int]:
-    """(a, b) where the paragraphs [:a] and [b:] are those to show in `max_words` words; a = b: all.
+    """Returns (a, b): paragraphs [:a] and [b:] are to be shown, in about `max_words`; a = b: all.
 
-    The beginning takes up to a quarter. When the rest is full, its older half is dropped at once, so
-    that most prompts begin like the one before them and a prefix cache serves them.
+    The beginning takes up to a quarter of the words. When the rest is full, its older half is
+    dropped at once, so that most prompts begin like the one before them and a prefix cache can
+    serve them.
 
     Args:
-        words: of each paragraph.
+        words: number of words of each paragraph.
     """
     if sum(words) <= max_words:
         return len(words), len(words)
@@ -76,13 +80,13 @@ def window(words: Sequence[int], max_words: int) -> tuple[int, int]:
 
 
 def next_budget(plan: list[Step], written: list[int]) -> int:
-    """Words for the next step: its share of the words that the text still lacks.
+    """Returns the word budget of the next step: its share of the words that are still missing.
 
-    Where earlier steps were too long or too short, the difference is spread over all steps that are
-    left, each of which keeps at least half of its budget in the plan.
+    If earlier steps were too long or too short, the difference is spread over all remaining steps,
+    each of which keeps at least half of its planned budget.
 
     Args:
-        written: words of the paragraphs so far.
+        written: number of words of each paragraph so far.
     """
     step, left = plan[len(written)], plan[len(written) :]
     lacking = sum(s.word_count for s in plan) - sum(written)
@@ -91,7 +95,7 @@ def next_budget(plan: list[Step], written: list[int]) -> int:
 
 
 def round_to_ten(words: int) -> int:
-    """To the nearest ten, as people would ask; at least ten."""
+    """Rounds to the nearest ten, as a person would in a request; at least ten."""
     return max(10, round(words / 10) * 10)
 
 
@@ -104,10 +108,10 @@ def rejection_reason(
     text: TextSoFar,
     settings: AgentWriteSettings,
 ) -> str:
-    """Why a paragraph with a budget of `budget` words cannot follow `text`; empty where it can.
+    """Returns why a paragraph with `budget` words to write cannot follow `text`; empty if it can.
 
     Args:
-        prompt: the instruction, which may ask for what would be a refusal elsewhere.
+        prompt: the instruction, which may ask for words that would otherwise be a refusal.
     """
     words = paragraph.words
     if cut_off:

@@ -1,4 +1,4 @@
-"""An estimate of calls, tokens, cost and time of a run of the agent, before a call is made."""
+"""Estimates the calls, tokens, cost and time of a run of the agent before any call is made."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -26,28 +26,28 @@ class Call:
 
     prompt: int
     cached: int
-    """Part of `prompt` that the call before it had too."""
+    """Part of `prompt` that the previous call had too."""
     completion: int
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What to expect where every call succeeds at once."""
+    """What to expect if every call succeeds at the first try."""
 
     calls: int
     prompt_tokens: int
     cached_prompt_tokens: int
     completion_tokens: int
     cost: float
-    """US dollars where the server has no prefix cache."""
+    """US dollars if the server has no prefix cache."""
     cached_cost: float
-    """US dollars where it has one that holds all drafts in progress."""
+    """US dollars if it has one that holds all drafts in progress."""
     seconds: float
-    """Lower bound: the largest of the longest chain of calls, all work spread over the calls in
-    flight, and what the limits a minute allow."""
+    """Lower bound: the largest of the times for the longest chain of calls, for all work spread
+    over the calls in flight, and for the limits per minute."""
     without_length: int
-    """Instructions that state no length. Each counts as the others' mean, or as
-    `select.screen_with_teacher` words where none states one."""
+    """Instructions that state no length. Each is assumed to want the mean of the others, or
+    `select.screen_with_teacher` words if none states a length."""
 
     def __str__(self) -> str:
         guessed = f"; {self.without_length} lengths are guessed" if self.without_length else ""
@@ -140,6 +140,6 @@ def _calls(
 
 
 def _in_a_row(chain: list[Call], parallel: bool) -> int:
-    """Completion tokens of the calls that have to wait for each other."""
+    """Returns the completion tokens of the calls that have to wait for each other."""
     plan, *steps = (call.completion for call in chain)
     return plan + (max(steps) if parallel else sum(steps))

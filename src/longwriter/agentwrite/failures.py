@@ -1,4 +1,4 @@
-"""How many failures are too many, and whose they are."""
+"""Counts failures by cause, and stops a run with too many."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ _ADVICE = {
 
 
 def failures_by_side(failures: Sequence[Failure]) -> dict[str, int]:
-    """Failures by the server's troubles, by the teacher's answers, and for want of money."""
+    """Counts failures due to the server, to the teacher's answers and to lack of money."""
     return dict(Counter(_side(failure) for failure in failures))
 
 
@@ -28,16 +28,18 @@ def _side(failure: Failure) -> str:
 def check_failures(
     failures: Sequence[Failure], total: int, most: float, group: str, what: str
 ) -> None:
-    """Checks that no more failed than `group.max_failed` allows, so that nothing is trained on the rest of
-    a run that went wrong. What the money did not reach for is no failure here.
+    """Checks that no more items failed than `group.max_failed` allows.
+
+    Otherwise a model might be trained on the rest of a run that went wrong. Items that failed for
+    lack of money don't count.
 
     Args:
-        total: of what was tried or will be.
-        most: share of it that may fail.
-        what: it is, in the plural, such as `drafts`.
+        total: number of items, including those not tried yet.
+        most: share of them that may fail.
+        what: name of the items, in the plural, such as `drafts`.
 
     Raises:
-        TooManyFailures: more failed.
+        TooManyFailures: more items failed.
     """
     sides = failures_by_side(failures)
     server, teacher = sides.get("server", 0), sides.get("teacher", 0)

@@ -1,8 +1,9 @@
-"""The rules that an instruction must pass. A rule is a function that returns the reason not to use an
-instruction, or None.
+"""Rules that an instruction must pass.
 
-Source: LongWriter (arXiv 2408.07055), section 3.2, which leaves out toxic instructions and those meant
-to scrape data. The patterns are our own.
+A rule is a function that returns the reason not to use an instruction, or None.
+
+Source: LongWriter (arXiv 2408.07055), section 3.2, which excludes toxic instructions and those
+meant to scrape data. The patterns are our own.
 """
 
 import re
@@ -15,37 +16,37 @@ Rule = Callable[[Instruction, SelectSettings], str | None]
 
 
 def language(instruction: Instruction, settings: SelectSettings) -> str | None:
-    """Not one of `languages`."""
+    """Rejects languages that are not in `languages`."""
     wanted = instruction.language in settings.languages
     return None if wanted else f"the language is {instruction.language}"
 
 
 def too_short(instruction: Instruction, settings: SelectSettings) -> str | None:
-    """Blank, or fewer characters than min_characters."""
+    """Rejects prompts that are blank or have fewer than min_characters characters."""
     characters = len(instruction.prompt.strip())
     short = characters < (settings.min_characters or 1)
     return f"{characters} characters" if short else None
 
 
 def too_long(instruction: Instruction, settings: SelectSettings) -> str | None:
-    """More characters than max_characters."""
+    """Rejects prompts of more than max_characters characters."""
     characters, most = len(instruction.prompt.strip()), settings.max_characters
     return f"{characters} characters" if most is not None and characters > most else None
 
 
 def toxic(instruction: Instruction, settings: SelectSettings) -> str | None:
-    """The source's flag `toxic`."""
+    """Rejects instructions that the source flags as `toxic`."""
     return "flagged as toxic" if getattr(instruction, "toxic", False) is True else None
 
 
 def redacted(instruction: Instruction, settings: SelectSettings) -> str | None:
-    """The source's flag `redacted`: names, addresses or numbers were blacked out."""
+    """Rejects what the source flags as `redacted`: names, addresses or numbers were blacked out."""
     return "flagged as redacted" if getattr(instruction, "redacted", False) is True else None
 
 
-# Orders are looked for at the beginning of a sentence only, so that a story or essay about them passes.
-# The search begins with the sentence's end, of which most texts have few: ten times as fast as a search
-# for every form of an order.
+# A command is matched at the beginning of a sentence only, so that a story or essay about such
+# commands passes. The pattern starts with the end of the previous sentence, of which most texts
+# have few: that is ten times as fast as searching for every form of a command.
 _BEGIN = " \n.!?:;。！？；："
 
 _POLITE = (
@@ -123,8 +124,11 @@ _TEMPLATE = re.compile(
 
 
 def scraping(instruction: Instruction, settings: SelectSettings) -> str | None:
-    """An order for prompts for an image generator, for dozens of keywords and the like, or for
-    everything on a page."""
+    """Rejects commands to scrape data.
+
+    These ask for prompts for an image generator, for dozens of keywords and the like, or for
+    everything on a page.
+    """
     return _found(_SCRAPING, instruction) or _found(_TEMPLATE, instruction)
 
 
@@ -172,7 +176,7 @@ _REPEAT = _order(
 
 
 def repeat(instruction: Instruction, settings: SelectSettings) -> str | None:
-    """An order to repeat something, or to say it many times."""
+    """Rejects commands to repeat something, or to say it many times."""
     return _found(_REPEAT, instruction)
 
 
@@ -190,4 +194,4 @@ RULES: dict[str, Rule] = {
     "scraping": scraping,
     "repeat": repeat,
 }
-"""In the order in which they are checked; the first that rejects names the reason."""
+"""Name → rule, in the order in which they are checked; the first that rejects gives the reason."""

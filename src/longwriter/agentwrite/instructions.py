@@ -1,4 +1,4 @@
-"""Instructions from JSON Lines, parquet or the Hugging Face hub, WildChat-1M's schema included."""
+"""Reads instructions from JSON Lines, parquet or the Hugging Face hub, WildChat-1M included."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,13 +14,13 @@ from longwriter.text.demands import Demand, demand_in
 from longwriter.text.languages import prompt_language
 
 OTHER = "other"
-"""Language of an instruction that AgentWrite cannot write in; the rules remove it."""
+"""Any language that AgentWrite cannot write in; the rules remove such instructions."""
 
 _LANGUAGES = {"English": "en", "Chinese": "zh"}
 
 UNREAD = "unread_length"
-"""Field of an instruction that asks for pages, minutes or characters, which no setting converts: its own
-words."""
+"""Field for a length in pages, minutes or characters that no setting converts to words, as the
+instruction words it."""
 
 
 class _Turn(Record):
@@ -39,23 +39,23 @@ class _Conversation(Record):
 
 
 _COLUMNS = {*_Conversation.model_fields, *Instruction.model_fields}
-"""Columns that are read. Others may hold what JSON cannot, such as dates, and take memory."""
+"""Columns to read. Others take memory and may hold what JSON cannot, such as dates."""
 
 
 def read_instructions(path: Path, settings: AgentWriteSettings) -> Iterator[Instruction]:
     """Streams the instructions that `settings.instructions` names, in their order.
 
     Rows of parquet files and of the hub are in WildChat-1M's schema (the instruction is the user's
-    first turn) or have a column `prompt`. Rows of JSON Lines are instructions and keep all fields. Of a
-    row without `length` or `language`, the prompt says it. A row may have a blank prompt or a language
-    that AgentWrite cannot write in: the rules remove it.
+    first turn) or have a column `prompt`. Rows of JSON Lines are instructions and keep all fields.
+    If `length` or `language` is missing, it is derived from the prompt. Rows with a blank prompt or
+    a language that AgentWrite cannot write in are left to the rules, which remove them.
 
     Args:
-        path: where a file or folder of that name would be.
+        path: path of the file or folder, if `settings.instructions` names one.
 
     Raises:
         DataError: a file or row cannot be read; the message names it.
-        SettingsError: a data set of the hub without a revision.
+        SettingsError: a hub data set has no revision.
     """
     given = settings.instructions
     source = open_source(given, settings.revision, path, "agentwrite.instructions")
@@ -80,7 +80,7 @@ def _instruction(
 
 
 def _completed(row: dict[str, Any], where: str, settings: AgentWriteSettings) -> Instruction:
-    """The instruction, with what only its prompt says of length and language."""
+    """Returns the instruction; a missing length or language is derived from its prompt."""
     given = {key: value for key, value in row.items() if value is not None}
     found = checked(given, Instruction, where)
     said: dict[str, Any] = {}
@@ -92,13 +92,13 @@ def _completed(row: dict[str, Any], where: str, settings: AgentWriteSettings) ->
 
 
 def _length_said(prompt: str, settings: AgentWriteSettings) -> dict[str, Any]:
-    """The length in words that a prompt asks for, or, as UNREAD, the length in another unit."""
+    """Returns the `length` in words that a prompt asks for; in another unit, as UNREAD."""
     demand = in_words(demand_in(prompt), settings)
     return {"length": demand.target} if demand.unit == "words" else {UNREAD: demand.quotes[0]}
 
 
 def in_words(demand: Demand, settings: AgentWriteSettings) -> Demand:
-    """The demand in words, where its unit is another and the settings say how many words it is."""
+    """Returns the demand in words if the settings convert its unit, else as it is."""
     factors = {
         "pages": settings.words_per_page,
         "minutes": settings.words_per_minute,

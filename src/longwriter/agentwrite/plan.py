@@ -1,4 +1,4 @@
-"""The plan: steps with a main point and a budget in words, which add up to the requested length."""
+"""Plans a text: steps with a main point and a word budget, which add up to the requested length."""
 
 import re
 from collections.abc import Iterator
@@ -21,24 +21,27 @@ from longwriter.text.markup import squeezed
 from longwriter.text.refusals import refusal_in
 
 COARSEST = 2
-"""A plan that would have to be split into more than so many times its steps is sampled again."""
+"""A plan is sampled again if splitting would multiply its number of steps by more than this."""
 
 
 def steps_wanted(length: int, settings: AgentWriteSettings) -> int:
-    """Number of steps for `length` words: near length / step_words, at least one, and with budgets in
-    [min_step_words, max_step_words]. It may be above max_steps."""
+    """Returns the number of steps for `length` words, which may be above max_steps.
+
+    It is near length / step_words, at least one, and allows budgets in
+    [min_step_words, max_step_words].
+    """
     fewest = -(-length // settings.max_step_words)
     most = max(fewest, min(settings.max_steps, length // settings.min_step_words))
     return max(fewest, 1, min(most, round(length / settings.step_words)))
 
 
 def plan_tokens(steps: int, settings: AgentWriteSettings) -> int:
-    """Most tokens of a plan of so many steps."""
+    """Returns the most tokens that a plan of `steps` steps may take."""
     return 60 + (30 + settings.max_point_characters // 2) * steps
 
 
 def plan_schema(steps: int | None, settings: AgentWriteSettings) -> dict[str, Any]:
-    """JSON schema of a plan of exactly `steps` steps; None: of 1 to max_steps."""
+    """Returns the JSON schema of a plan of exactly `steps` steps; None: of 1 to max_steps."""
     step = {
         "type": "object",
         "properties": {
@@ -72,7 +75,7 @@ def plan_schema(steps: int | None, settings: AgentWriteSettings) -> dict[str, An
 
 
 def call_parameters(settings: AgentWriteSettings, teacher: ServerSettings) -> Parameters:
-    """What the calls of the agent send beyond messages and the teacher's settings."""
+    """Returns what the agent's calls send besides messages and the teacher's settings."""
     lines = teacher.structured is Structured.text
     return Parameters(None if lines else plan_schema(None, settings), settings.stop)
 
@@ -84,12 +87,11 @@ async def make_plan(
     wording: Wording,
     account: Account,
 ) -> list[Step]:
-    """Samples a plan whose budgets add up to the requested length, or, where none is requested, to the
-    teacher's own sum.
+    """Samples a plan whose budgets add up to the requested length.
 
-    The answer is held to a JSON schema where the server can do that; else the prompt asks for the
-    paper's lines. An answer that is not a plan, or whose budgets cannot be made to fit, goes back to
-    the teacher with what is wrong with it.
+    If no length is requested, they add up to the teacher's own total. The answer must follow a JSON
+    schema if the server supports that; else the prompt asks for the paper's lines. An answer that
+    is not a plan, or whose budgets cannot be made to fit, goes back to the teacher with its fault.
 
     Raises:
         BadCompletion: no answer was a usable plan.
@@ -139,10 +141,12 @@ async def make_plan(
 
 
 def read_plan(completion: Completion) -> list[Step]:
-    """The steps in an answer, a JSON object or lines. Steps with the same main point are merged.
+    """Returns the steps in an answer, which is a JSON object or lines.
+
+    Steps with the same main point are merged.
 
     Raises:
-        BadCompletion: it has none, was cut off, or a main point is empty.
+        BadCompletion: the answer has no steps or was cut off, or a main point is empty.
     """
     text = completion.text
     if completion.finish_reason == "length":
@@ -166,13 +170,13 @@ def read_plan(completion: Completion) -> list[Step]:
 
 
 def check_points(plan: list[Step], most: int) -> None:
-    """Checks the length of main points, for not every server holds an answer to it.
+    """Checks the length of main points, because not every server enforces it.
 
     Args:
-        most: characters.
+        most: most characters of a main point.
 
     Raises:
-        BadCompletion: one is longer.
+        BadCompletion: a main point is longer.
     """
     for number, step in enumerate(plan, start=1):
         if len(step.main_point) > most:
@@ -212,12 +216,12 @@ _EDGE = " \t\n-–—:：;；,，.、|•[](（【"
 
 
 def steps_in_lines(text: str) -> Iterator[Step]:
-    """Yields the steps of a plan in free text; each ends with its number of words.
+    """Yields the steps of a plan in free text, in which each step ends with its number of words.
 
-    Reads the paper's lines (`Paragraph 1 - Main Point: … - Word Count: 300 words`) and what teachers
-    make of them: other numbering or none, bold, full-width marks, one line or several for a step,
-    ranges (the middle counts), thousands separators, Chinese. Text before the first label and a sum
-    at the end are not steps.
+    Reads the paper's lines (`Paragraph 1 - Main Point: … - Word Count: 300 words`) and teachers'
+    variants of them: other numbering or none, bold, full-width punctuation, one or several lines
+    per step, ranges (the midpoint counts), thousands separators, Chinese. Text before the first
+    label and a total at the end are not steps.
     """
     text = squeezed(re.sub(r"[*#`]+", "", text))
     stated = list((_KEYED if _KEYED.search(text) else _BARE).finditer(text))
@@ -239,11 +243,11 @@ def steps_in_lines(text: str) -> Iterator[Step]:
 def fit_budgets(
     plan: list[Step], length: int | None, wording: Wording, settings: AgentWriteSettings
 ) -> list[Step]:
-    """The plan with budgets that add up to `length` exactly (None: to their own sum), each within
-    [min_step_words, max_step_words]; a plan of one step may be below.
+    """Returns the plan with budgets that add up to exactly `length` (None: to their own sum).
 
-    Budgets keep their proportions. Where a plan has too few or too many steps for such budgets, its
-    largest steps are split, or its smallest neighbours merged, until it has not.
+    Each is within [min_step_words, max_step_words]; a plan of one step may be below. Budgets keep
+    their proportions. If a plan has too few or too many steps for such budgets, its largest steps
+    are split, or its smallest neighbours merged.
 
     Raises:
         BadCompletion: the plan would need too many steps, or is too coarse to be split.
@@ -273,7 +277,7 @@ def fit_budgets(
 
 
 def _split(plan: list[Step], steps: int, wording: Wording) -> list[Step]:
-    """The plan in `steps` steps: those with the most words become several parts."""
+    """Splits the steps with the most words into parts until the plan has `steps` steps."""
     parts = [1] * len(plan)
     while sum(parts) < steps:
         shares = [step.word_count / number for step, number in zip(plan, parts, strict=True)]
@@ -294,7 +298,7 @@ def _split(plan: list[Step], steps: int, wording: Wording) -> list[Step]:
 
 
 def split_step(step: Step, wording: Wording) -> list[Step]:
-    """The step and another one on the same point, each with half of its budget."""
+    """Returns two steps on the same point, each with half of the step's budget."""
     point, more = step.main_point, wording.more
     points = [point, point if point.endswith(more.format(point="")) else more.format(point=point)]
     half = -(-step.word_count // 2)
@@ -302,14 +306,16 @@ def split_step(step: Step, wording: Wording) -> list[Step]:
 
 
 def rescale(budgets: list[int], total: int, lowest: int, highest: int) -> list[int]:
-    """Whole numbers in the proportions of `budgets` that add up to `total`, each within
-    [lowest, highest], which must be possible."""
+    """Scales `budgets` to whole numbers that add up to `total`, each within [lowest, highest].
+
+    They keep their proportions. That a solution exists is not checked.
+    """
 
     def clipped(scale: float) -> list[float]:
         return [min(max(budget * scale, lowest), highest) for budget in budgets]
 
     low, high = 0.0, highest / min(budgets)
-    for _ in range(60):  # a double has 52 bits
+    for _ in range(60):  # a double's fraction has 52 bits
         scale = (low + high) / 2
         low, high = (scale, high) if sum(clipped(scale)) < total else (low, scale)
     exact, rounded, seen = clipped(high), list[int](), 0.0

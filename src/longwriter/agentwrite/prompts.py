@@ -1,6 +1,6 @@
-"""The agent's messages to the teacher, with the sentences in conf/prompts/.
+"""Builds the agent's messages to the teacher from the templates in conf/prompts/.
 
-A worked example comes before the request for a plan: teachers as small as the embedded one follow an
+A worked example precedes the request for a plan: teachers as small as the embedded one follow an
 example, not a description.
 """
 
@@ -19,7 +19,7 @@ from longwriter.llm.request import Messages
 
 
 class Wording(BaseModel):
-    """The agent's sentences in one language; the files say what each is for."""
+    """The agent's prompt templates in one language; the files say what each is for."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -43,32 +43,32 @@ class Wording(BaseModel):
 
 
 Prompts = Mapping[str, Wording]
-"""Language → the agent's sentences."""
+"""Language → the agent's prompt templates."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StepRequest:
-    """The paragraph that a step is to write."""
+    """The paragraph that a step asks for."""
 
     step: Step
     number: int
-    """In the text, from 0."""
+    """Index of the paragraph in the text, from 0."""
     last: bool
     words: int
-    """To ask for."""
+    """Number of words to ask for."""
     so_far: str
-    """The text so far, or what of it the teacher sees; empty: nothing."""
+    """The text so far, or the part of it that the teacher sees; empty: none."""
 
 
 def read_prompts(files: Mapping[str, str], root: Path) -> Prompts:
-    """The sentences that the setting agentwrite.prompts names.
+    """Reads the prompt templates that the setting agentwrite.prompts names.
 
     Args:
         files: language → file.
         root: the checkout, to which paths are relative.
 
     Raises:
-        SettingsError: a file cannot be read, or lacks a sentence.
+        SettingsError: a file cannot be read, or lacks a template.
     """
     return {language: _read(root / file, language) for language, file in files.items()}
 
@@ -90,7 +90,7 @@ def _read(path: Path, language: str) -> Wording:
 def question_messages(instruction: Instruction, words: int, wording: Wording) -> Messages:
     """Asks whether the instruction needs more than `words` words, and which length it asks for.
 
-    The marks around the prompt hold a digest of it, so no prompt can contain the mark that ends it.
+    The markers around the prompt hold a digest of it, so no prompt can contain its own end marker.
     """
     mark = hashlib.sha256(instruction.prompt.encode()).hexdigest()[:8]
     content = wording.question.format(words=words, mark=mark, prompt=instruction.prompt)
@@ -100,11 +100,10 @@ def question_messages(instruction: Instruction, words: int, wording: Wording) ->
 def plan_messages(
     instruction: Instruction, steps: int | None, max_steps: int, lines: bool, wording: Wording
 ) -> Messages:
-    """Asks for a plan of `steps` paragraphs (None: of up to max_steps), after one worked example
-    of three.
+    """Asks for a plan of `steps` paragraphs (None: up to max_steps), after an example with three.
 
     Args:
-        lines: whether the plan is to be lines, as in the paper, or a JSON object.
+        lines: ask for lines, as in the paper, rather than for a JSON object.
     """
     form = wording.plan_lines if lines else ""
     ask = wording.plan if steps else wording.plan_freely

@@ -1,5 +1,8 @@
-"""Which instructions are used: those that pass every rule, that need a long text in the teacher's
-opinion, and as many of each language as the settings say."""
+"""Selects the instructions to use.
+
+They pass every rule, need a long text in the teacher's opinion if it is asked, and are as many of
+each language as the settings say.
+"""
 
 import hashlib
 import random
@@ -40,34 +43,36 @@ SCHEMA: dict[str, Any] = {
     "required": ["needs_more", "length"],
     "additionalProperties": False,
 }
-"""Of the teacher's answer."""
+"""JSON schema of the teacher's answer."""
 
 ANSWER_TOKENS = 100
-"""Enough for the two fields, with white space."""
+"""Most tokens of the teacher's answer: enough for the two fields and white space."""
 
 FEWEST, MOST = 8, 10_000
-"""Fewest questions in a batch for each call that the server takes at the same time, and most questions
+"""Fewest questions in a batch, per call that the server takes at the same time, and most questions
 in a batch."""
 
 
 @dataclass(frozen=True)
 class Selection:
-    """What is used, in the order of the source. `read` = removed + instructions."""
+    """The instructions to use, in the order of the source. `read` = removed + instructions."""
 
     instructions: Sequence[Instruction]
     failures: list[Failure]
-    """Instructions without a usable answer of the teacher; `removed` counts them as failed."""
+    """Instructions without a usable answer from the teacher; `removed` counts them as failed."""
     read: int
     removed: Removed
 
     @property
     def unread(self) -> list[str]:
-        """The lengths that instructions ask for in pages, minutes or characters, in their words, and that
-        no setting converts."""
+        """Returns the lengths in pages, minutes or characters that no setting converts to words.
+
+        They are in the instructions' own words.
+        """
         return [getattr(row, UNREAD) for row in self.instructions if hasattr(row, UNREAD)]
 
     def describe(self) -> dict[str, Any]:
-        """Counts for metrics/agentwrite.json."""
+        """Returns the counts for metrics/agentwrite.json."""
         return {
             "read": self.read,
             "removed": {
@@ -80,7 +85,7 @@ class Selection:
 
 
 class _Chosen(OnDemand[Instruction]):
-    """Some of the instructions."""
+    """A subset of the instructions, some of them replaced."""
 
     def __init__(
         self,
@@ -90,8 +95,8 @@ class _Chosen(OnDemand[Instruction]):
     ) -> None:
         """
         Args:
-            numbers: of those that are chosen.
-            changed: what stands for some of them.
+            numbers: indices of the chosen instructions.
+            changed: index → instruction that replaces the original.
         """
         self._known, self._numbers, self._changed = known, numbers, changed
 
@@ -105,12 +110,13 @@ class _Chosen(OnDemand[Instruction]):
 def sift(
     rows: Iterable[Instruction], settings: SelectSettings, folder: Path | None = None
 ) -> Selection:
-    """Removes what fails a rule, and duplicates: prompts that differ in case or white space only.
+    """Removes instructions that fail a rule, and duplicates.
 
-    Rows are read one by one; those that pass are kept in a temporary file.
+    Duplicates differ only in case or white space. Rows are read one at a time; those that pass are
+    kept in a temporary file.
 
     Args:
-        folder: of the temporary file.
+        folder: where to create the temporary file.
 
     Raises:
         DataError: nothing passes, or two that pass share an id.
@@ -135,7 +141,7 @@ def sift(
 
 
 def _fingerprint(row: Instruction) -> bytes:
-    """Digest of the prompt in lower case, with one space for all white space."""
+    """Returns a digest of the prompt in lower case, with runs of white space as one space."""
     return hashlib.sha256(" ".join(row.prompt.casefold().split()).encode()).digest()[:16]
 
 
@@ -152,8 +158,10 @@ def _not_empty(selection: Selection) -> Selection:
 async def select(
     client: ChatClient, sifted: Selection, settings: AgentWriteSettings, prompts: Prompts
 ) -> Selection:
-    """Chooses `per_language` of each language at random, of which the first `limit` are used. Where
-    `screen_with_teacher` is set, only those count that the teacher says need so many words.
+    """Chooses `per_language` instructions of each language at random, then the first `limit`.
+
+    If `screen_with_teacher` is set, only instructions that need more than that many words in the
+    teacher's opinion can be chosen.
 
     Raises:
         DataError: nothing is selected.
@@ -170,17 +178,17 @@ async def select(
         judged = await _screen_enough(client, of_queue, settings, min_words, prompts)
         verdicts |= zip(
             queue, judged, strict=False
-        )  # those behind the last one were not asked about
+        )  # the teacher was not asked about the rest of the queue
     return _choose(sifted, queues, verdicts, settings)
 
 
 def select_unasked(sifted: Selection, settings: AgentWriteSettings) -> Selection:
-    """`select` without the teacher's opinion."""
+    """Chooses as `select` does, but without asking the teacher."""
     return _choose(sifted, _shuffled(sifted, settings.seed), None, settings)
 
 
 def _shuffled(sifted: Selection, seed: int) -> dict[str, list[int]]:
-    """The numbers of each language's instructions in a random order that doesn't depend on other languages."""
+    """Returns each language's indices in a random order that is independent of other languages."""
     queues: dict[str, list[int]] = defaultdict(list)
     for number, row in enumerate(sifted.instructions):
         queues[row.language].append(number)
@@ -195,13 +203,14 @@ def _choose(
     verdicts: Mapping[int, Verdict] | None,
     settings: AgentWriteSettings,
 ) -> Selection:
-    """Takes each language's instructions in order until its number is reached, so it makes no difference
-    how many more were asked about in the same batch.
+    """Takes each language's instructions in order until there are `per_language`.
+
+    It makes no difference how many more the teacher was asked about in the same batch.
 
     Args:
-        queues: language → numbers of its instructions, in the order in which they are taken.
-        verdicts: on those that the teacher was asked about, from the front of each queue; None: on none, and all
-            can be used.
+        queues: language → indices of its instructions, in the order in which they are taken.
+        verdicts: index → the teacher's verdict, for the front of each queue; None: the teacher was
+            not asked, and all instructions can be used.
     """
     kept: list[tuple[int, str]] = []
     changed: dict[int, Instruction] = {}
@@ -244,11 +253,10 @@ async def _screen_enough(
     min_words: int,
     prompts: Prompts,
 ) -> list[Verdict]:
-    """The verdicts on the first instructions of `queue`, on as many as it takes to find
-    `per_language` that need the words.
+    """Returns verdicts from the front of `queue` until `per_language` instructions need the words.
 
-    The size of each batch follows from the share found so far, and is at most that of all earlier
-    batches together.
+    The size of each batch follows from the share found so far. Above the minimum, it is at most the
+    size of all earlier batches together.
     """
     verdicts: list[Verdict] = []
     found, wanted = 0, settings.select.per_language or len(queue)
@@ -276,8 +284,9 @@ async def screen(
     """Asks the teacher whether the instruction needs more than `min_words` words.
 
     Returns:
-        The instruction if it does, with the length that it asks for in the teacher's reading where it
-        states none; None if a shorter text would do; a failure where there was no usable answer.
+        The instruction if it does, with the length that the teacher read from it if it states none
+        and that length is at least `min_words`. None if a shorter text would do; a failure if no
+        answer was usable.
 
     Raises:
         OverBudget: the question could exceed max_cost.
@@ -296,7 +305,7 @@ async def screen(
 
     try:
         needs_more, length = await first_usable(ask, read_answer, settings.attempts, "answer")
-    except OverBudget:  # nothing could be written either
+    except OverBudget:  # then no draft could be paid for either
         raise
     except CallError as error:
         return Failure(
@@ -315,11 +324,13 @@ async def screen(
 
 
 def read_answer(completion: Completion) -> tuple[bool, int | None]:
-    """Whether more words are needed, and the length that the instruction asks for. Nothing is guessed.
+    """Returns whether more words are needed, and the length that the instruction asks for.
+
+    Nothing is guessed.
 
     Raises:
-        BadCompletion: the answer is cut off or not a JSON object, or a field is missing or of another
-            type.
+        BadCompletion: the answer is cut off or not a JSON object, or a field is missing or has an
+            invalid value.
     """
     answer = json_object(completion.text)
     if completion.finish_reason == "length" or answer is None:
@@ -327,6 +338,6 @@ def read_answer(completion: Completion) -> tuple[bool, int | None]:
     needs_more, length = answer.get("needs_more"), answer.get("length", "missing")
     if not isinstance(needs_more, bool):
         raise BadCompletion(f"needs_more is {needs_more!r:.80}, neither true nor false")
-    if length is not None and (type(length) is not int or length < 1):  # True is an int, too
+    if length is not None and (type(length) is not int or length < 1):  # True is an int too
         raise BadCompletion(f"length is {length!r:.80}, neither a positive integer nor null")
     return needs_more, length

@@ -1,5 +1,7 @@
-"""Drafts by several processes (`agentwrite.shards`): one client's processor is what bounds some hundreds of calls a
-second."""
+"""Writes drafts in several processes (`agentwrite.shards`).
+
+At some hundreds of calls per second, the CPU core of a single client is the bottleneck.
+"""
 
 import hashlib
 import json
@@ -29,7 +31,7 @@ from longwriter.llm.session import CallContext, with_client
 from longwriter.llm.settings import ServerKind, ServerSettings
 
 _LOOK_S = 1.0
-"""Seconds between two looks at how far the processes are."""
+"""Seconds between checks of the processes' progress."""
 
 Spent = dict[str, float]
 
@@ -39,9 +41,9 @@ class _Shard:
     """The work of one process."""
 
     asked: Path
-    """JSON Lines of number and instruction."""
+    """JSON Lines of an instruction's number and the instruction."""
     written: Path
-    """JSON Lines of number and draft or failure, as they finish."""
+    """JSON Lines of instruction number, whether it became a draft, and the draft or failure."""
     settings: AgentWriteSettings
     prompts: Prompts
     teacher: ServerSettings
@@ -56,15 +58,20 @@ def select_and_write(
     calls: CallContext,
     traces: Traces | None = None,
 ) -> tuple[Selection, Outcome, Spent]:
-    """Chooses of what `sift` has left, and writes a draft for each, in this process or in `settings.shards`.
+    """Selects instructions from `sifted` and writes a draft for each.
+
+    With one shard, this process writes the drafts; else `settings.shards` other processes do.
 
     Args:
-        traces: what takes the calls of the first drafts, where this process writes them.
+        traces: records the calls of the first drafts, if this process writes them.
 
     Returns:
-        What was chosen, the outcome, in whose failures are those of the choice too, and what both took.
+        The selection, the outcome, whose failures include those of the selection, and the calls,
+        tokens and cost of both.
 
-    Raises: as `select` and `write_drafts`.
+    Raises:
+        SettingsError: there are several shards, and the teacher is no endpoint. Others as `select`
+            and `write_drafts`.
     """
     alone = settings.shards == 1
 
@@ -94,11 +101,13 @@ def write_in_shards(
     teacher: ServerSettings,
     calls: CallContext,
 ) -> tuple[Outcome, Spent]:
-    """`write_drafts` by `settings.shards` processes, each with an equal part of the calls in flight, of the limits a
-    minute and of `max_cost`. A hash of its id says which one writes a text.
+    """Writes drafts as `write_drafts` does, but in `settings.shards` processes.
+
+    Each process gets an equal part of the calls in flight, of the limits per minute and of
+    `max_cost`. A hash of an instruction's id decides which process writes its text.
 
     Returns:
-        The outcome, and what it took, as `ChatClient.spent`.
+        The outcome, and its calls, tokens and cost as in `ChatClient.spent`.
 
     Raises:
         ServerError: a process was killed; finished calls are kept. Others as `write_drafts`.
@@ -106,7 +115,7 @@ def write_in_shards(
     check_ids(instructions)
     with tempfile.TemporaryDirectory(dir=calls.cache, prefix="shards-") as name:
         shards = _shards(instructions, settings, prompts, teacher, calls, Path(name))
-        # Not by fork, which may deadlock in MLflow's threads.
+        # Not fork, which may deadlock because of MLflow's threads.
         context = multiprocessing.get_context("forkserver")
         with ProcessPoolExecutor(len(shards), context, _start) as pool:
             running = [pool.submit(_write, shard) for shard in shards]
@@ -128,7 +137,7 @@ def _shards(
     calls: CallContext,
     folder: Path,
 ) -> list[_Shard]:
-    """The shards that have something to write, each with its instructions in a file."""
+    """Returns the shards that have something to write, each with its instructions in a file."""
     number = settings.shards
     part = replace(
         teacher,
@@ -172,13 +181,13 @@ def _part(limit: float | None, number: int) -> float | None:
 
 
 def _start() -> None:
-    """In a process of the pool: only the first process draws a bar."""
+    """Initialises a process of the pool, which ends with its parent and draws no progress bar."""
     end_with_parent()
     os.environ["TQDM_DISABLE"] = "1"
 
 
 def _write(shard: _Shard) -> Spent:
-    """In a process of the pool: writes the drafts of a shard; returns what that took."""
+    """Writes the drafts of a shard in a process of the pool; returns its calls, tokens and cost."""
     numbers: list[int] = []
     instructions = Spool(Instruction, shard.asked.parent)
     for number, row in _lines(shard.asked):
@@ -198,7 +207,7 @@ def _write(shard: _Shard) -> Spent:
 
 
 class _Appended:
-    """Results of a shard, in its file."""
+    """Results of a shard, appended to its file."""
 
     def __init__(self, path: Path, numbers: Sequence[int]) -> None:
         self._file = path.open("w", encoding="utf-8")
@@ -214,7 +223,7 @@ class _Appended:
 
 
 def _watch(running: Sequence[Future[Spent]], shards: Sequence[_Shard], total: int) -> None:
-    """Returns when all have ended or one has failed. Shows how many texts are done."""
+    """Shows how many texts are done; returns when all processes have ended or one has failed."""
     places = [0] * len(shards)
     with tqdm(total=total, desc=f"drafts, {len(shards)} processes", unit="", disable=None) as bar:
         left = set(running)

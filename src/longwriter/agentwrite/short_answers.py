@@ -26,7 +26,7 @@ class Answers:
     failures: list[Failure]
 
     def describe(self) -> dict[str, Any]:
-        """Counts for metrics/short_answers.json."""
+        """Returns the counts for metrics/short_answers.json."""
         return {
             "requests": len(self.rows) + len(self.failures),
             "answered": len(self.rows),
@@ -66,7 +66,7 @@ async def answer(
 async def _answer(
     client: ChatClient, request: Instruction, settings: ShortAnswersSettings
 ) -> TrainingRow | Failure:
-    """The first sample that is not cut off, is short enough and does not refuse."""
+    """Returns the first sample that is complete, short enough and no refusal, or a failure."""
     messages, account = [{"role": "user", "content": request.prompt}], Account()
 
     async def ask(sample: int) -> Completion:
@@ -108,7 +108,7 @@ async def _answer(
 def rejection_reason(
     text: str, prompt: str, finish_reason: str, settings: ShortAnswersSettings
 ) -> str:
-    """Why an answer cannot be used; empty where it can."""
+    """Returns why an answer cannot be used; empty if it can."""
     if finish_reason == "length":
         return f"cut off after {settings.max_tokens} tokens"
     words = count_words(text)

@@ -1,4 +1,4 @@
-"""AgentWrite: a plan, then a call for each paragraph, in order or in parallel.
+"""AgentWrite: a plan, then one call per paragraph, in order or in parallel.
 
 Source: LongWriter (arXiv 2408.07055), section 3.
 """
@@ -36,17 +36,17 @@ from longwriter.text.scaffolding import clean
 
 
 class Traces(Protocol):
-    """Takes notes of how drafts came about."""
+    """Records the calls behind drafts."""
 
     number: int
-    """Drafts whose calls are noted."""
+    """Number of drafts, from the first, whose calls are recorded."""
 
     def keep(self, result: Draft | Failure, calls: list[CallRecord]) -> None:
-        """Takes a draft, or a failure, with all its calls."""
+        """Records a draft or failure with all its calls."""
 
 
 class Results(Protocol):
-    """Takes drafts and failures as they finish."""
+    """Receives drafts and failures as they finish."""
 
     def add(self, number: int, result: Draft | Failure) -> None:
         """Takes the draft or the failure of instruction `number`."""
@@ -69,10 +69,8 @@ async def write_drafts(
 ) -> Outcome:
     """Writes a draft for every instruction; those that fail for good are returned as failures.
 
-    A finished draft is written to a temporary file beside the cache at once, and only those in progress are in
-    memory.
-
-    Args and errors: as `write_each`.
+    Finished drafts go straight to a temporary file beside the cache, so only those in progress are
+    in memory. Arguments and errors are those of `write_each`.
     """
     results = Kept(client.cache.path.parent)
     await write_each(client, instructions, settings, prompts, results, traces)
@@ -80,7 +78,7 @@ async def write_drafts(
 
 
 class Kept:
-    """Drafts in a temporary file in `folder`, and failures."""
+    """Results that keep drafts in a temporary file in `folder`, and failures in memory."""
 
     def __init__(self, folder: Path) -> None:
         self._drafts, self._failures = Spool(Draft, folder), dict[int, Failure]()
@@ -93,7 +91,7 @@ class Kept:
             self._failures[number] = result
 
     def outcome(self) -> Outcome:
-        """Returns all of them."""
+        """Returns all drafts and failures."""
         return Outcome(self._drafts, [self._failures[number] for number in sorted(self._failures)])
 
 
@@ -105,13 +103,13 @@ async def write_each(
     results: Results,
     traces: Traces | None = None,
 ) -> None:
-    """Writes a draft for every instruction, into `results` as they finish.
+    """Writes a draft for every instruction, and adds each to `results` as it finishes.
 
-    As many drafts are in progress as the server takes calls, the longest first: a long chain of steps
-    that starts last would keep one of the server's places busy and leave the others idle.
+    As many drafts are in progress as the server takes calls at once (with batches all of them), the
+    longest first: a long chain of steps started last would keep one slot busy and the others idle.
 
     Args:
-        traces: what takes the calls of the first drafts.
+        traces: records the calls of the first drafts.
 
     Raises:
         DataError: two instructions have the same id.
@@ -149,7 +147,7 @@ async def write_draft(
     wording: Wording,
     account: Account | None = None,
 ) -> Draft | Failure:
-    """Plans and writes one text. Returns it complete, or a failure that says at which step.
+    """Plans and writes one text; returns the complete draft, or a failure that names the step.
 
     Args:
         account: where its calls are counted.
@@ -192,7 +190,7 @@ class StepFailed(Exception):
 
 @contextmanager
 def failing_at(step: str) -> Iterator[None]:
-    """Turns a CallError in the block into StepFailed, which says at which step it happened."""
+    """Turns a CallError in the block into StepFailed, which names the step."""
     try:
         yield
     except CallError as error:
@@ -209,13 +207,13 @@ async def write_paragraphs(
     account: Account,
     on_text: Callable[[str], None] | None = None,
 ) -> None:
-    """Adds every paragraph of the plan to `text`, in order, each as soon as those before it are there.
+    """Writes the paragraphs of the plan; each is added to `text` once those before it are there.
 
     A step whose budget grows past `max_step_words` becomes several steps of `plan`.
 
     Args:
         account: where its calls are counted.
-        on_text: called with each piece of an answer as it comes, where the teacher streams.
+        on_text: called with each piece of an answer as it arrives, if the teacher streams.
 
     Raises:
         StepFailed: a paragraph failed for good; `text` holds those before it.
@@ -233,8 +231,8 @@ class _Writer:
     client: ChatClient
     instruction: Instruction
     outline: Sequence[Step]
-    """The plan as it was made, which the teacher sees in every step. It must not change, or no prefix
-    cache would serve the text that comes after it in the prompt."""
+    """The original plan, which the teacher sees in every step. It must not change, or no prefix
+    cache could serve the text that follows it in the prompt."""
     plan: list[Step]
     text: TextSoFar
     settings: AgentWriteSettings
@@ -243,10 +241,10 @@ class _Writer:
     on_text: Callable[[str], None] | None
 
     async def write_in_order(self) -> None:
-        """Writes paragraph after paragraph; each step sees the text so far.
+        """Writes one paragraph after the other; each step sees the text so far.
 
-        A step whose budget has grown past `max_step_words` is split in two, while the plan has fewer
-        than `max_steps`: a teacher that always writes too little needs more paragraphs.
+        A step whose budget has grown past `max_step_words` is split in two while the plan has fewer
+        than `max_steps` steps: a teacher that always writes too little needs more paragraphs.
         """
         largest, number = self.settings.max_step_words, 0
         while number < len(self.plan):
@@ -259,7 +257,7 @@ class _Writer:
             number += 1
 
     async def write_in_parallel(self) -> None:
-        """Writes all paragraphs at the same time; each step sees the plan and no text."""
+        """Writes all paragraphs at the same time; each step sees the plan but no text."""
         done: dict[int, Paragraph] = {}
         rest = self.account.rest = self._cost_of_rest()
 
@@ -272,10 +270,10 @@ class _Writer:
         await together([one(number) for number in range(len(self.plan))])
 
     async def write_step(self, number: int, budget: int, text: TextSoFar) -> Paragraph:
-        """Paragraph `number` (from 0) of the plan in about `budget` words, to follow `text`.
+        """Writes paragraph `number` (from 0) of the plan in about `budget` words, to follow `text`.
 
-        Once half of the samples repeated the text, the others see only its newest paragraph: small
-        teachers copy what they are shown.
+        Once half of the attempts have repeated the text, the others see only its newest paragraph:
+        small teachers copy what they are shown.
 
         Raises:
             StepFailed: no sample was usable, or a call failed for good.
@@ -320,7 +318,7 @@ class _Writer:
             return await first_usable(ask, read, settings.attempts, "paragraph")
 
     def _cost_of_rest(self) -> float:
-        """US dollars that the steps still to be written cost at most; 0 where there is no limit."""
+        """Returns the most US dollars that the remaining steps can cost; 0 if there is no limit."""
         if self.client.budget.most is None:
             return 0.0
         done = len(self.text.words)
@@ -344,34 +342,34 @@ class _Writer:
 
 
 def step_tokens(words: int, client: ChatClient, settings: AgentWriteSettings) -> int:
-    """Most tokens of a paragraph with a budget of `words` words."""
+    """Returns the most tokens of a paragraph with a budget of `words` words."""
     tokens = round(words * settings.tokens_per_word * settings.slack) + 16
     return min(tokens, client.settings.max_tokens)
 
 
 _BYTES_PER_WORD = 6
-"""Of English with its spaces; a Chinese character counts as a word and has three."""
+"""Bytes of an English word with its space; a Chinese character counts as a word and has three."""
 
 _USUAL_STEPS = 10
-"""Of a text whose length nobody knows."""
+"""Steps assumed for a text of unknown length."""
 
 
 def step_cost(
     client: ChatClient, bare: int, so_far: int, words: int, settings: AgentWriteSettings
 ) -> float:
-    """US dollars that a paragraph costs at most.
+    """Returns the most US dollars that a paragraph can cost.
 
     Args:
         bare: bytes of its prompt without the text so far.
         so_far: words of the text that the teacher sees.
-        words: its budget.
+        words: its word budget.
     """
     most = client.most(bare + _BYTES_PER_WORD * so_far, step_tokens(words, client, settings))
     return most * client.settings.price(chained=not settings.parallel)
 
 
 def text_cost(client: ChatClient, instruction: Instruction, settings: AgentWriteSettings) -> float:
-    """US dollars that a text costs at most, its plan included; 0 where there is no limit."""
+    """Returns the most US dollars that a text and its plan can cost; 0 if there is no limit."""
     if client.budget.most is None:
         return 0.0
     length = instruction.length or _USUAL_STEPS * settings.step_words
@@ -387,8 +385,11 @@ def text_cost(client: ChatClient, instruction: Instruction, settings: AgentWrite
 
 
 def describe(outcome: Outcome) -> dict[str, Any]:
-    """Counts, and the mean length score of the drafts whose request states a length, for
-    metrics/agentwrite.json. The report adds its interval, from the drafts themselves."""
+    """Returns counts and the mean length score for metrics/agentwrite.json.
+
+    The mean is over drafts whose instruction states a length. The report adds its interval, from
+    the drafts themselves.
+    """
     scores, words, shortened = [], 0, 0
     for draft in outcome.drafts:
         words += draft.response_length

@@ -1,1 +1,1 @@
-"""The command `longwriter`."""
+"""The `longwriter` command."""

@@ -1,4 +1,4 @@
-"""`longwriter cache`: what the cache of calls holds."""
+"""`longwriter cache`: lists, prunes or exports the cache of model calls."""
 
 import json
 import sqlite3
@@ -14,10 +14,10 @@ from longwriter.core.workspace import Workspace
 from longwriter.llm.cache import Cache, edited
 
 _MODEL = "COALESCE(NULLIF(json_extract(completion, '$.model'), ''), 'unknown')"
-"""The model that answered, by the server's own name; calls of earlier versions don't say it."""
+"""SQL for the model that answered, as the server named it; earlier versions didn't record it."""
 
 _AT = "json_extract(completion, '$.at')"
-"""When, in seconds since 1970."""
+"""SQL for the time of the call, in seconds since 1970."""
 
 _LIST = f"""
 SELECT {_MODEL} AS model, COALESCE(json_extract(completion, '$.fingerprint'), '') AS fingerprint,
@@ -32,13 +32,13 @@ def cache(arguments: Namespace) -> None:
     """Lists, prunes or exports the cache, as the command line says.
 
     Raises:
-        DataError: there is none, or it cannot be read.
+        DataError: there is no cache, or it cannot be read.
     """
     path = Workspace(ROOT, Path.cwd()).cache / "calls.sqlite"
     if not path.is_file():
         raise DataError(f"{path}: there is no cache of calls; LONGWRITER_CACHE names its folder")
     try:
-        Cache(path).close()  # on a network disk that gathers the calls of processes that have ended
+        Cache(path).close()  # on a network disk, merges in the calls of processes that have ended
         with edited(path) as database:
             match arguments.action:
                 case "prune":

@@ -1,4 +1,7 @@
-"""`longwriter check`: what a server takes, asked as stages ask before they spend money."""
+"""`longwriter check`: finds out which request settings a server accepts.
+
+It sends the same small question that stages send before they spend money.
+"""
 
 import asyncio
 import tempfile
@@ -39,14 +42,14 @@ _WITHOUT: dict[str, dict[str, Any]] = {
     "stop": {"stop": False},
     "stream": {"stream": True},
 }
-"""Setting → what to ask with instead."""
+"""Refused setting → the changes to retry with."""
 
 
 def check(arguments: Namespace) -> None:
-    """Asks the server that the command line names, and prints what it takes.
+    """Asks the server that the command line names, and prints which settings it accepts.
 
     Raises:
-        ServerError: it refuses something, or does not answer.
+        ServerError: the server refuses a setting, or does not answer.
     """
     settings = compose(Settings, arguments.overrides)
     name = arguments.server
@@ -58,10 +61,10 @@ def check(arguments: Namespace) -> None:
 
 
 def check_server(settings: ServerSettings, name: str) -> None:
-    """Asks a server, again without what it refuses, and prints what it takes.
+    """Asks a server, retries without what it refuses, and prints which settings it accepts.
 
     Raises:
-        ServerError: it refuses something, or does not answer.
+        ServerError: the server refuses a setting, or does not answer.
     """
     used, refused = priced(settings), dict[str, str]()
     for _ in range(MOST_QUESTIONS):
@@ -94,7 +97,7 @@ def check_server(settings: ServerSettings, name: str) -> None:
 
 
 async def _asked(settings: ServerSettings, name: str) -> tuple[str, str]:
-    """What usage the server reports, and the name of the model that answered."""
+    """Returns the usage that the server reports, and the name of the model that answered."""
     with tempfile.TemporaryDirectory() as folder, serve(settings) as address:
         async with ChatClient.open(settings, address, Path(folder), 0, name=name) as client:
             try:
@@ -109,9 +112,7 @@ async def _asked(settings: ServerSettings, name: str) -> tuple[str, str]:
             except CallError as error:
                 if not client.usage.calls:
                     raise
-                broken = (
-                    f"; the answer: {error}"  # cut off while thinking, say: it takes the request
-                )
+                broken = f"; the answer: {error}"  # e.g. cut off while thinking: request accepted
             usage = client.usage
             reported = (
                 f"{usage.prompt_tokens} prompt tokens, {usage.completion_tokens} completion tokens, "
@@ -123,8 +124,7 @@ async def _asked(settings: ServerSettings, name: str) -> tuple[str, str]:
 
 
 def _changes(settings: ServerSettings, field: str | None) -> dict[str, Any] | None:
-    """What to ask with instead where a field of the request is refused; None where nothing else can be
-    tried."""
+    """Returns the changes to retry with after a request field was refused; None if none is left."""
     setting = REFUSABLE[field][0] if field else None
     if setting == "structured":
         following = {
@@ -142,10 +142,10 @@ def _changes(settings: ServerSettings, field: str | None) -> dict[str, Any] | No
 
 
 def _sent(settings: ServerSettings, advice: dict[str, str]) -> Sequence[list[str]]:
-    """Of each setting of the request: what is sent, and whether it is taken.
+    """Returns a row for each request setting: what is sent, and whether it is accepted.
 
     Args:
-        advice: setting that is refused → what to set.
+        advice: refused setting → the override that fixes it.
     """
     sent = {
         "max_tokens_field": settings.max_tokens_field,
@@ -164,7 +164,7 @@ def _sent(settings: ServerSettings, advice: dict[str, str]) -> Sequence[list[str
 
 
 def _value(value: object) -> str:
-    """A setting's value as on Hydra's command line."""
+    """Formats a setting's value for Hydra's command line."""
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
     return str(value.value) if isinstance(value, Enum) else str(value)

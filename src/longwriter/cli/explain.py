@@ -1,4 +1,4 @@
-"""`longwriter explain`: one row's or one answer's whole life."""
+"""`longwriter explain`: traces one row or one benchmark answer through the pipeline."""
 
 import json
 import re
@@ -23,35 +23,35 @@ from longwriter.tracking.lineage import walk_back
 from longwriter.tracking.runs import maker_finder
 
 ANSWER = re.compile(r"(?:.*/)?(\w+)\.jsonl:(\d+)")
-"""An answer of the benchmark: model and line."""
+"""Matches a benchmark answer: the model's name and the line number."""
 
 TRAINING_ROWS = "data/sft/train.jsonl"
 TRAINED = "models/sft"
-"""What they go into."""
+"""The model that is trained on TRAINING_ROWS."""
 
 GONE = f"are no longer in {TRAINING_ROWS}, which was written anew since"
 
 SHOWN = 300
-"""Characters of an instruction or a paragraph that are shown."""
+"""Maximum characters shown of an instruction or a paragraph."""
 
 NEAREST = 3
-"""Training rows named for an answer: those whose length is nearest to the required one."""
+"""Number of training rows listed for an answer: those closest to its required length."""
 
 
 def show(arguments: Namespace) -> None:
-    """Prints what is known of the row or the answer that the command line names."""
+    """Prints what is known about the row or the answer that the command line names."""
     print(explain(arguments.root.absolute(), arguments.id))
 
 
 def explain(root: Path, name: str) -> str:
-    """Returns what is known of `name` in the checkout `root`, and where it came from.
+    """Returns what is known about `name` in the checkout `root`, and where it came from.
 
     Args:
-        name: the id of a row, or an answer of the benchmark as file and line, such as
+        name: the id of a row, or a benchmark answer as file and line, such as
             `data/predictions/sft.jsonl:3`.
 
     Raises:
-        DataError: no file of the pipeline holds it.
+        DataError: no file of the pipeline contains it.
         SettingsError: there is no params.yaml.
     """
     answer = ANSWER.fullmatch(name)
@@ -63,7 +63,7 @@ def explain(root: Path, name: str) -> str:
 
 
 def explain_answer(root: Path, model: str, number: int) -> str:
-    """Returns what is known of an answer: line `number`, from 1, of `model`'s predictions.
+    """Returns what is known about line `number` (counted from 1) of `model`'s predictions.
 
     Raises:
         DataError: the predictions have no such line.
@@ -83,7 +83,7 @@ def explain_answer(root: Path, model: str, number: int) -> str:
         parts.append(f"  S_l {judged.length_score:.1f}, judged: {judged.scores or judged.unscored}")
     links = walk_back(root, maker_finder(root), f"data/predictions/{model}.jsonl")
     for link in links:
-        if link.path == TRAINING_ROWS:  # else it was not trained here
+        if link.path == TRAINING_ROWS:  # absent if the model was not trained on them
             parts += (
                 _nearest(root, row.length) if link.current else [f"trained on rows that {GONE}"]
             )
@@ -98,10 +98,10 @@ def _nearest(root: Path, length: int) -> Iterator[str]:
 
 
 def explain_row(root: Path, name: str) -> str:
-    """Returns what is known of the row `name` in the checkout `root`.
+    """Returns what is known about the row `name` in the checkout `root`.
 
     Raises:
-        DataError: no file of the pipeline holds it.
+        DataError: no file of the pipeline contains it.
         SettingsError: there is no params.yaml.
     """
     settings, work = read_params(root), Workspace(root, root)
@@ -122,7 +122,7 @@ def explain_row(root: Path, name: str) -> str:
 
 
 def _rows(path: Path, name: str) -> Iterator[dict[str, Any]]:
-    """The rows of a file with that id; none where there is no such file."""
+    """Yields the rows of a file whose id is `name`; none if the file doesn't exist."""
     if not path.is_file():
         return
     quick = json.dumps(name, ensure_ascii=False)[1:-1].encode()  # an id may be a number in the file
@@ -151,7 +151,7 @@ def _failures(work: Workspace, name: str) -> Iterator[str]:
 def _draft(
     work: Workspace, drafts: FilterSettings, contamination: ContaminationSettings, name: str
 ) -> Iterator[str]:
-    """The plan with what was written for each step, and the verdict of every rule."""
+    """Yields the plan with what was written for each step, and every rule's verdict."""
     chat_mix = drafts.chat_mix
     for what, key, given, revision, default, rules in (
         ("draft", "filter.drafts", drafts.drafts, drafts.revision, DRAFTS, drafts.rules),
@@ -183,7 +183,7 @@ def _draft(
 
 
 def _between_rows(work: Workspace, rules: list[str], name: str) -> Iterator[str]:
-    """What the stage said of the row where it compared rows, which it does after all other rules."""
+    """Yields the filter stage's verdicts from the rules that compare rows, which run last."""
     folder = work.root / "data/sft"
     rejected = next(_rows(folder / "rejected.jsonl", name), None)
     if not (folder / "train.jsonl").is_file():
@@ -197,7 +197,7 @@ def _between_rows(work: Workspace, rules: list[str], name: str) -> Iterator[str]
 
 
 def _by_judge(rejected: dict[str, Any]) -> bool:
-    """Whether the judge rejected it, which grades only what passed all rules."""
+    """Returns whether the judge rejected the row; it grades only rows that passed all rules."""
     return rejected["rule"] == "low_quality" and "quality_score" not in rejected
 
 
@@ -217,7 +217,7 @@ def _runner(
 
 def _steps(record: dict[str, Any]) -> Iterator[str]:
     plan, paragraphs = record.get("plan"), record.get("paragraphs")
-    if not isinstance(plan, list) or not isinstance(paragraphs, list):  # another file's fields
+    if not isinstance(plan, list) or not isinstance(paragraphs, list):  # fields of another format
         return
     for number, step in enumerate(plan, start=1):
         if not isinstance(step, dict) or not {"main_point", "word_count"} <= step.keys():

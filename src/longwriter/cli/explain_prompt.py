@@ -8,13 +8,16 @@ from longwriter.text.languages import prompt_language
 
 
 def show(arguments: Namespace) -> None:
-    """Prints what is read from the prompt on the command line."""
+    """Prints the length and the language read from the prompt on the command line."""
     print(explain_prompt(arguments.prompt, arguments.json))
 
 
 def explain_prompt(prompt: str, as_json: bool) -> str:
-    """Returns what is read from a prompt: `length`, `min` and `max` in `unit` (null where it doesn't say),
-    `language`, and the words that they were read from."""
+    """Returns the length and the language that a prompt asks for, as text or as JSON.
+
+    In the JSON, `length`, `min` and `max` are in words, null if the prompt states none in words;
+    `stated` has the same three in the prompt's own `unit`; `read_from` quotes the prompt.
+    """
     demand = demand_in(prompt)
     words = demand if demand.unit == "words" else None
     found = {

@@ -1,4 +1,4 @@
-"""`longwriter export`: a trained model for llama.cpp, Ollama or vLLM."""
+"""`longwriter export`: exports a trained model for llama.cpp, Ollama or vLLM."""
 
 import os
 import shutil
@@ -18,16 +18,17 @@ from longwriter.models.settings import StudentSettings
 
 @dataclass(kw_only=True)
 class ExportSettings:
-    """The group of conf/ that exporting needs."""
+    """Config group needed to export."""
 
     student: StudentSettings
 
 
 def export(arguments: Namespace) -> None:
-    """Writes the model that the command line names in another program's form.
+    """Exports the model as a GGUF file or an Ollama folder, or prints the vLLM command for it.
 
     Raises:
-        LongwriterError: it is not there, cannot be written in that form, or the output is there already.
+        LongwriterError: the model doesn't exist or can't be exported in that form, or the output
+            already exists.
     """
     [(name, checkpoint)] = models_named([arguments.model], Path.cwd()).items()
     settings = compose(ExportSettings, arguments.overrides)
@@ -65,7 +66,7 @@ def export(arguments: Namespace) -> None:
 
 
 def say_written(file: Path, error: float) -> None:
-    """Says what a GGUF file holds."""
+    """Reports a GGUF file's size and how far its weights are from the checkpoint's."""
     print(
         f"{file}: {file.stat().st_size / 1e6:,.0f} MB; read back, its weights are within {error:.2%} of the "
         "checkpoint's",

@@ -1,4 +1,4 @@
-"""`longwriter fetch`: the paper's benchmarks, from its repository into data/, checked by sum."""
+"""`longwriter fetch`: downloads the paper's benchmarks into data/ and checks their SHA-256."""
 
 import hashlib
 from argparse import Namespace
@@ -16,7 +16,7 @@ TIMEOUT_S = 30
 
 
 class Benchmark(NamedTuple):
-    """A file of the paper's repository (Apache-2.0)."""
+    """A benchmark file in the paper's repository (Apache-2.0)."""
 
     file: str
     sha256: str
@@ -36,16 +36,17 @@ BENCHMARKS = {
         "bench=longwrite_ruler",
     ),
 }
-"""Name → its file; sums as in conf/bench/."""
+"""Name → its file; the checksums are the ones in conf/bench/."""
 
 
 def fetch(arguments: Namespace) -> None:
-    """Downloads the benchmark that the command line names, whole or not at all. A file that exists
-    with the right checksum is left as it is.
+    """Downloads the benchmark that the command line names, completely or not at all.
+
+    An existing file with the right checksum is left as it is.
 
     Raises:
-        ServerError: it cannot be downloaded; the message says what to do by hand.
-        DataError: what was downloaded, or what exists, is another file.
+        ServerError: the download failed; the message says how to do it by hand.
+        DataError: the downloaded or the existing file has the wrong checksum.
     """
     benchmark = BENCHMARKS[arguments.benchmark]
     path: Path = arguments.output or Path("data") / benchmark.file

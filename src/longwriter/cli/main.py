@@ -1,4 +1,4 @@
-"""The command `longwriter`. What a subcommand needs is loaded when it is called."""
+"""The `longwriter` command, which imports a subcommand's module only when it is called."""
 
 import argparse
 import gc
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 Work = Callable[[argparse.Namespace], None]
-"""What a subcommand does."""
+"""The function that runs a subcommand."""
 
 
 def main() -> None:
@@ -22,9 +22,9 @@ def main() -> None:
     if arguments.check:
         arguments.check(arguments)
 
-    gc.disable()  # imports make many objects, and none of them is garbage
+    gc.disable()  # imports create many objects, none of them garbage
     if arguments.command != "serve":
-        sys.modules["aiohttp"] = None  # type: ignore[assignment] # openai would load it: a third of a second
+        sys.modules["aiohttp"] = None  # type: ignore[assignment] # else openai imports it (0.3 s)
     from longwriter.config.run import guarded
 
     work = _loaded(arguments)
@@ -36,7 +36,7 @@ def main() -> None:
 def build_parser() -> argparse.ArgumentParser:
     """Returns the parser of all subcommands."""
     parser = argparse.ArgumentParser(prog="longwriter")
-    # work: `module:function` in longwriter.cli; extra: of pyproject.toml, where the module needs one.
+    # work: `module:function` in longwriter.cli; extra: the pyproject.toml extra it needs, if any.
     parser.set_defaults(check=None, extra=None)
     commands = parser.add_subparsers(dest="command", required=True)
     for add in (
@@ -62,12 +62,14 @@ _GROUPS = {
     "serve": "student|runtime",
     "export": "student",
 }
-"""Subcommand → groups of settings that its arguments `key=value` may set."""
+"""Subcommand → config groups that its `key=value` arguments may set."""
 
 
 def without_overrides(words: list[str]) -> tuple[list[str], list[str]]:
-    """The command line without its overrides of settings, and these, as on Hydra's. What follows `--`,
-    and what names a file, is no override."""
+    """Splits a command line into its own words and the Hydra-style overrides of settings.
+
+    Words after `--` and names of existing files are never overrides.
+    """
     groups = _GROUPS.get(words[0] if words else "")
     if not groups:
         return words, []
@@ -87,7 +89,7 @@ def without_overrides(words: list[str]) -> tuple[list[str], list[str]]:
 def _file(word: str) -> bool:
     try:
         return Path(word).is_file()
-    except OSError:  # too long for a name
+    except OSError:  # too long to be a file name
         return False
 
 
@@ -393,7 +395,7 @@ def _add_publish(commands: Any) -> None:
 
 
 def _loaded(arguments: argparse.Namespace) -> Work:
-    """The function of the subcommand, whose module is loaded now."""
+    """Imports the subcommand's module and returns its function."""
     module, _, function = arguments.work.partition(":")
     try:
         found: Work = getattr(import_module(f"longwriter.cli.{module}"), function)

@@ -1,34 +1,27 @@
-"""`longwriter promote`: a model of the pipeline becomes the champion of MLflow's registry."""
+"""`longwriter promote`: makes a model of the pipeline the champion in MLflow's registry."""
 
 from argparse import Namespace
 from pathlib import Path
 
-from longwriter.config.load import read_params
 from longwriter.core.errors import DataError, SettingsError
 from longwriter.models.lineup import BY_NAME
+from longwriter.tracking.comparing import compare, read_scores
 from longwriter.tracking.logged_models import MD5
-from longwriter.tracking.registry import (
-    ALIAS,
-    compare,
-    find_champion,
-    find_model,
-    read_scores,
-    register,
-)
+from longwriter.tracking.registry import ALIAS, find_champion, find_model, register
 
 
 def promote(arguments: Namespace) -> None:
-    """Registers the model that the command line names as the champion, where it beats the present one
-    or there is none.
+    """Registers a model as the champion if it beats the current one, or if there is none yet.
+
+    With --anyway it is registered even if it is not shown to be better.
 
     Raises:
-        SettingsError: the pipeline has no such model, or there is no params.yaml.
-        DataError: it has no scores in MLflow, or it is not shown to be better than the champion.
+        SettingsError: the pipeline has no such model.
+        DataError: the model has no scores in MLflow, or is not shown to beat the champion.
     """
     root, name, registered = Path.cwd(), arguments.model, arguments.name
     if name not in BY_NAME:
         raise SettingsError(f"{name!r} is no model of the pipeline; it has {', '.join(BY_NAME)}")
-    statistics = read_params(root).statistics
     model = find_model(root, name)
     champion = find_champion(registered)
     if champion and champion.md5 == model.tags[MD5]:
@@ -38,7 +31,7 @@ def promote(arguments: Namespace) -> None:
     if champion is None:
         print(f"{registered} has no champion yet, so there is none to beat")
     else:
-        comparison = compare(champion.scores, read_scores(model.model_id), statistics)
+        comparison = compare(champion.scores, read_scores(model.model_id))
         if not (comparison.better or arguments.anyway):
             raise DataError(
                 f"models/{name} is not shown to be better than {champion}: {comparison}. Nothing was "

@@ -1,4 +1,4 @@
-"""`longwriter publish`: a checkpoint, and its training rows, to the Hugging Face hub."""
+"""`longwriter publish`: uploads a checkpoint, and its training rows, to the Hugging Face hub."""
 
 import json
 import re
@@ -41,28 +41,28 @@ from longwriter.tracking.provenance import locked_stages
 
 TRAINING_ROWS, PAIRS = "data/sft/train.jsonl", "data/dpo/pairs.jsonl"
 TRAINED_ON = (("sft", "data", TRAINING_ROWS), ("dpo", "pairs", PAIRS))
-"""Stage that trains, its setting that names other rows, and the rows where it is null."""
+"""Training stage, its setting that can name other rows, and the rows used if that is null."""
 SAMPLED = "candidates"
-"""Source of pairs of the model's own answers; what they answer has a source of its own."""
+"""`source` of pairs of the model's own answers; what counts is the source of their instruction."""
 DATASET, DATASET_ROWS = "data/sft/hf", (TRAINING_ROWS, "data/sft/validation.jsonl")
 UNKNOWN = "unknown"
-"""Licence of a source that no one named."""
+"""Licence of a source for which none was given."""
 NO_SOURCE = "(none)"
-"""Source of rows that name none."""
+"""Name used for the source of rows that don't name one."""
 
 
 class Upload(NamedTuple):
-    """What goes into one repository."""
+    """What is uploaded to one repository."""
 
     repository: str
     kind: str
     files: Files
     checked: str
-    """What is known of its provenance."""
+    """What the provenance check found, as text to show."""
 
 
 class Source(NamedTuple):
-    """Rows of one source."""
+    """One source of rows, with the number of its rows and its licence."""
 
     name: str
     rows: int
@@ -70,12 +70,15 @@ class Source(NamedTuple):
 
 
 def publish(arguments: Namespace) -> None:
-    """Checks and shows what would be sent from the checkout in the working folder; with --send sends it.
+    """Checks and shows what would be sent from the checkout; sends it if --send is given.
+
+    The checkout is the working directory.
 
     Raises:
         SettingsError: an argument is wrong, or there is no token.
-        DataError: a file is missing or is not the one that was trained or scored, or a licence is unknown.
-        ServerError: the hub cannot be reached or refuses.
+        DataError: a file is missing or is not the one that was trained or scored, or a licence is
+            unknown.
+        ServerError: the hub cannot be reached or refuses the upload.
     """
     root = Path()
     names = (arguments.repository, arguments.dataset, arguments.benchmark)
@@ -134,7 +137,7 @@ def _model(root: Path, arguments: Namespace, settings: FilterSettings) -> Upload
 
 
 def _checkpoint(root: Path, given: str | None) -> tuple[Path, str]:
-    """The folder, and the name in the lineup; of another folder an empty one."""
+    """Returns the checkpoint folder and its name in the lineup, empty for any other folder."""
     if given is None:
         names = [model.name for model in MODELS if (root / "models" / model.name).is_dir()]
         if not names:
@@ -149,8 +152,11 @@ def _checkpoint(root: Path, given: str | None) -> tuple[Path, str]:
 
 
 def _check_provenance(root: Path, name: str, stages: Mapping[str, Any]) -> list[str]:
-    """Checks by dvc.lock that the scores are those of the weights, and returns the files of the rows that
-    the weights were trained on."""
+    """Checks by dvc.lock that the scores belong to the weights.
+
+    Returns:
+        The files of the rows that the weights were trained on.
+    """
     scores, model, answers = (
         f"metrics/eval/{name}.json", f"models/{name}", f"data/predictions/{name}.jsonl"
     )  # fmt: skip
@@ -186,10 +192,10 @@ def _check_md5(root: Path, path: str, md5: str, fix: str) -> None:
 
 
 def _sources(root: Path, files: Sequence[str], settings: FilterSettings) -> list[Source]:
-    """The sources of all rows.
+    """Returns the sources of all rows.
 
     Raises:
-        DataError: the licence of one is unknown.
+        DataError: the licence of a source is unknown.
     """
     rows: dict[str, int] = {}
     unknown: dict[str, str] = {}
@@ -210,7 +216,7 @@ def _sources(root: Path, files: Sequence[str], settings: FilterSettings) -> list
 
 
 def _rows(root: Path, files: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Yields the source of every row, and which row it is."""
+    """Yields the source of every row, and the row's id and location."""
     for file in files:
         if (root / file).stat().st_size:  # there may be no validation rows
             asked = _asked(root) if file == PAIRS else {}
@@ -222,7 +228,7 @@ def _rows(root: Path, files: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 
 def _asked(root: Path) -> dict[str, str]:
-    """Id → source of the instructions that the pairs' answers were sampled for."""
+    """Returns id → source of the instructions for which the pairs' answers were sampled."""
     params = locked_stages(root)["pairs"]["params"]
     path = params["params.yaml"]["pairs"]["instructions"]
     if path_digest(path, root) != params["inputs.yaml"]["pairs"]["instructions"]:
@@ -236,7 +242,10 @@ def _said(sources: Sequence[Source]) -> str:
 
 
 def _results(root: Path, name: str, stages: Mapping[str, Any], hub_id: str | None) -> Results:
-    """The scores with what dvc.lock says of benchmark and judge. S_q only from a judge that passed its audit."""
+    """Returns the scores, with the benchmark and the judge that dvc.lock records.
+
+    S_q is included only if the judge passed its audit.
+    """
     found = json.loads((root / f"metrics/eval/{name}.json").read_bytes())
     predicted, evaluated = stages[f"predict@{name}"]["params"], stages[f"eval@{name}"]["params"]
     judge = evaluated["params.yaml"]["judge.model"] or "a model that was not named"
@@ -261,8 +270,10 @@ def _results(root: Path, name: str, stages: Mapping[str, Any], hub_id: str | Non
 def _dataset(
     root: Path, repository: str, known: FilterSettings, settings: FilterSettings
 ) -> Upload:
-    """The data set folder of stage filter, its card with the licences that the command line adds to those
-    known."""
+    """Returns the upload of the data set folder that the filter stage wrote.
+
+    The licences given on the command line are filled into its card.
+    """
     outs = locked_stages(root).get("filter", {}).get("outs", [])
     md5s = {out["path"]: out["md5"] for out in outs}
     for path in (DATASET, *DATASET_ROWS):
@@ -305,4 +316,4 @@ def _source_license(given: str) -> tuple[str, str]:
             f"--source-license {given}: SOURCE=ID is needed, such as own=Apache-2.0; the model's own is given by "
             "--license ID"
         )
-    return source.partition(" at ")[0], license  # of a data set of the hub, whatever its revision
+    return source.partition(" at ")[0], license  # a hub data set at any revision

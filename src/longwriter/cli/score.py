@@ -1,4 +1,4 @@
-"""`longwriter score`: any predictions in the paper's format scored, and compared pairwise."""
+"""`longwriter score`: scores predictions in the paper's format and compares them pairwise."""
 
 import json
 from argparse import Namespace
@@ -35,7 +35,7 @@ LENGTH = ("longest", "deviation", "length constraints met")
 
 
 def score_files(arguments: Namespace) -> None:
-    """Scores the files that the command line names and prints a table, or with --json everything.
+    """Scores the files that the command line names; prints tables, or everything with --json.
 
     Raises:
         DataError: a file cannot be read.
@@ -50,7 +50,7 @@ def score_files(arguments: Namespace) -> None:
     predictions = {name: read_predictions(path) for name, path in _named(arguments.files).items()}
     found = scored(predictions, settings, bool(arguments.judge or arguments.server))
     if arguments.json:
-        print(json.dumps(round_floats(found), indent=2))  # ASCII, whatever reads it
+        print(json.dumps(round_floats(found), indent=2))  # ASCII only, safe for any reader
         return
     summaries, refused = found["files"], found["not_compared"]
     tables = _scores(summaries), _by_length(summaries), _health(summaries)
@@ -63,7 +63,7 @@ def score_files(arguments: Namespace) -> None:
 
 
 def _named(files: Sequence[Path]) -> dict[str, Path]:
-    """The files by stem, or by path where two have the same."""
+    """Returns the files by stem, or by path if two have the same stem."""
     stems = [path.stem for path in files]
     distinct = len(set(stems)) == len(stems)
     return {path.stem if distinct else str(path): path for path in files}
@@ -103,7 +103,7 @@ def _health(summaries: Mapping[str, Mapping[str, Any]]) -> Table:
 
 
 def _uncounted(summaries: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """A warning for each file with texts whose words the paper's rule doesn't count."""
+    """Returns a warning for each file with texts whose words the paper's rule mostly ignores."""
     return [
         f"{name}: most letters of {share * found['n']:.0f} of {found['n']} texts are in words that don't count "
         "(kana, Hangul, Cyrillic, accents): S_l says nothing about them"

@@ -1,4 +1,4 @@
-"""`longwriter serve`: models behind OpenAI's API on this machine, and a page to write with them."""
+"""`longwriter serve`: serves models on this machine by OpenAI's API and a web page for writing."""
 
 import asyncio
 import ipaddress
@@ -26,15 +26,15 @@ from longwriter.models.settings import StudentSettings
 from longwriter.serve.app import Served, application
 
 TOKEN = "LONGWRITER_TOKEN"  # noqa: S105
-"""Environment variable of the token that clients send."""
+"""Environment variable that holds the token clients must send."""
 
 _SLOTS = 4
-"""Texts that each model writes at a time: more would cost memory and start-up time."""
+"""Texts that each model can write at once; more would cost memory and start-up time."""
 
 
 @dataclass(kw_only=True)
 class ServeSettings:
-    """The groups of conf/ that serving needs."""
+    """Config groups needed for serving."""
 
     student: StudentSettings
     runtime: RuntimeSettings
@@ -44,7 +44,7 @@ def serve_models(arguments: Namespace) -> None:
     """Serves the models that the command line names until Ctrl-C.
 
     Raises:
-        LongwriterError: a model is not there or cannot be served, or the port is taken.
+        LongwriterError: a model doesn't exist or cannot be served, or the port is taken.
     """
     checkpoints = models_named(arguments.models, Path.cwd())
     settings = compose(ServeSettings, server_overrides(arguments.server) + arguments.overrides)
@@ -68,13 +68,13 @@ def serve_models(arguments: Namespace) -> None:
             log_level="warning",
             ws="none",
             server_header=False,
-            timeout_graceful_shutdown=1,  # a text that is being written would hold it up
+            timeout_graceful_shutdown=1,  # else a text being written would delay it
         )
         asyncio.run(_run(uvicorn.Server(config), listener))
 
 
 async def _run(server: uvicorn.Server, listener: socket.socket) -> None:
-    """Runs the server until Ctrl-C or SIGTERM. Its own handling of them ends with a traceback."""
+    """Runs the server until Ctrl-C or SIGTERM; uvicorn's own handlers end with a traceback."""
     server.capture_signals = nullcontext  # type: ignore[method-assign,assignment]
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, setattr, server, "should_exit", True)
@@ -86,12 +86,12 @@ async def _run(server: uvicorn.Server, listener: socket.socket) -> None:
 def started(
     checkpoints: Mapping[str, Path], student: StudentSettings, cache: Path, threads: int | None
 ) -> Iterator[list[Served]]:
-    """Yields the models, each served as `student.server` says; their servers end with the block.
+    """Starts a server for each model as `student.server` says, and stops them after the block.
 
     Args:
         checkpoints: name → folder or GGUF file.
-        cache: folder of conversions to GGUF.
-        threads: of llama.cpp; None: every core.
+        cache: folder for checkpoints converted to GGUF.
+        threads: number of threads for llama.cpp; None: every core.
 
     Raises:
         SettingsError, DataError, ServerError: as `placement` and `serve`.
@@ -109,7 +109,7 @@ def started(
             place = placement(checkpoint, student, cache)
             settings = replace(place.settings, model=name)
             own = settings.kind is ServerKind.llama_cpp
-            # `transformers serve` would end after 20 tokens
+            # without max_tokens, `transformers serve` would stop after 20 tokens
             room = (
                 {}
                 if settings.kind is not ServerKind.transformers
@@ -123,7 +123,7 @@ def started(
 
 
 def server_overrides(kind: str | None) -> list[str]:
-    """The overrides by which `kind` serves the student; None: as conf/ says."""
+    """Returns the overrides that make `kind` serve the student; None keeps the kind in conf/."""
     slots = [f"student.server.concurrency={_SLOTS}"]
     if kind in ("vllm", "transformers"):
         return ["server@student.server=checkpoints", f"student.server.kind={kind}", *slots]
@@ -138,10 +138,10 @@ def _loopback(host: str) -> bool:
 
 
 def _listening(host: str, port: int) -> socket.socket:
-    """A socket that listens there.
+    """Returns a socket that listens on `host` and `port`.
 
     Raises:
-        SettingsError: none can.
+        SettingsError: the socket cannot be opened.
     """
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]

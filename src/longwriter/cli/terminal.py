@@ -1,4 +1,4 @@
-"""What a command that writes a text has: a line of status, messages, a file of its own."""
+"""Helpers for commands that write a text: a status line, messages, and a claimed output file."""
 
 import hashlib
 import os
@@ -17,11 +17,10 @@ _EVERY_S = 0.2
 
 
 class StatusLine:
-    """Keeps the last line of the terminal for a status, while text scrolls above it. Without a terminal on
-    standard error it shows nothing.
+    """Shows a status on the terminal's last line, while text scrolls above it.
 
-    The text may go to the same terminal: its last line is then taken out of the region that scrolls
-    (DECSTBM, which apt uses for its progress too).
+    Shows nothing if standard error is not a terminal. Since the text may go to the same terminal,
+    the last line is taken out of the scrolling region (DECSTBM, as apt does for its progress bar).
     """
 
     def __init__(self) -> None:
@@ -33,7 +32,7 @@ class StatusLine:
         return self
 
     def due(self) -> bool:
-        """Whether it is time to show another status, a few times a second."""
+        """Returns whether it is time to update the status, a few times a second."""
         now = time.monotonic()
         if not self.shown or now < self._due:
             return False
@@ -67,12 +66,14 @@ class StatusLine:
 
 
 def claimed(output: Path | None, prompt: str, cache: Path) -> tuple[Path, FileLock]:
-    """The file to write, and the lock by which no other process writes it as long as this one lives:
-    `output`, which must be new, else one named after the prompt, with a number where that one exists or
-    another process writes it.
+    """Returns the file to write, and a lock that keeps other processes from writing it.
+
+    The file is `output`, which must not exist yet, or one named after the prompt, with a number
+    added if that one exists or another process is writing it. The lock is held until it is released
+    or this process ends.
 
     Raises:
-        SettingsError: it cannot be written.
+        SettingsError: the file cannot be written.
     """
     name = "-".join(re.findall(r"\w+", prompt.lower()))[:50].strip("-") or "text"
     file, number = output or Path(f"{name}.md"), 1

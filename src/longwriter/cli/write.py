@@ -1,4 +1,4 @@
-"""`longwriter write`: AgentWrite for one person and one text."""
+"""`longwriter write`: plans and writes a single text with AgentWrite."""
 
 import sys
 from argparse import Namespace
@@ -22,36 +22,36 @@ from longwriter.text.demands import demand_in
 from longwriter.text.lengths import length_score
 
 _LINE = 70
-"""Characters of the line that shows what the teacher is writing."""
+"""Length in characters of the line that shows what the model is writing."""
 
 
 @dataclass(kw_only=True)
 class ShownText(TextSoFar):
-    """A text that prints each paragraph as it is written, and keeps all of them in a file."""
+    """A text that prints each paragraph as it is written, and saves all of them to a file."""
 
     file: Path
     wanted: int = 0
-    """Words in all."""
+    """Total number of words planned."""
     plan: list[Step] = field(default_factory=list)
 
     coming: str = ""
-    """The end of what the teacher is writing."""
+    """The last characters of the paragraph in progress."""
 
     def show_plan(self, plan: list[Step]) -> None:
-        """Lists the steps."""
+        """Prints the steps of the plan."""
         self.plan, self.wanted = plan, sum(step.word_count for step in plan)
         for number, step in enumerate(plan, start=1):
             say(f"{number}. {step.main_point} ({step.word_count:,} words)")
         say("")
 
     def show(self, piece: str) -> None:
-        """Shows the end of what the teacher is writing on one line, where a person watches."""
+        """Shows the end of the paragraph in progress on one line, if stderr is a terminal."""
         self.coming = " ".join((self.coming + piece)[-_LINE:].split("\n"))
         if sys.stderr.isatty():
             print(f"\r\x1b[2K… {self.coming}", end="", file=sys.stderr, flush=True)
 
     def add(self, paragraph: Paragraph) -> None:
-        """Appends a paragraph, prints it and says how far the text is."""
+        """Appends a paragraph, prints it, saves the text and reports the progress."""
         if self.coming and sys.stderr.isatty():
             print("\r\x1b[2K", end="", file=sys.stderr, flush=True)
         self.coming = ""
@@ -68,7 +68,7 @@ def write_one(arguments: Namespace) -> None:
     """Writes the text that the command line describes to standard output and to a file.
 
     Raises:
-        LongwriterError: it is not complete; what there is of it stays in FILE.partial.md.
+        LongwriterError: the text could not be completed; its part so far stays in FILE.partial.md.
     """
     of = STUDENT if arguments.model_with else "teacher"
     overrides = [f"{of}.stream=true"] if sys.stderr.isatty() else []
@@ -112,7 +112,7 @@ def write_one(arguments: Namespace) -> None:
 
 
 def _say_unit(prompt: str, settings: AgentWriteSettings) -> None:
-    """Says how a length in another unit than words is taken."""
+    """Says how a length in a unit other than words is interpreted."""
     stated = demand_in(prompt)
     demand = in_words(stated, settings)
     if demand.unit != "words":
@@ -125,9 +125,9 @@ def _say_unit(prompt: str, settings: AgentWriteSettings) -> None:
 
 
 def _explained(failed: StepFailed, usage: Usage) -> CallError:
-    """The error with its step, and what running the command again would do."""
+    """Returns the error with its step, and with what running the command again would do."""
     again = "The same command goes on: finished calls are kept."
-    if isinstance(failed.error, BadCompletion):  # its samples are finished calls
+    if isinstance(failed.error, BadCompletion):  # its samples are cached
         again = "--seed N takes other samples; a larger model needs fewer." if usage.calls else ""
     kind = type(failed.error)
     return kind(f"{failed.step}: {kind.__name__}: {failed.error}. {again}".rstrip())

@@ -1,4 +1,4 @@
-"""`longwriter write --with MODEL`: one text by a trained model, in one call."""
+"""`longwriter write --with MODEL`: writes one text with a trained model, in one call."""
 
 import sys
 import time
@@ -19,16 +19,16 @@ from longwriter.text.thinking import split_thinking
 from longwriter.text.words import count_words
 
 _BLOCKS = START, "<think>"
-"""How a plan or thinking begins, which is not the text."""
+"""Opening tags of a plan or of thinking, which are not part of the text."""
 
 
 class ComingText:
-    """A text as its pieces come: to the terminal where a person watches, with how far it is."""
+    """Prints a text as its pieces arrive, if stdout is a terminal, and shows the progress."""
 
     def __init__(self, wanted: int | None, status: StatusLine) -> None:
         self.wanted, self.status = wanted, status
         self.raw = ""
-        """With a plan and thinking before the text."""
+        """The answer so far, including any plan and thinking before the text."""
         self.begun = 0.0
         self._pieces = 0
         self._words = 0
@@ -53,7 +53,7 @@ class ComingText:
             self.status.show(self._progress())
 
     def end(self, text: str) -> None:
-        """Prints what of the whole text is not on the screen yet."""
+        """Prints the whole text if its pieces were not printed, and ends the line."""
         if not (self._watched and self._in_text):
             print(text, end="")
         print(flush=True)
@@ -76,7 +76,7 @@ class ComingText:
 
 
 def text_in(answer: str) -> str:
-    """The text of an answer, or of its beginning, without the thinking and the plan before it."""
+    """Returns the text of a complete or partial answer, without the thinking and plan before it."""
     thinking = split_thinking(answer)
     return "" if thinking.unclosed else split_plan(thinking.text.lstrip("\n")).text
 
@@ -85,7 +85,7 @@ def write_once(arguments: Namespace) -> None:
     """Writes the text that the command line describes to standard output and to a file.
 
     Raises:
-        LongwriterError: it is not complete; what there is of it stays in FILE.partial.md.
+        LongwriterError: the text could not be completed; its part so far stays in FILE.partial.md.
     """
     settings = compose(WriteSettings, ["student.server.stream=true", *arguments.overrides])
     checkpoint = model_named(arguments.model_with, Path.cwd())
@@ -119,6 +119,6 @@ def write_once(arguments: Namespace) -> None:
     write_text(file, text + "\n")
     score = f" of {wanted:,}: S_l {length_score(wanted, words):.1f}" if wanted else ""
     rate = completion.completion_tokens / (time.monotonic() - coming.begun) if coming.begun else 0
-    speed = f", {rate:.1f} tokens/s" if rate else ""  # nothing came: kept from before
+    speed = f", {rate:.1f} tokens/s" if rate else ""  # nothing streamed: it was cached
     say(f"\n{words:,} words{score}; {completion.completion_tokens:,} tokens{speed}")
     say(str(file))

@@ -1,8 +1,8 @@
-"""inputs.yaml: a digest of every file or folder that a setting names.
+"""Digests of every file or folder that a setting names, for inputs.yaml.
 
-DVC looks at the values in params.yaml, so a file that a setting names would be an input by its name
-only. The stage `params`, which always runs, digests them, and each stage depends on its keys of
-inputs.yaml.
+DVC compares the values in params.yaml, so it would notice a changed file name but not changed
+content. The stage `params`, which always runs, writes the digests, and each stage depends on its
+keys in inputs.yaml.
 """
 
 import hashlib
@@ -17,10 +17,12 @@ from longwriter.core.settings import FileSetting, file_settings
 
 
 def input_digests(settings: Any, root: Path) -> dict[str, Any]:
-    """Nested as the settings are: of every setting declared with `names_file` the digest of what it
-    names. Of several files, file → digest. null where the setting is null, or nothing is there, such
-    as a benchmark that was not fetched, or a model's name. A group that is null is null here too: DVC
-    wants every key that a stage depends on.
+    """Returns the digests of everything that settings name, nested like the settings.
+
+    Every setting declared with `names_file` has the digest of what it names, or file → digest if it
+    names several. A digest is null if the setting is null or nothing exists under that name, such
+    as a benchmark that was not fetched, or a model's name. A null group is null here too, because
+    DVC needs every key that a stage depends on.
 
     Args:
         settings: a dataclass.
@@ -46,8 +48,10 @@ def _digests(setting: FileSetting, root: Path) -> Any:
 
 
 def path_digest(given: str, root: Path, revision: str | None = None) -> str | None:
-    """`sha256:` and the digest of a file's bytes, or of a folder's files with their names; `hub:`, id
-    and revision where nothing is there and a revision is given; else None.
+    """Returns a digest of the file, folder or hub repository that `given` names.
+
+    This is `sha256:` with the hash of a file's bytes, or of a folder's files and their names. If
+    the path doesn't exist, it is `hub:ID@REVISION` if a revision is given, else None.
 
     Args:
         given: a path, relative to `root` or absolute, or `package:NAME/FILE`, or a hub id.
@@ -73,5 +77,5 @@ def _file_digest(path: Path) -> str:
 
 @lru_cache
 def _digest(path: Path, size: int, mtime_ns: int) -> str:
-    """Teacher, student and judge may name the same file, which is read once."""
+    """Returns a file's digest, cached because teacher, student and judge may name the same file."""
     return digest(path)

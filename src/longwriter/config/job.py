@@ -1,4 +1,7 @@
-"""Runs a stage as a job of SLURM that it submits itself (`runtime.launcher`), so that `dvc repro` stays the one command."""
+"""Runs a stage as a SLURM job that it submits itself (`runtime.launcher`).
+
+`dvc repro` remains the only command that is needed.
+"""
 
 import os
 import shutil
@@ -18,23 +21,23 @@ if TYPE_CHECKING:
     from submitit import Job
 
 IN_JOB = "LONGWRITER_JOB"
-"""The environment variable that a stage in a job has."""
+"""Environment variable that is set for a stage that runs inside a job."""
 
 _LOOK_S = 1.0
-"""Seconds between two looks at the job's log."""
+"""Seconds between checks of the job's log."""
 _ASK_S = 10.0
-"""Seconds between two questions to SLURM about the job's state."""
+"""Seconds between queries to SLURM for the job's state."""
 _PATIENCE_S = 30.0
-"""Seconds for the exit status to arrive, on a network disk, when SLURM says that the job has ended."""
+"""Seconds to wait for the exit status, on a network disk, after SLURM says that the job ended."""
 _GOING_ON = {
     "CONFIGURING", "COMPLETING", "PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "RESIZING",
     "RUNNING", "SIGNALING", "STAGE_OUT", "STOPPED", "SUSPENDED",
 }  # fmt: skip
-"""States of a job that may still end with a status of its own."""
+"""States of a job that may still report an exit status itself."""
 
 
 def wanted(runtime: RuntimeSettings, stage: str) -> tuple[Launcher | None, dict[str, Any]]:
-    """What runs `stage`, None being this process, and what its job asks for."""
+    """Returns what runs `stage` (None: this process), and the resources that its job requests."""
     own = runtime.resources.get(stage, {})
     if IN_JOB in os.environ or own is None:
         return None, {}
@@ -42,17 +45,18 @@ def wanted(runtime: RuntimeSettings, stage: str) -> tuple[Launcher | None, dict[
 
 
 def run_as_job(name: str, launcher: Launcher, resources: dict[str, Any], cache: Path) -> int:
-    """Runs this process's own command as a job, shows what that prints, and returns its exit status. However this
-    process ends, but by SIGKILL, the job ends too; after that, the next start ends it.
+    """Runs this process's own command as a job, shows its output and returns its exit status.
+
+    If this process ends first, the job is cancelled; after a SIGKILL, the next start cancels it.
 
     Args:
-        name: the stage, as DVC calls it.
-        resources: as submitit's AutoExecutor takes them.
-        cache: a folder that all nodes see.
+        name: the stage's name in DVC.
+        resources: in the form that submitit's AutoExecutor takes.
+        cache: a folder that all nodes can access.
 
     Raises:
         SettingsError: submitit is not installed or does not know a resource; SLURM refuses the job.
-        JobError: the job ended without a status: it was cancelled, or its node failed.
+        JobError: the job ended without an exit status: it was cancelled, or its node failed.
     """
     folder = cache / "jobs" / name
     _end_earlier(folder, launcher)
@@ -70,8 +74,11 @@ def run_as_job(name: str, launcher: Launcher, resources: dict[str, Any], cache: 
 
 
 class _Stage:
-    """What the job runs. It has `checkpoint`, so that submitit queues it again when SLURM preempts it or its time
-    is up: every stage goes on where it stopped."""
+    """The callable that the job runs.
+
+    Because it has `checkpoint`, submitit requeues it when SLURM preempts it or its time limit is
+    reached; every stage resumes where it stopped.
+    """
 
     def __call__(self, command: list[str], folder: Path) -> None:
         end_with_parent()
@@ -92,7 +99,10 @@ class _Stage:
 
 
 def _ignore_usr2() -> None:
-    """SLURM sends it to all processes of a job that it will soon end; submitit's alone acts on it."""
+    """Makes the stage ignore SIGUSR2, which only submitit's own process should act on.
+
+    SLURM sends it to all processes of a job that it is about to end.
+    """
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)
 
 
@@ -105,7 +115,7 @@ def _submit(name: str, launcher: Launcher, resources: dict[str, Any], folder: Pa
         ) from None
     try:
         executor = submitit.AutoExecutor(folder / "submitit", cluster=launcher)
-        # One process, on the first node, is the stage; training starts those on the others by itself.
+        # The stage is one process, on the first node; training starts those on other nodes itself.
         one = {"tasks_per_node": 1, "slurm_srun_args": ["--nodes=1", "--ntasks=1"]}
         executor.update_parameters(name=name, **one, **resources)
         return executor.submit(_Stage(), [sys.executable, *sys.argv], folder)
@@ -116,7 +126,7 @@ def _submit(name: str, launcher: Launcher, resources: dict[str, Any], folder: Pa
 
 
 def _end_earlier(folder: Path, launcher: Launcher) -> None:
-    """Ends the job of an earlier start, whose process was killed before it could."""
+    """Cancels the job of an earlier start that was killed before it could do so itself."""
     if launcher is Launcher.slurm and (folder / "id").exists():
         from submitit import SlurmJob
 
@@ -133,14 +143,14 @@ def _wait(job: "Job[None]") -> None:
 
 
 def _follow(job: "Job[None]", folder: Path) -> int:
-    """Shows the log and every new state until the job has ended; returns the stage's exit status."""
+    """Shows the log and every new state until the job ends; returns the stage's exit status."""
     shown, state, asked, ended = 0, "", float("-inf"), None
     while True:
         over = (folder / "status").exists()
         shown += _show(folder / "log", shown)
         if over:
             status = int((folder / "status").read_text())
-            return status if status >= 0 else 128 - status  # a signal's number, as a shell gives it
+            return status if status >= 0 else 128 - status  # 128 + signal, as in a shell
         now = time.monotonic()
         if now - asked >= _ASK_S:
             asked = now
@@ -159,7 +169,7 @@ def _follow(job: "Job[None]", folder: Path) -> int:
 
 
 def _last_lines(job: "Job[None]") -> list[str]:
-    """What SLURM or submitit said last."""
+    """Returns the last lines that SLURM or submitit wrote to the job's stderr."""
     return (job.stderr() or "").splitlines()[-5:]
 
 
@@ -177,9 +187,9 @@ def _show(log: Path, shown: int) -> int:
 
 
 def _state(job: "Job[None]") -> str:
-    """The state of a job in SLURM's words; empty: the controller gives no answer now.
+    """Returns a job's state in SLURM's terms; empty if the controller gives no answer now.
 
-    By squeue, as sacct, which submitit asks, knows nothing on a cluster without accounting.
+    Queries squeue, because sacct, which submitit uses, needs a cluster with accounting.
     """
     from submitit import SlurmJob
 

@@ -1,7 +1,7 @@
-"""Composes conf/, validates it, and reads and writes params.yaml, its resolved image.
+"""Composes and validates conf/, and reads and writes its resolved form, params.yaml.
 
-People edit conf/. A stage that DVC runs reads params.yaml; the same script run by hand is a Hydra app
-that composes conf/ with the overrides given (`config.run`).
+Users edit conf/. A stage that DVC runs reads params.yaml; the same script run by hand is a Hydra
+app that composes conf/ with the overrides given (`config.run`).
 """
 
 import os
@@ -25,13 +25,13 @@ S = TypeVar("S")
 
 _PACKAGE = Path(__file__).parents[1]
 CHECKOUT = Path(__file__).parents[3]
-"""The checkout that the code lies in; of an installed package nothing of use."""
+"""The checkout that contains this code; meaningless for an installed package."""
 ROOT = CHECKOUT if (CHECKOUT / "conf/config.yaml").is_file() else _PACKAGE
 """Folder that holds conf/: the checkout, or the installed package."""
 
 
 def validate(config: DictConfig, choices: dict[str, str] | None = None) -> Settings:
-    """All settings from all groups of conf/; as `validate_as`."""
+    """Returns all settings, from all groups of conf/; see `validate_as`."""
     return validate_as(Settings, config, choices)
 
 
@@ -39,13 +39,13 @@ def validate_as(kind: type[S], config: DictConfig, choices: dict[str, str] | Non
     """Turns a composed configuration into typed settings.
 
     Args:
-        kind: a dataclass with a field a group.
-        config: its groups of conf/, resolved or not.
-        choices: group → chosen option, to name the very file in an error.
+        kind: a dataclass with one field per group.
+        config: the composed groups, resolved or not.
+        choices: group → chosen option, to name the exact file in an error.
 
     Raises:
-        SettingsError: unknown key, missing value, wrong type, out of range; the message holds the
-            full key and the file to edit, and of a renamed setting its new name.
+        SettingsError: a key is unknown, or a value is missing, out of range or of the wrong type.
+            The message has the full key, the file to edit and a renamed setting's new name.
     """
     try:
         known = OmegaConf.structured(kind)
@@ -83,14 +83,17 @@ def _message(key: str, what: str, choices: dict[str, str] | None) -> str:
 
 
 def check_names(overrides: Sequence[str], sweeps: bool = True) -> None:
-    """Refuses overrides of settings that have another name now, which Hydra would call unknown, and those
-    that Hydra's grammar cannot read, such as a path with a bracket.
+    """Refuses overrides of renamed settings, and overrides that Hydra's grammar cannot read.
+
+    Hydra would only call a renamed setting unknown. An example of unreadable overrides is a path
+    with a bracket.
 
     Args:
         sweeps: whether an override may give several values.
 
     Raises:
-        SettingsError: one is; the message holds the new name, or the override in quotes.
+        SettingsError: an override is refused; the message has the new name, or the override in
+            quotes.
     """
     for override in overrides:
         key, _, value = override.lstrip("+~").partition("=")
@@ -98,7 +101,7 @@ def check_names(overrides: Sequence[str], sweeps: bool = True) -> None:
         new = new_name(key)
         if new:
             raise SettingsError(f"{key}: is called {new} now; set {new}={value}")
-        for choice in value.split(","):  # of a sweep
+        for choice in value.split(","):  # several in a sweep
             if (key, choice) in RENAMED_VALUES:
                 raise SettingsError(f"{key}={choice}: {RENAMED_VALUES[key, choice]}")
         _check_grammar(override, sweeps)
@@ -124,16 +127,18 @@ def _check_grammar(override: str, sweeps: bool) -> None:
 
 
 def loosened(overrides: Sequence[str]) -> list[str]:
-    """The overrides, those of `extra_body`, `extra_headers` and `extra_query` with the `++` that Hydra
-    wants where a key is not in conf/ yet."""
+    """Returns the overrides, with `++` before `extra_body`, `extra_headers` and `extra_query`.
+
+    Hydra requires the `++` for keys that are not in conf/ yet.
+    """
     return [re.sub(r"^(?=[\w.]+\.extra_(?:body|headers|query)[.=])", "++", o) for o in overrides]
 
 
 def compose(kind: type[S], overrides: Sequence[str]) -> S:
-    """The groups of conf/ that `kind` has as fields, with `overrides` as on Hydra's command line.
+    """Returns the groups of conf/ that `kind` has as fields, with Hydra `overrides` applied.
 
     Raises:
-        SettingsError: conf/ or an override does not compose or does not validate.
+        SettingsError: conf/ with the overrides cannot be composed or is not valid.
     """
     config, choices = _compose(ROOT, overrides)
     names = list(kind.__dataclass_fields__)  # type: ignore[attr-defined]
@@ -141,11 +146,11 @@ def compose(kind: type[S], overrides: Sequence[str]) -> S:
 
 
 def assignment(key: str, value: object) -> list[str]:
-    """The override that sets `key` to `value`, quoted for Hydra; none where it is None."""
+    """Returns the override that sets `key` to `value`, quoted for Hydra; no override for None."""
     if value is None:
         return []
     if isinstance(value, str):
-        # In Hydra's grammar a backslash stands for itself but before a quote.
+        # In Hydra's grammar a backslash is literal, except before a quote.
         quoted = re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), value)
         return [f"{key}='{quoted}'"]
     return [f"{key}={value}"]
@@ -155,7 +160,7 @@ def compose_params(root: Path) -> str:
     """Composes conf/ as `dvc exp run` does and returns the text of params.yaml.
 
     Raises:
-        SettingsError: conf/ does not compose or does not validate.
+        SettingsError: conf/ cannot be composed or is not valid.
     """
     config, choices = _compose(root, [])
     validate(config, choices)
@@ -163,7 +168,7 @@ def compose_params(root: Path) -> str:
 
 
 def _compose(root: Path, overrides: Sequence[str]) -> tuple[DictConfig, dict[str, str]]:
-    """All groups, resolved, and group → chosen option."""
+    """Returns all groups, resolved, and a mapping group → chosen option."""
     import hydra
     from hydra.errors import HydraException, MissingConfigException
 
@@ -187,8 +192,11 @@ def _compose(root: Path, overrides: Sequence[str]) -> tuple[DictConfig, dict[str
 
 
 def write_params(root: Path) -> None:
-    """The `params` stage: writes params.yaml, or checks the one that `dvc exp run -S` composed; and
-    inputs.yaml, the digests of all files that settings name."""
+    """Runs the `params` stage, which writes params.yaml and inputs.yaml.
+
+    A params.yaml that `dvc exp run -S` composed is only validated. inputs.yaml has the digests of
+    all files that settings name.
+    """
     params = root / "params.yaml"
     if os.environ.get("DVC_EXP_NAME") and params.exists():
         settings = read_params(root)
@@ -200,10 +208,10 @@ def write_params(root: Path) -> None:
 
 
 def load_yaml(path: Path) -> DictConfig:
-    """A YAML file that a stage wrote.
+    """Returns the content of a YAML file that a stage wrote.
 
     Raises:
-        SettingsError: it is not there or not YAML.
+        SettingsError: the file doesn't exist or is not YAML.
     """
     fix = "`dvc repro params` writes it"
     try:
@@ -217,9 +225,9 @@ def load_yaml(path: Path) -> DictConfig:
 
 
 def read_params(root: Path) -> Settings:
-    """The settings in params.yaml, which the last `dvc repro` ran with.
+    """Returns the settings in params.yaml, with which the last `dvc repro` ran.
 
     Raises:
-        SettingsError: it is not there or does not validate.
+        SettingsError: the file doesn't exist or is not valid.
     """
     return validate(load_yaml(root / "params.yaml"))

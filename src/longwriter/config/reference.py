@@ -1,6 +1,8 @@
-"""Writes docs/settings.md, every setting with its type, default and meaning: `python -m longwriter.config.reference`.
+"""Writes docs/settings.md, which lists every setting with its type, default and meaning.
 
-Types and meanings are those of the dataclasses that declare the settings, defaults those of params.yaml.
+    python -m longwriter.config.reference
+
+Types and meanings come from the dataclasses that declare the settings, defaults from params.yaml.
 """
 
 import ast
@@ -21,7 +23,7 @@ from longwriter.llm.settings import ServerSettings
 
 PAGE = Path("docs/settings.md")
 _LONGEST = 60
-"""Characters of a default that are shown."""
+"""Maximum characters shown of a default value."""
 
 _HEAD = """# Settings
 
@@ -32,10 +34,10 @@ dataclasses that declare them. `null` is a value of those whose type says `or nu
 
 
 def page(defaults: Mapping[str, Any]) -> str:
-    """Returns the page.
+    """Returns the content of docs/settings.md.
 
     Args:
-        defaults: params.yaml.
+        defaults: the content of params.yaml.
     """
     parts, hints = [_HEAD], typing.get_type_hints(Settings)
     server = defaults["teacher"]
@@ -89,14 +91,14 @@ def _rows(key: str, kind: type, defaults: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _elsewhere(key: str) -> str:
-    """Whose argument of the same name a setting is, which says no more."""
+    """Says which library's argument a setting without a description corresponds to."""
     if ".lora." in key:
         return "As in peft's LoraConfig."
     return "As in transformers' and TRL's arguments." if key.startswith(("sft.", "dpo.")) else ""
 
 
 def _of_choice(hint: Any) -> str:
-    """What a choice is about, where the setting itself says nothing."""
+    """Returns the docstring of a setting's enum, for settings without a description."""
     choices = [each for each in (hint, *typing.get_args(hint)) if hasattr(each, "__members__")]
     return _one_line(inspect.getdoc(choices[0]) or "") if choices else ""
 
@@ -132,7 +134,7 @@ def _default(value: Any) -> str:
 
 
 def _meanings(kind: type) -> dict[str, str]:
-    """Name of a field → the text below it, of the class and of those that it inherits from."""
+    """Returns field name → the text below the field, for the class and its base classes."""
     found: dict[str, str] = {}
     for each in reversed(kind.__mro__):
         if not dataclasses.is_dataclass(each):
@@ -152,7 +154,7 @@ def _one_line(text: str) -> str:
 
 
 def main() -> None:
-    """Writes the page of the checkout it runs in."""
+    """Writes docs/settings.md in the checkout that is the working directory."""
     defaults = load_yaml(Path("params.yaml"))
     from omegaconf import OmegaConf
 

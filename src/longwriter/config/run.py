@@ -24,10 +24,10 @@ from longwriter.core.workspace import Workspace
 INTERRUPTED = 130
 """Exit status after Ctrl-C."""
 PIPE_CLOSED = 128 + signal.SIGPIPE
-"""Exit status where standard output was closed early, as a shell gives it."""
+"""Exit status if standard output was closed early, as in a shell."""
 
 GRACE_S = 5
-"""Seconds that calls in flight have after SIGTERM."""
+"""Seconds in which calls in flight can end after SIGTERM."""
 
 
 REMOVED = (
@@ -40,20 +40,19 @@ Stage = Callable[[Settings, Workspace], None]
 
 
 def run_stage(stage: Stage) -> None:
-    """Runs `stage` with params.yaml where DVC started the script, else as a Hydra app.
+    """Runs `stage` with params.yaml if DVC started the script, else as a Hydra app.
 
-    Under DVC further arguments are overrides of the form key=value (dvc.yaml gives
-    `predict.model=…` so). Prints one line and exits with 1 on an error that longwriter foresees,
-    with 130 on Ctrl-C.
+    Under DVC, further arguments are key=value overrides, such as `predict.model=…` in dvc.yaml. An
+    error that longwriter anticipates prints one line and exits with 1; Ctrl-C exits with 130.
     """
     root = Path(sys.argv[0]).resolve().parent.parent
-    for noisy in ("httpx2", "openai"):  # a line for every call
+    for noisy in ("httpx2", "openai"):  # they log a line for every call
         logging.getLogger(noisy).setLevel(logging.WARNING)
     if "DVC_STAGE" in os.environ:
         guarded(lambda: _run_for_dvc(stage, root), REMOVED)
     else:
         _hydra_app(stage, root)
-    gc.freeze()  # else the interpreter goes through every object at its end: 0.8 s after MLflow
+    gc.freeze()  # else the interpreter visits every object at exit: 0.8 s after MLflow
 
 
 def _run_for_dvc(stage: Stage, root: Path) -> None:
@@ -71,10 +70,12 @@ def _run_for_dvc(stage: Stage, root: Path) -> None:
 
 
 def _check_folders(root: Path) -> None:
-    """Refuses a stage's output in a linked folder before the work; DVC does when the stage has ended.
+    """Refuses output folders that are links out of the checkout, before any work is done.
+
+    DVC would refuse them only after the stage has ended.
 
     Raises:
-        SettingsError: a folder that dvc.yaml has outputs in is not in the checkout.
+        SettingsError: an output folder in dvc.yaml is really outside the checkout.
     """
     stages = yaml.load((root / "dvc.yaml").read_bytes(), Loader=yaml.CSafeLoader)["stages"]
     for stage in stages.values():
@@ -101,25 +102,26 @@ def _hydra_app(stage: Stage, root: Path) -> None:
     sweeps = bool({"-m", "--multirun"} & set(sys.argv))
     guarded(lambda: check_names([sys.argv[n] for n in overrides], sweeps))
     sys.argv[1:] = loosened(sys.argv[1:])
-    place = overrides[0] if overrides else len(sys.argv)  # argparse wants overrides in one piece
+    place = overrides[0] if overrides else len(sys.argv)  # argparse wants overrides adjacent
     sys.argv.insert(place, f"hydra.job.name={Path(sys.argv[0]).stem}")
     app()
 
 
 def guarded(work: Callable[[], Any], outputs: str = " Earlier outputs are as they were.") -> None:
-    """Runs `work`; errors that a person can fix end as one line on stderr, not a traceback.
+    """Runs `work`; errors that the user can fix print one line on stderr instead of a traceback.
 
     Args:
-        outputs: said after an error of the disk: what became of earlier outputs.
+        outputs: what happened to earlier outputs; added to the message of a disk error, and of
+            other errors too if it is REMOVED.
     """
     signal.signal(signal.SIGTERM, _as_interrupt)
-    for stream in (sys.stdout, sys.stderr):  # a terminal that knows no Chinese, say
+    for stream in (sys.stdout, sys.stderr):  # for terminals that can't show Chinese
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     try:
         work()
         sys.stdout.flush()
-    except BrokenPipeError:  # who reads, as `head` does, has enough
+    except BrokenPipeError:  # the reader, such as `head`, has stopped reading
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(PIPE_CLOSED)
     except LongwriterError as error:
@@ -136,8 +138,10 @@ def guarded(work: Callable[[], Any], outputs: str = " Earlier outputs are as the
 
 
 def _as_interrupt(number: int, frame: FrameType | None) -> None:
-    """Does what Ctrl-C would do now: under asyncio that lets calls in flight end. After SIGTERM they have
-    GRACE_S seconds, for who sends it kills next."""
+    """Does what Ctrl-C would do, which under asyncio lets calls in flight end.
+
+    After SIGTERM they have GRACE_S seconds, because the sender will send SIGKILL next.
+    """
     if number == signal.SIGTERM:
         signal.signal(signal.SIGALRM, _as_interrupt)
         signal.alarm(GRACE_S)

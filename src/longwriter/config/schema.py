@@ -1,4 +1,4 @@
-"""All settings: one field a group of conf/."""
+"""Declares all settings, with one field per group of conf/."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -22,13 +22,13 @@ from longwriter.sft.settings import SftSettings
 
 @dataclass(kw_only=True)
 class Settings:
-    """Only scripts and this room take it whole: a function takes the groups that it needs."""
+    """All settings. Functions take only the groups they need; scripts and this package take all."""
 
     teacher: ServerSettings
     student: StudentSettings
     judge: JudgeSettings
     second_judge: JudgeSettings | None
-    """Grades every text that `judge` grades; null: there is none."""
+    """Grades every text that `judge` grades; null: no second judge."""
     agentwrite: AgentWriteSettings
     short_answers: ShortAnswersSettings
     contamination: ContaminationSettings
@@ -44,7 +44,7 @@ class Settings:
     runtime: RuntimeSettings
 
     def groups(self, *names: str) -> dict[str, Any]:
-        """Name → group of those that are named."""
+        """Returns name → group for the given names."""
         return {name: getattr(self, name) for name in names}
 
 
@@ -68,7 +68,7 @@ RENAMED = {
         if name != "kind"
     },
 }
-"""Settings' names of version 0.1 → today's. They are refused, with the new name in the message."""
+"""Setting names of version 0.1 → current names. Old names are refused with a message."""
 
 RENAMED_VALUES = {
     ("sft.loss", "released"): "is called longwriter now; set sft.loss=longwriter",
@@ -84,11 +84,11 @@ RENAMED_VALUES = {
         for name in ("cpu2", "fsdp2", "gpu", "machines", "zero3_offload", "zero3_sequence")
     },
 }
-"""(Key, value of version 0.1) → what to do."""
+"""(Key, value) of version 0.1 → what to do instead."""
 
 
 def new_name(key: str) -> str | None:
-    """Today's name of a setting of version 0.1; None where `key` is none."""
+    """Returns the current name of a setting of version 0.1; None if `key` was not renamed."""
     for old, new in RENAMED.items():
         if key == old or key.startswith(f"{old}."):
             return new + key.removeprefix(old)

@@ -1,1 +1,1 @@
-"""What every room uses: errors, rows, files, sources, statistics, tables, settings."""
+"""Code that every subpackage shares: errors, rows, files, sources, statistics, tables, settings."""

@@ -5,28 +5,30 @@ LongwriterError
 ├── DataError            a file, or a row in one
 ├── TooFewGrades         the judge left too many texts without grades
 ├── TooManyFailures      more drafts or answers failed than the settings allow
-├── TrainingError        training cannot start or go on
+├── TrainingError        training cannot start or continue
+├── JobError             the cluster ended a stage's job before the stage had finished
 ├── ServerError          the run stops: every further call would fail in the same way
+│   └── Unreachable
 └── CallError            one call to a model failed for good; the rest of the run goes on
-    ├── TransientError   the server's trouble: may pass when the run is repeated
+    ├── TransientError   a fault of the server, which may be gone when the run is repeated
     │   ├── TimedOut
     │   ├── RateLimited
-    │   ├── ServerFault  5xx, a connection that breaks, a body that is not a completion
-    │   └── Aborted      the server broke its answer off
+    │   ├── ServerFault  5xx, a broken connection, a body that is not a completion
+    │   └── Aborted      the server stopped its answer early
     ├── ContextExceeded
     ├── BadRequest       any other 4xx
-    ├── PromptRefused    the provider refuses this prompt for its content
+    ├── PromptRefused    the provider refuses this prompt because of its content
     ├── OverBudget       this call could exceed max_cost
-    └── BadCompletion    the model answered, and no sample of its answer was usable
-        ├── Moderated    the provider broke the answer off for its content
-        └── StillThinking  the answer was cut off before the model had thought to the end
+    └── BadCompletion    the model answered, but no sample was usable
+        ├── Moderated    the provider stopped the answer because of its content
+        └── StillThinking  the answer was cut off before the model finished thinking
 
 A stage that ends with one of them prints the message and exits with status 1.
 """
 
 
 class LongwriterError(Exception):
-    """The message says what is wrong, what was given and how to fix it."""
+    """Base class; the message says what is wrong, what was given and how to fix it."""
 
 
 class SettingsError(LongwriterError):
@@ -34,7 +36,7 @@ class SettingsError(LongwriterError):
 
 
 class DataError(LongwriterError):
-    """A file is missing or empty, or a row in it is not what the stage reads."""
+    """A file is missing or empty, or a row in it does not have the form that the stage reads."""
 
 
 class TooFewGrades(LongwriterError):
@@ -46,16 +48,19 @@ class TooManyFailures(LongwriterError):
 
 
 class TrainingError(LongwriterError):
-    """Training cannot start or go on."""
+    """Training cannot start or continue."""
 
 
 class JobError(LongwriterError):
-    """A cluster ended a stage's job before the stage had ended."""
+    """The cluster ended a stage's job before the stage had finished."""
 
 
 class ServerError(LongwriterError):
-    """The server cannot be reached, refuses the key or the request's form, does not know the model, or
-    the account has no money."""
+    """The server cannot serve any call.
+
+    It cannot be reached, rejects the key or the form of the request, does not know the model, or
+    the account is out of money.
+    """
 
 
 class Unreachable(ServerError):
@@ -67,7 +72,7 @@ class CallError(LongwriterError):
 
 
 class TransientError(CallError):
-    """The fault is the server's, not the call's: the same call may succeed later."""
+    """The server is at fault, not the call: the same call may succeed later."""
 
 
 class TimedOut(TransientError):
@@ -75,33 +80,33 @@ class TimedOut(TransientError):
 
 
 class RateLimited(TransientError):
-    """The server has no room for this call at the moment."""
+    """The server has no capacity for this call at the moment."""
 
     pause: float | None = None
-    """Seconds until it may be made again, where the server says so."""
+    """Seconds until the call may be repeated, if the server says so."""
 
 
 class ServerFault(TransientError):
-    """5xx, a broken connection, or a body that is not a chat completion, on the last try."""
+    """The last try got a 5xx, a broken connection or a body that is not a chat completion."""
 
 
 class Aborted(TransientError):
-    """The answer ended in another way than by itself or by max_tokens."""
+    """The server stopped the answer for a reason that is neither max_tokens nor its content."""
 
 
 class ContextExceeded(CallError):
-    """Prompt and completion do not fit the model's context."""
+    """Prompt and completion do not fit into the model's context."""
 
 
 class BadRequest(CallError):
-    """The server refuses this call, not every call."""
+    """The server rejects this call, but not every call."""
 
     field: str | None = None
-    """The field of the request that it will not have, where its words name one."""
+    """The request field that the server rejects, if its message names one."""
 
 
 class PromptRefused(CallError):
-    """The provider refuses this prompt for its content."""
+    """The provider refuses this prompt because of its content."""
 
 
 class OverBudget(CallError):
@@ -113,8 +118,8 @@ class BadCompletion(CallError):
 
 
 class Moderated(BadCompletion):
-    """The provider broke the answer off for its content, or the model refuses in a field of its own."""
+    """The provider stopped the answer because of its content, or its refusal field is set."""
 
 
 class StillThinking(BadCompletion):
-    """All that came is thinking, cut off."""
+    """The answer was cut off while the model was still thinking."""

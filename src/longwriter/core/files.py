@@ -1,4 +1,4 @@
-"""Writing files whole or not at all, finding the files that settings name, and digests."""
+"""Writes files whole or not at all, finds the files that settings name, and computes digests."""
 
 import glob
 import hashlib
@@ -19,7 +19,7 @@ from longwriter.core.errors import SettingsError
 from longwriter.core.rows import Record
 
 MONTH_S = 30 * 86_400
-"""Seconds after which what nobody used goes."""
+"""Seconds after which an unused folder is removed."""
 _NETWORK = frozenset(
     [
         "9p",
@@ -63,9 +63,12 @@ def write_text(path: Path, text: str) -> None:
 
 @contextmanager
 def replacing(*paths: Path) -> Iterator[list[Path]]:
-    """Yields a temporary path beside each of `paths`. Files or folders that the block writes there
-    replace `paths` when it ends without an error; else all of `paths` are as they were. Of a link to a
-    folder, maybe on another disk, the folder is replaced, not the link."""
+    """Yields a temporary path beside each of `paths`, for a file or folder that will replace it.
+
+    What the block writes there replaces `paths` when it ends without an error; else `paths` stay as
+    they were. If a path is a link to a folder, which may be on another disk, the folder is
+    replaced, not the link.
+    """
     places = [path.resolve() if path.is_dir() else path for path in paths]
     temporaries = [
         path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp") for path in places
@@ -77,7 +80,7 @@ def replacing(*paths: Path) -> Iterator[list[Path]]:
         yield temporaries
         for temporary, path in zip(temporaries, places, strict=True):
             if path.is_dir():
-                _remove(path)  # a folder can replace an empty one only
+                _remove(path)  # a folder can only replace an empty one
             temporary.replace(path)
     finally:
         for temporary in temporaries:
@@ -85,7 +88,7 @@ def replacing(*paths: Path) -> Iterator[list[Path]]:
 
 
 def in_use(folder: Path) -> bool:
-    """Whether `folder` is there. If so, it counts as used now."""
+    """Returns whether `folder` exists; if so, marks it as used now."""
     there = folder.is_dir()
     if there:
         os.utime(folder)
@@ -93,7 +96,7 @@ def in_use(folder: Path) -> bool:
 
 
 def remove_unused(parent: Path) -> None:
-    """Removes the folders in `parent` that nobody used (`in_use`) for a month."""
+    """Removes the folders in `parent` that were not used (`in_use`) for a month."""
     for folder in parent.glob("[!.]*"):
         with suppress(FileNotFoundError):  # another process was faster
             if time.time() - folder.stat().st_mtime > MONTH_S:
@@ -101,8 +104,10 @@ def remove_unused(parent: Path) -> None:
 
 
 def network_disk(path: Path) -> str:
-    """Returns the kind of the network file system on which `path` lies or would, such as `nfs4`; empty: it is on a
-    local disk."""
+    """Returns the type of the network file system of `path`, such as `nfs4`; empty on a local disk.
+
+    `path` need not exist.
+    """
     place = path.resolve()
     mounted = [p for p in psutil.disk_partitions(all=True) if place.is_relative_to(p.mountpoint)]
     kind = max(mounted, key=lambda p: len(p.mountpoint)).fstype.lower() if mounted else ""
@@ -111,7 +116,7 @@ def network_disk(path: Path) -> str:
 
 
 def _remove_leftovers(path: Path) -> None:
-    """Removes what processes that were killed left beside `path`."""
+    """Removes temporary files and folders that killed processes left beside `path`."""
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
         process = left.name.removesuffix(".tmp").rpartition(".")[2].partition("-")[0]
         if process.isdecimal() and not psutil.pid_exists(int(process)):
@@ -126,8 +131,10 @@ def _remove(path: Path) -> None:
 
 
 def locate(model: str) -> Path:
-    """The path that a setting names: a file, a folder, or `package:NAME/FILE` inside an installed
-    Python package, which is found without being imported.
+    """Returns the path that a setting names.
+
+    It names a file, a folder, or, as `package:NAME/FILE`, a file inside an installed Python
+    package, which is found without being imported.
 
     Raises:
         SettingsError: there is nothing at that path.
@@ -155,31 +162,32 @@ def locate(model: str) -> Path:
 
 
 def digest(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hex."""
+    """Returns the SHA-256 of a file's bytes, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def files_digest(paths: Iterable[Path]) -> str:
-    """SHA-256 of the concatenated digests of several files, in hex."""
+    """Returns the SHA-256 of the concatenated digests of several files, in hex."""
     return hashlib.sha256("".join(map(digest, paths)).encode()).hexdigest()
 
 
 def weights_digest(folder: Path) -> str:
-    """The concatenated digests of a checkpoint's *.safetensors; empty where the folder has none."""
+    """Returns the concatenated digests of a checkpoint's *.safetensors; empty if it has none."""
     return "".join(map(digest, sorted(folder.glob("*.safetensors"))))
 
 
 def checkpoint_digest(folder: Path) -> str:
-    """The digest of a checkpoint's only *.safetensors; of several files their `files_digest`."""
+    """Returns the digest of a checkpoint's only *.safetensors, or of several the `files_digest`."""
     shards = sorted(folder.glob("*.safetensors"))
     return weights_digest(folder) if len(shards) < 2 else files_digest(shards)
 
 
 def dvc_md5(path: Path) -> str:
-    """The md5 that dvc.lock has for a file or a folder without files that .dvcignore names.
+    """Returns the md5 that dvc.lock holds for a file or folder.
 
-    A folder's is that of the JSON list of its files' md5 and relative paths, sorted by path.
+    A folder's md5 is that of the JSON list of its files' md5 and relative paths, sorted by path.
+    The folder must hold no file that .dvcignore names.
     Source: DVC 3, dvc_data/hashfile/tree.py.
     """
     if path.is_file():

@@ -1,4 +1,4 @@
-"""A program in a session of its own, which does not outlive the work that needs it."""
+"""Runs a program in its own session, so that it does not outlive the work that needs it."""
 
 import ctypes
 import re
@@ -18,15 +18,16 @@ kill -s TERM -- -$1
 for _ in $(seq $(($2 * 10))); do kill -s 0 -- -$1 || exit; sleep 0.1; done
 kill -s KILL -- -$1
 """
-"""Ends process group $1 when its own standard input closes, which happens however this process ends."""
+"""Shell script that ends process group $1 when the script's standard input closes, which happens
+however this process ends."""
 
 
 _KEY = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|PASSWD)(_ID)?$", re.IGNORECASE)
-"""Names of environment variables that hold keys."""
+"""Matches names of environment variables that hold secrets."""
 
 
 def without_keys(environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables of a program that needs no key. MLflow's own stay, or it could log nothing."""
+    """Returns the environment without secrets, except MLflow's own, which logging needs."""
     return {
         name: value
         for name, value in environment.items()
@@ -38,14 +39,15 @@ def without_keys(environment: Mapping[str, str]) -> dict[str, str]:
 def own_session(
     command: list[str], output: int, environment: dict[str, str]
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Runs `command` in a session of its own, which Ctrl-C does not reach, and at the end of the block
-    ends it with all its descendants, also where this process is killed.
+    """Runs `command` in its own session and ends it, with all its descendants, after the block.
+
+    Ctrl-C does not reach the session. It ends even if this process is killed.
 
     Args:
-        output: file descriptor that it writes to.
+        output: file descriptor for the program's output and errors.
 
-    A guard process does that. PR_SET_PDEATHSIG would not: descendants don't inherit it, so workers
-    whose parent is killed would live on and keep the GPUs' memory.
+    A guard process ends the session. PR_SET_PDEATHSIG would not do: descendants don't inherit it,
+    so workers whose parent is killed would live on and keep the GPUs' memory.
     Source: https://github.com/vllm-project/vllm/issues/55510.
     """
     process = subprocess.Popen(  # noqa: S603
@@ -74,11 +76,11 @@ def own_session(
 
 @contextmanager
 def ended_by_sigterm() -> Iterator[None]:
-    """Within it SIGTERM ends this process and those that it forks at once.
+    """Makes SIGTERM end this process, and those that it forks, immediately within the block.
 
-    A pool of processes ends its workers by it. They inherit this process's handler, which Python runs
-    between two instructions: one that has just begun to wait for work never comes to it, and the pool waits
-    for that one for ever (seen with datasets 5).
+    A process pool ends its workers with SIGTERM. They inherit this process's handler, which Python
+    runs between two instructions: a worker that has just begun to wait for work never gets there,
+    and the pool waits for it forever (seen with datasets 5).
     """
     if threading.current_thread() is not threading.main_thread():  # only it may set handlers
         yield
@@ -91,7 +93,9 @@ def ended_by_sigterm() -> Iterator[None]:
 
 
 def end_with_parent() -> None:
-    """Linux: asks for SIGTERM when DVC dies, so that a killed `dvc repro` leaves no stage behind
-    that works beside the one that the next `dvc repro` starts."""
+    """Requests SIGTERM for this process when its parent dies (on Linux only).
+
+    Otherwise a stage of a killed `dvc repro` would keep running beside that of the next one.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # 1: PR_SET_PDEATHSIG of <sys/prctl.h>

@@ -20,7 +20,7 @@ def _as_text(value: Any) -> Any:
 
 
 Label = Annotated[str, BeforeValidator(_as_text)]
-"""An id, a type, a source: a text, which other people's files give as a number or as nothing, too."""
+"""Text such as an id, type or source. Other people's files may hold numbers or null instead."""
 
 
 class Record(BaseModel):
@@ -62,7 +62,7 @@ class Step(Record):
 
 
 class Usage(Record):
-    """Calls and tokens, answers from the cache included."""
+    """Counts of calls and tokens, including answers from the cache."""
 
     calls: int = 0
     prompt_tokens: int = 0
@@ -70,7 +70,7 @@ class Usage(Record):
     """Part of `prompt_tokens` that the server took from its prefix cache."""
     completion_tokens: int = 0
     thinking_tokens: int = 0
-    """Part of `completion_tokens`: what the model thought before it answered."""
+    """Part of `completion_tokens` that the model spent thinking before it answered."""
     cost_usd: float = 0.0
     """In US dollars, at the prices in conf/."""
 
@@ -81,10 +81,10 @@ class Draft(Instruction):
     response: Text
     response_length: int
     writer: Label = ""
-    """The teacher's model."""
+    """Name of the teacher's model."""
     hidden_words: int = 0
-    """Most words of the text so far that were hidden from a step, because the context was too small or
-    the teacher copied what it saw."""
+    """Largest number of words of the text so far that were hidden from a step, because the context
+    was too small or the teacher copied what it saw."""
     usage: Usage
 
 
@@ -107,9 +107,9 @@ class TrainingRow(Record):
     language: str = ""
     type: Label = ""
     writer: Label = ""
-    """The model that wrote it, where that is known."""
+    """The model that wrote the answer, if known."""
     tokens: int | None = None
-    """Tokens of the whole chat by the student's tokenizer, where the filter counted them."""
+    """Tokens of the whole chat in the student's tokenizer, if the filter counted them."""
 
     @model_validator(mode="after")
     def _ends_with_the_target(self) -> Self:
@@ -119,7 +119,7 @@ class TrainingRow(Record):
 
 
 class PackedRow(Record):
-    """The pack that a training row is part of. A row that was skipped has no pack and 0 epochs."""
+    """Where a training row was packed. A row that was skipped has no pack and 0 epochs."""
 
     id: str
     pack: int | None
@@ -136,8 +136,11 @@ class RejectedRow(Record):
 
 
 class Pair(Record):
-    """A preference pair in TRL's format. Scores, samples, seeds and `checkpoint` say how it was made;
-    pairs from a chat data set have none."""
+    """A preference pair in TRL's format.
+
+    Scores, samples, seeds and `checkpoint` record how it was made; pairs from a chat data set have
+    none of them.
+    """
 
     prompt: Annotated[list[Message], Field(min_length=1)]
     chosen: Annotated[list[Message], Field(min_length=1)]
@@ -155,14 +158,17 @@ class Pair(Record):
     chosen_length: int | None = None
     rejected_length: int | None = None
     rejected_cut: bool = False
-    """The rejected answer was cut off, so it has no end of its turn."""
+    """Whether the rejected answer was cut off, so that its turn has no end token."""
     checkpoint: str = ""
     """SHA-256 of the weights that wrote both answers."""
 
 
 class Candidate(Record):
-    """One sample of the SFT model's answer. `score` is null where it could not be scored, and `unscored`
-    says why. Parts of the score with weight 0 are null."""
+    """One sample of the SFT model's answer.
+
+    If it could not be scored, `score` is null and `unscored` says why. Components of the score with
+    weight 0 are null.
+    """
 
     id: str
     prompt: str
@@ -186,7 +192,7 @@ def _as_number(value: Any) -> Any:
 
 
 class BenchmarkPrompt(Record):
-    """A row of LongBench-Write or of a benchmark with the same fields. `type` groups scores, no more."""
+    """A row of LongBench-Write or a benchmark with the same fields. `type` only groups scores."""
 
     prompt: Text
     type: Label = ""
@@ -194,8 +200,11 @@ class BenchmarkPrompt(Record):
 
 
 class Prediction(BenchmarkPrompt):
-    """As in the paper's pred.jsonl. An empty response is allowed; its S_l and S_q are 0. Where the model
-    gave no answer, a field `unanswered` says why."""
+    """A row as in the paper's pred.jsonl.
+
+    An empty response is allowed; its S_l and S_q are 0. If the model gave no answer, a field
+    `unanswered` says why.
+    """
 
     response: str
     response_length: int = -1
@@ -203,14 +212,14 @@ class Prediction(BenchmarkPrompt):
 
 
 class Judgement(Prediction):
-    """A scored prediction with either `scores` (six dimensions, 1 to 5) or `unscored` (the reason)."""
+    """A prediction with `scores` (six dimensions, 1 to 5) or `unscored` (why it has none)."""
 
     length_score: float
     scores: dict[str, int | float] | None = None
-    """With several repeats, the means of the usable ones."""
+    """With several repeats, the means over the usable ones."""
     unscored: str | None = None
     repeats: list[dict[str, int] | str] = []
-    """With more than one: the grades of each, or the reason why it has none."""
+    """With several repeats, the grades of each, or the reason why it has none."""
     second: "SecondOpinion | None" = None
 
 
@@ -222,10 +231,10 @@ class SecondOpinion(Record):
 
 
 def check_ids(rows: Iterable[Instruction]) -> None:
-    """Checks that instructions have different ids.
+    """Checks that the ids of instructions are unique.
 
     Raises:
-        DataError: two do.
+        DataError: two instructions share an id.
     """
     twice = [name for name, number in Counter(row.id for row in rows).items() if number > 1]
     if twice:

@@ -1,4 +1,4 @@
-"""How settings are declared: ranges, files they name, and the groups that every stage shares."""
+"""Declares settings: their ranges, the files they name, and the groups that all stages share."""
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
@@ -15,7 +15,7 @@ _CHECKS: dict[str, tuple[str, Callable[[float, float], bool]]] = {
 _NAMES_FILE = "names_file"
 
 LONGEST_VALUE = 250
-"""Characters of a setting's value that MLflow and the model cards show."""
+"""Most characters of a setting's value that MLflow and the model cards show."""
 
 
 def bounded(
@@ -25,19 +25,22 @@ def bounded(
     lt: float | None = None,
     le: float | None = None,
 ) -> Any:
-    """A dataclass field whose number must be above, at least, below or at most the given bound."""
+    """Returns a dataclass field for a number > `gt`, >= `ge`, < `lt` and <= `le`, where given."""
     bounds = {"gt": gt, "ge": ge, "lt": lt, "le": le}
     return dataclasses.field(metadata={k: v for k, v in bounds.items() if v is not None})
 
 
 def names_file() -> Any:
-    """A dataclass field that names a file or a folder (or several), whose content is an input of the
-    stages that read the setting: the stage `params` writes its digest into inputs.yaml."""
+    """Returns a dataclass field that names one or several files or folders.
+
+    Their content is an input of the stages that read the setting: the stage `params` writes its
+    digest into inputs.yaml.
+    """
     return dataclasses.field(metadata={_NAMES_FILE: True})
 
 
 def violations(settings: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Yields (full key, what is wrong) for every field of a dataclass that leaves its range."""
+    """Yields (full key, what is wrong) for every dataclass field that is out of range."""
     for field in dataclasses.fields(settings):
         value, key = getattr(settings, field.name), f"{prefix}{field.name}"
         if dataclasses.is_dataclass(value):
@@ -52,9 +55,9 @@ class FileSetting(NamedTuple):
 
     key: str
     value: Any
-    """A path, several, or None."""
+    """A path, several paths, or None."""
     revision: str | None
-    """Of the hub id that the setting may name instead of a file: its group's `revision`."""
+    """The group's `revision`, in case the setting names a hub id instead of a file."""
 
 
 def file_settings(settings: Any, prefix: str = "") -> Iterator[FileSetting]:
@@ -68,10 +71,10 @@ def file_settings(settings: Any, prefix: str = "") -> Iterator[FileSetting]:
 
 
 def flatten_settings(groups: Mapping[str, Any]) -> dict[str, str]:
-    """Returns settings as full key → short text; those that are null are left out.
+    """Returns settings as full key → short text, without those that are null.
 
     Args:
-        groups: name of a group → its dataclass, or None.
+        groups: group name → its dataclass, or None.
     """
     flat: dict[str, str] = {}
 
@@ -94,42 +97,43 @@ class Launcher(StrEnum):
     """What runs a stage that DVC starts."""
 
     slurm = "slurm"
-    """A job of SLURM's."""
+    """A SLURM job."""
     local = "local"
-    """A process of submitit's own executor on this machine, to try settings out."""
+    """A process of submitit's local executor on this machine, for trying out settings."""
 
 
 @dataclass(kw_only=True)
 class RuntimeSettings:
-    """What holds for every stage and changes no result, but for `seed`."""
+    """Settings of every stage; apart from `seed`, they change no result."""
 
     seed: int
-    """Seed of every stage that sets none of its own (`agentwrite.seed`, `sft.seed`, …)."""
+    """Seed of every stage without a seed of its own (`agentwrite.seed`, `sft.seed`, …)."""
     threads: int | None
-    """Threads that embedded servers and training on a CPU use; null: every core that
-    affinity, CPU quota and OMP_NUM_THREADS leave them."""
+    """Threads for embedded servers and training on a CPU; null: every core that affinity, CPU quota
+    and OMP_NUM_THREADS allow."""
     accelerate: dict[str, Any] | None
-    """What `accelerate launch` reads from its configuration file, for training in several processes
-    or on several machines; null: one process. The batch of an optimiser step is
+    """Configuration file of `accelerate launch`, as a mapping, for training in several processes or
+    on several machines; null: one process. The batch size of an optimiser step is
     per_device_train_batch_size · gradient_accumulation_steps · processes."""
     peak_tflops: float | None = bounded(gt=0)
-    """Peak of one device in the type that training computes in, for its utilisation; null: what
-    TRL knows of the GPU, and no utilisation on a CPU."""
+    """Peak TFLOPS of one device in the data type that training computes in, to report utilisation;
+    null: TRL's value for the GPU, and no utilisation on a CPU."""
     launcher: Launcher | None
-    """Where a stage of `dvc repro` runs: null, in the process that DVC starts; else in a job that this process
-    submits, shows and waits for. A stage by hand takes `hydra/launcher=submitit_slurm` with `-m`."""
+    """Where a stage of `dvc repro` runs. null: in the process that DVC starts; else in a job that
+    this process submits, whose output it shows, and for which it waits. To run a stage by hand, use
+    `hydra/launcher=submitit_slurm` with `-m`."""
     resources: dict[str, Any]
-    """What the job of a stage asks for: `default`, and by the stage's name what differs, as submitit's AutoExecutor
-    takes it; null: that stage needs no job."""
+    """Resources that a stage's job requests, as parameters of submitit's AutoExecutor: `default`,
+    and overrides by stage name. A stage that is null here runs without a job."""
     system_metrics: bool
     """Log CPU, memory and GPU use to MLflow while a stage runs."""
     traces: int = bounded(ge=0)
-    """Drafts, the first of them, of which the stage `agentwrite` writes a trace to MLflow."""
+    """Number of drafts, from the first, for which the stage `agentwrite` logs a trace to MLflow."""
 
 
 @dataclass(kw_only=True)
 class StatisticsSettings:
-    """How intervals are computed where results are shown (stages `eval`, `judge_audit`, `report`)."""
+    """How intervals of results are computed (stages `eval`, `judge_audit`, `report`)."""
 
     resamples: int = bounded(ge=100)
     """Bootstrap resamples for the 95 % intervals."""

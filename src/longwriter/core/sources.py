@@ -1,4 +1,4 @@
-"""Rows from JSON Lines, parquet files and data sets of the Hugging Face hub, one after the other.
+"""Reads rows from JSON Lines, parquet files and data sets of the Hugging Face hub.
 
 `read_jsonl` reads a whole file of one kind of row; `open_source` streams whatever a setting names.
 """
@@ -19,16 +19,16 @@ from longwriter.core.rows import R
 
 _HUB_ID = re.compile(r"[\w-]+/(?!.*\.(?:jsonl?|parquet)$)[\w.-]+")
 _ARRAY = re.compile(rb"\s*\[\s*(?:\{|$)")
-"""The first line of a JSON array of objects."""
+"""Matches the first line of a JSON array of objects."""
 _BATCH = 100
-"""Rows of a parquet file that are in memory at once."""
+"""Rows of a parquet file held in memory at once."""
 
 
 def read_jsonl(path: Path, kind: type[R]) -> list[R]:
     """Reads every row of `path` as `kind`.
 
     Raises:
-        DataError: the file is missing or holds no row, or a line is not UTF-8, not JSON, or
+        DataError: the file is missing or has no rows, or a line is not UTF-8, not JSON, or
             not a `kind`; the message names file and line.
     """
     lines = ((f"{path}:{number}", line) for number, line in stream_lines(path))
@@ -39,10 +39,10 @@ def read_jsonl(path: Path, kind: type[R]) -> list[R]:
 
 
 def stream_lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Yields number and bytes of every line of `path` that is not blank.
+    """Yields number and bytes of every non-blank line of `path`.
 
     Raises:
-        DataError: the file cannot be read.
+        DataError: the file cannot be read or holds a JSON array.
     """
     try:
         with path.open("rb") as file:
@@ -59,14 +59,14 @@ def stream_lines(path: Path) -> Iterator[tuple[int, bytes]]:
 
 
 def parse_line(line: bytes, where: str) -> Any:
-    """The JSON value of a line.
+    """Returns the JSON value of a line.
 
     Raises:
-        DataError: it is not UTF-8, not JSON or nested too deeply; the message names `where`.
+        DataError: the line is not UTF-8, not JSON or nested too deeply; the message names `where`.
     """
     try:
         value = json.loads(line)
-        if b"\\ud" in line.lower():  # an escape that UTF-8 may not be able to hold
+        if b"\\ud" in line.lower():  # a surrogate, which UTF-8 may be unable to encode
             json.dumps(value, ensure_ascii=False).encode()
     except UnicodeDecodeError as error:
         raise DataError(f"{where}: not UTF-8 (byte {error.start} of the line)") from None
@@ -76,16 +76,16 @@ def parse_line(line: bytes, where: str) -> Any:
         raise DataError(f"{where}: is nested too deeply; fix the row") from None
     except json.JSONDecodeError as error:
         raise DataError(f"{where}: not JSON: {error.msg} at column {error.colno}") from None
-    except ValueError as error:  # a number of thousands of digits
+    except ValueError as error:  # such as a number with thousands of digits
         raise DataError(f"{where}: not JSON: {error}") from None
     return value
 
 
 def checked(row: Any, kind: type[R], where: str) -> R:
-    """`row` as `kind`.
+    """Returns `row` as a `kind`.
 
     Raises:
-        DataError: it is not one; the message names `where` it was read and the field.
+        DataError: it is not one; the message names the field and `where` the row was read.
     """
     try:
         return kind.model_validate(row)
@@ -103,18 +103,18 @@ class SourceKind(Enum):
     jsonl = "jsonl"
     """A JSON Lines file."""
     parquet = "parquet"
-    """A parquet file, or all of a folder and its subfolders in the order of their names."""
+    """A parquet file, or all of a folder and its subfolders in the order of their paths."""
     hub = "hub"
     """A data set of the Hugging Face hub, streamed."""
 
 
 Row = bytes | dict[str, Any]
-"""A line of JSON, not yet parsed, or the columns of a row."""
+"""A line of JSON that is not parsed yet, or a row as column → value."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """Rows that a setting names. They are read anew at each iteration and never held together."""
+    """Rows that a setting names. Each iteration reads them again; they are never all in memory."""
 
     name: str
     """The file's or folder's name, or the hub id with its revision."""
@@ -122,14 +122,14 @@ class Source:
     _read: Callable[[Collection[str] | None], Iterator[tuple[str, Row]]]
 
     def rows(self, columns: Collection[str] | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yields where each row was read, for errors, and the row.
+        """Yields (where, row): where the row was read, for error messages, and the row.
 
         Args:
-            columns: of parquet and of the hub, the columns to keep; None: all. Rows of JSON Lines come
-                whole.
+            columns: the columns of parquet and hub rows to keep; None: all. JSON Lines rows are
+                always whole.
 
         Raises:
-            DataError: the source cannot be read or holds no row, or a row is not a JSON object.
+            DataError: the source cannot be read or has no rows, or a row is not a JSON object.
         """
         empty = True
         for where, row in self._read(columns):
@@ -143,8 +143,9 @@ class Source:
 
     @property
     def lines(self) -> Iterator[tuple[str, bytes]]:
-        """Yields where each row was read, and the row as a line of JSON; lines of a JSON Lines file
-        as they are, so that parsing can be left to another process.
+        """Yields (where, line): where the row was read, and the row as a line of JSON.
+
+        Lines of a JSON Lines file are not parsed, so that another process can do that.
 
         Raises:
             DataError: the source cannot be read.
@@ -156,18 +157,18 @@ class Source:
 def open_source(
     given: str | None, revision: str | None, path: Path, setting: str, split: str = "train"
 ) -> Source:
-    """The rows that `given` names: a file or folder at `path`, or a data set of the hub.
+    """Returns the rows that `given` names: a file or folder at `path`, or a data set of the hub.
 
     Args:
-        given: the setting's value; None: the file at `path`, where the DAG puts it.
+        given: the setting's value; None: the file at `path`, the DAG's place for it.
         revision: commit or tag of a hub data set.
-        setting: the setting's key, such as `filter.drafts`, for errors. The setting of the revision is
-            `revision` in the same group.
-        split: of a hub data set.
+        setting: the setting's key, such as `filter.drafts`, for error messages. The revision's key
+            is `revision` in the same group.
+        split: the split of a hub data set.
 
     Raises:
-        DataError: the folder holds no parquet file.
-        SettingsError: a data set of the hub without a revision.
+        DataError: the folder has no parquet files.
+        SettingsError: a hub data set has no revision.
     """
     if path.is_dir() or path.suffix == ".parquet":
         files = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
@@ -205,7 +206,7 @@ def _from_parquet(
                     for row in batch.to_pylist():
                         number += 1
                         yield f"{path}, row {number}", row
-        except (OSError, ValueError) as error:  # pyarrow's own are among them
+        except (OSError, ValueError) as error:  # includes pyarrow's own errors
             raise DataError(
                 f"{path}: cannot be read after row {number} ({error}); fix the file or {setting}"
             ) from None
@@ -237,7 +238,7 @@ def _kept(column: str, columns: Collection[str] | None) -> bool:
 
 @contextmanager
 def _needs(package: str, setting: str) -> Iterator[None]:
-    """Around the import of a package that the base install leaves out."""
+    """Turns the failed import of a package that the base install lacks into a SettingsError."""
     try:
         yield
     except ModuleNotFoundError as error:

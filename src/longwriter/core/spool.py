@@ -1,4 +1,4 @@
-"""Records that are too many for the memory."""
+"""Sequences of records that do not have to fit into memory."""
 
 import json
 import tempfile
@@ -14,15 +14,15 @@ R = TypeVar("R", bound=Record)
 
 
 class OnDemand(Sequence[R], Generic[R]):
-    """Records that are read each time that they are asked for. It equals a sequence of equal records."""
+    """A sequence that reads records on every access. It equals any sequence of equal records."""
 
     @abstractmethod
     def _places(self) -> Sequence[int]:
-        """Where they are, in their order."""
+        """Returns the places of the records, in sequence order."""
 
     @abstractmethod
     def _read(self, place: int) -> R:
-        """The record at a place."""
+        """Returns the record at a place."""
 
     def __len__(self) -> int:
         return len(self._places())
@@ -42,12 +42,12 @@ class OnDemand(Sequence[R], Generic[R]):
 
 
 class Spool(OnDemand[R]):
-    """Records in a temporary file, ordered by the numbers that they are added with."""
+    """Records in a temporary file, in the order of the numbers that they are added with."""
 
     def __init__(self, kind: type[R], folder: Path | None = None) -> None:
         """
         Args:
-            folder: of the file; None: the system's for temporary files.
+            folder: where to create the file; None: the system's folder for temporary files.
         """
         self._kind = kind
         self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
@@ -55,7 +55,7 @@ class Spool(OnDemand[R]):
         self._order: list[int] | None = []
 
     def add(self, number: int, record: R) -> None:
-        """Appends a record."""
+        """Adds a record; `number` decides its position in the sequence."""
         self._numbers.append(number)
         self._starts.append(self._file.seek(0, 2))
         line = json.dumps(record.model_dump(), ensure_ascii=False)

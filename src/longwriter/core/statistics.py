@@ -1,4 +1,4 @@
-"""Means, shares and rank correlations, and how far to trust them: 95 % intervals."""
+"""Means, proportions and other statistics with their 95 % confidence intervals."""
 
 import math
 from collections.abc import Callable, Hashable, Sequence
@@ -15,11 +15,14 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 DRAWN_AT_ONCE = 2**22
-"""Row numbers of resamples that are in memory at once: 32 MB of them."""
+"""Row indices of bootstrap resamples that are held in memory at once (32 MB)."""
 
 
 class Interval(NamedTuple):
-    """A mean and its 95 % interval; None where the values tell nothing of it: below two, or all equal."""
+    """A mean with its 95 % interval.
+
+    The bounds are None if there are fewer than two values or all of them are equal.
+    """
 
     mean: float
     low: float | None = None
@@ -27,12 +30,12 @@ class Interval(NamedTuple):
 
     @property
     def bounds(self) -> list[float] | None:
-        """Both ends."""
+        """Returns [low, high]; None if there is no interval."""
         return None if self.low is None or self.high is None else [self.low, self.high]
 
     @property
     def sign(self) -> int:
-        """1 if the whole interval is above 0, -1 if it is below, else 0."""
+        """Returns 1 if the whole interval is above 0, -1 if it is below, else 0."""
         if self.low is None or self.high is None:
             return 0
         return (self.low > 0) - (self.high < 0)
@@ -52,22 +55,22 @@ def bootstrap(
     *,
     least_defined: float = 0.0,
 ) -> Bounds | None:
-    """The percentile bootstrap's 95 % interval of a statistic of `rows` rows.
+    """Returns the percentile bootstrap's 95 % interval of a statistic over `rows` rows.
 
-    Rows are drawn whole. Values that belong together, such as the answers to one prompt, share a row;
-    drawn one by one they would make the interval too narrow.
+    Values that belong together, such as the answers to one prompt, must share a row, the unit of
+    resampling; drawn one by one they would make the interval too narrow.
 
         x = np.array([3.0, 1.0, 4.0])
         bootstrap(len(x), lambda drawn: x[drawn].mean(axis=1), statistics)
 
     Args:
-        statistic: gets the numbers of the drawn rows, shape (resamples, rows), and returns a value for
-            each resample; NaN where the statistic is not defined for it.
-        least_defined: share of the resamples that must have a value.
+        statistic: takes the indices of the drawn rows, shape (resamples, rows), and returns one
+            value per resample; NaN where the statistic is undefined.
+        least_defined: share of the resamples for which the statistic must be defined.
 
     Returns:
-        The 2.5th and the 97.5th percentile of the resamples that have a value; None where no resample
-        has one, or too few have.
+        The 2.5th and the 97.5th percentile of the defined values; None if there are none, or fewer
+        than `least_defined`.
 
     Source: Efron and Tibshirani, "An Introduction to the Bootstrap" (1993), chapter 13.
     """
@@ -87,10 +90,11 @@ def bootstrap(
 
 
 def interval(values: Sequence[float], within: tuple[float, float] | None = None) -> Interval | None:
-    """The mean of `values`, one for each prompt, with Student's t interval; None without values.
+    """Returns the mean of `values`, one per prompt, with Student's t interval; None without values.
 
     Args:
-        within: what the mean cannot leave, such as (0, 100) for a score; the interval is cut there.
+        within: the range of possible means, such as (0, 100) for a score, to which the interval is
+            clipped.
 
     `python benchmarks/intervals.py` compares its coverage with the bootstrap's.
     """
@@ -98,9 +102,10 @@ def interval(values: Sequence[float], within: tuple[float, float] | None = None)
 
 
 def paired(a: Sequence[float], b: Sequence[float]) -> Interval | None:
-    """The mean of b - a with its interval, where a[i] and b[i] belong to the same prompt.
+    """Returns the mean of b - a with its interval, where a[i] and b[i] belong to the same prompt.
 
-    How hard a prompt is cancels out, so the interval is narrower than those of `a` and `b` suggest.
+    The prompts' difficulty cancels out, so the interval is narrower than those of `a` and `b`
+    suggest.
 
     Raises:
         ValueError: `a` and `b` differ in length.
@@ -111,12 +116,12 @@ def paired(a: Sequence[float], b: Sequence[float]) -> Interval | None:
 def halves(
     a: Sequence[float], b: Sequence[float | None], within: tuple[float, float] | None = None
 ) -> Interval | None:
-    """(mean of `a` + mean of `b`) / 2 with its interval, for S̄ of S_l and S_q: a[i] and b[i] belong
-    to the same prompt.
+    """Returns (mean of `a` + mean of `b`) / 2 with its interval, as for S̄ from S_l and S_q.
 
-    A None in `b` (no grades) is left out of its mean; None where all of `b` are. A prompt's part in the
-    result's deviation is half that of its value in `a`, and, if it has one, half that in `b`; the interval is
-    Student's t of these parts, with the degrees of freedom of the graded prompts.
+    a[i] and b[i] belong to the same prompt. A None in `b` (no grades) is left out of the mean of
+    `b`; if all of `b` is None, so is the result. A prompt contributes half the deviation of its
+    value in `a`, and, if it has one, half the deviation of its value in `b`; the interval is
+    Student's t on these contributions, with the degrees of freedom of the graded prompts.
 
     Source: linearisation; Cochran, "Sampling Techniques" (1977), section 6.3.
     """
@@ -134,8 +139,10 @@ def halves(
 
 
 def share(times: float, of: int) -> Interval | None:
-    """`times / of` with Wilson's interval; None of nothing. Where several answers to a prompt are one
-    observation, `of` counts prompts, and `times` sums up each one's share.
+    """Returns `times / of` with Wilson's interval; None if `of` is 0.
+
+    If the answers to a prompt count as one observation, `of` is the number of prompts and `times`
+    the sum of the prompts' shares.
 
     Source: Wilson (1927), doi 10.1080/01621459.1927.10502953.
     """
@@ -148,8 +155,9 @@ def share(times: float, of: int) -> Interval | None:
 
 
 def means_by(keys: Sequence[K], values: Sequence[float]) -> dict[K, float]:
-    """Each key's mean, in the order in which the keys first occur. Several answers to one prompt are
-    one observation, for they share how hard the prompt is.
+    """Returns each key's mean, in the order in which the keys first occur.
+
+    It makes the answers to one prompt one observation, because they share the prompt's difficulty.
 
     Source: cluster bootstrap; Cameron, Gelbach and Miller (2008), doi 10.1162/rest.90.3.414.
     """
@@ -157,7 +165,7 @@ def means_by(keys: Sequence[K], values: Sequence[float]) -> dict[K, float]:
 
 
 def spread_within(keys: Sequence[K], values: Sequence[float]) -> float | None:
-    """Standard deviation of values with the same key, pooled over keys; None where no key has two."""
+    """Returns the standard deviation within keys, pooled over keys; None if none has two values."""
     groups = [group for group in grouped(keys, values).values() if len(group) > 1]
     if not groups:
         return None
@@ -166,7 +174,7 @@ def spread_within(keys: Sequence[K], values: Sequence[float]) -> float | None:
 
 
 def grouped(keys: Sequence[K], values: Sequence[V]) -> dict[K, list[V]]:
-    """Key → its values, both in the order in which they occur."""
+    """Returns key → its values, both in the order in which they occur."""
     groups: dict[K, list[V]] = {}
     for key, value in zip(keys, values, strict=True):
         groups.setdefault(key, []).append(value)
@@ -174,12 +182,12 @@ def grouped(keys: Sequence[K], values: Sequence[V]) -> dict[K, list[V]]:
 
 
 def ratio_interval(sums: Sequence[float], sizes: Sequence[int]) -> Interval | None:
-    """Σ sums / Σ sizes over rows, with its 95 % interval; None where no row has a size above 0. For a mean over
-    tokens, `sums` are each row's sum and `sizes` its number of tokens.
+    """Returns Σ sums / Σ sizes over rows with its 95 % interval; None if no row has a size above 0.
 
-    Tokens of one row are not independent, rows are, so the interval counts rows. For m rows with the
-    ratio r, its half-width is t · √(m / (m - 1) · Σ (sum - r · size)²) / Σ size, with Student's t of
-    m - 1 degrees of freedom.
+    For a mean over tokens, `sums` are the rows' sums and `sizes` their numbers of tokens. Rows are
+    independent, but tokens of one row are not, so the row is the observation. For m rows with the
+    ratio r, the interval's half-width is
+    t · √(m / (m - 1) · Σ (sum - r · size)²) / Σ size, with Student's t of m - 1 degrees of freedom.
 
     Source: the ratio estimator of Cochran, "Sampling Techniques" (1977), section 2.11.
     """
@@ -193,15 +201,16 @@ def ratio_interval(sums: Sequence[float], sizes: Sequence[int]) -> Interval | No
 
 
 def _by_parts(mean: float, parts: Sequence[float], rows: int, least: int) -> Interval:
-    """Student's t interval of a statistic by the rows' parts in its deviation.
+    """Returns Student's t interval of a statistic from each row's contribution to its deviation.
 
     Args:
-        rows: whose parts these are.
-        least: rows that the part of it with the fewest is made of.
+        rows: number of rows that contribute.
+        least: number of rows in the smallest of the means that make up the statistic; the degrees
+            of freedom are one less.
     """
     from scipy.special import (
         stdtrit,
-    )  # Student's t, as scipy.stats has it, whose import takes a second
+    )  # Student's t quantile; scipy.stats has it too, but takes a second to import
 
     spread = math.fsum(part**2 for part in parts)
     # A mean of equal floats may differ from them in the last bit.

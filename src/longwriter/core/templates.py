@@ -1,4 +1,4 @@
-"""The Jinja templates of cards and reports. Needs jinja2, which the base install has not."""
+"""Renders the Jinja templates of cards and reports; needs jinja2, which the base install lacks."""
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -6,9 +6,10 @@ from longwriter.core.tables import count, markdown
 
 
 def render(package: str, template: str, **values: object) -> str:
-    """The text of a template; a variable that it uses and that is not given is an error.
+    """Renders a template; a variable that it uses and that is not given is an error.
 
-    In `*.html` values are escaped. Filters: `count` (thousands separators), `markdown` (a Table).
+    In `*.html` templates, values are escaped. Filters: `count` (thousands separators), `markdown`
+    (a Table).
 
     Args:
         package: the package whose folder templates/ holds it, e.g. `longwriter.report`.

@@ -14,25 +14,29 @@ class Workspace:
     """Where a stage reads and writes."""
 
     root: Path
-    """The checkout. Inputs that no setting names are read here, where the DAG puts them."""
+    """The checkout. Inputs that no setting names are read from it, at the DAG's relative paths."""
     out: Path
-    """Outputs are written below it, with the DAG's relative paths: the checkout under DVC, else
-    Hydra's run folder."""
+    """Folder for outputs, which are written at the DAG's relative paths: the checkout under DVC,
+    else Hydra's run folder."""
 
     def input(self, given: str | None, default: str) -> Path:
-        """The file or folder that a setting names, relative to the checkout or absolute; where it names
-        none, `default`, where the DAG puts it."""
+        """Returns the file or folder that a setting names, or else `default`, the DAG's path.
+
+        Both are relative to the checkout, or absolute.
+        """
         return self.root / (given or default)
 
     def output(self, relative: str) -> Path:
-        """Where to write the output that the DAG calls `relative`."""
+        """Returns where to write the output that has the path `relative` in the DAG."""
         return self.out / relative
 
     @property
     def cache(self) -> Path:
-        """Folder of everything that lets a run go on where it stopped, outside DVC's outs:
-        LONGWRITER_CACHE, else .cache/ of the checkout (the main one under `dvc exp run --temp`), else,
-        without a checkout, the user's cache folder."""
+        """Returns the folder of everything that lets a run resume, which is outside DVC's outs.
+
+        It is LONGWRITER_CACHE, else .cache/ in the checkout (in the main one under
+        `dvc exp run --temp`), else, without a checkout, the user's cache folder.
+        """
         main = Path(os.environ.get("DVC_ROOT", self.root))
         checkout = (main / "dvc.yaml").is_file()
         folder = main / ".cache" if checkout else user_cache_path("longwriter")
@@ -40,8 +44,10 @@ class Workspace:
 
 
 def cores(system: Path = Path("/")) -> int:
-    """Processor cores this process may use: those it is bound to, but no more than the CPU quota of its
-    cgroup (version 2 or 1), rounded up, and than OMP_NUM_THREADS.
+    """Returns the number of processor cores that this process may use.
+
+    That is the smallest of its CPU affinity, the CPU quota of its cgroup (version 2 or 1), rounded
+    up, and OMP_NUM_THREADS.
 
     Args:
         system: the folder that holds proc/ and sys/.
@@ -55,7 +61,7 @@ def cores(system: Path = Path("/")) -> int:
 
 
 def _quotas(system: Path) -> Iterator[float]:
-    """The CPU quotas, in cores, of this process's cgroup and of those above it."""
+    """Yields the CPU quotas, in cores, of this process's cgroup and its ancestors."""
     for line in _read(system / "proc/self/cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers and "cpu" not in controllers.split(","):

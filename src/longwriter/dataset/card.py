@@ -1,6 +1,6 @@
-"""The data card: what the training set holds, what it was made from, what each rule removed.
+"""The data card: what the training set contains, what it was made from, what each rule removed.
 
-Its text is templates/card.md.jinja; this module feeds it.
+The text is in templates/card.md.jinja; this module supplies its values.
 """
 
 import json
@@ -19,7 +19,7 @@ from longwriter.evaluation.contamination import BenchmarkFiles
 from longwriter.evaluation.settings import ContaminationSettings
 
 LISTED = 50
-"""Ids of rows over max_length that the card names; rejected.jsonl holds all."""
+"""Ids of rows over max_length that the card lists at most; rejected.jsonl has them all."""
 _SIZES = [(1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M")]
 
 
@@ -30,10 +30,10 @@ class Provenance:
     prompts: str
     """SHA-256 of the agent's prompts."""
     inputs: Mapping[str, str]
-    """Input → its SHA-256, or the hub's revision."""
+    """Input → its SHA-256, or its Hub revision."""
     benchmarks: BenchmarkFiles
     tokenizer: str
-    """Folder of the tokenizer that counted the tokens; empty: there was none."""
+    """Folder of the tokenizer that counted the tokens; empty if there was none."""
 
 
 def card(
@@ -42,7 +42,7 @@ def card(
     contamination: ContaminationSettings,
     made: Provenance,
 ) -> str:
-    """Returns the card in Markdown, without YAML header."""
+    """Returns the card in Markdown, without a YAML header."""
     return render(
         "longwriter.dataset",
         "card.md.jinja",
@@ -59,7 +59,7 @@ def card(
 
 
 def _part(counts: FilterCounts, part: str) -> list[tuple[str, ...]]:
-    """Rows, words and tokens by language, type, source or bin of words."""
+    """Returns rows, words and tokens by language, type, source, writer or length bin."""
     sums = counts.parts[part]
     order = sorted(sums, key=lower_edge if part == "words" else str)
     return [
@@ -74,7 +74,7 @@ def _part(counts: FilterCounts, part: str) -> list[tuple[str, ...]]:
 
 
 def _removed(counts: FilterCounts, settings: FilterSettings) -> list[tuple[str, ...]]:
-    """What each rule that was on removed, and its share of the drafts."""
+    """Returns what each active rule removed, and its share of the drafts."""
     drafts = max(counts.drafts, 1)
     return [
         (rule, count(counts.rejected[rule]), f"{counts.rejected[rule] / drafts:.1%}")
@@ -84,7 +84,7 @@ def _removed(counts: FilterCounts, settings: FilterSettings) -> list[tuple[str, 
 
 
 def _values(settings: FilterSettings, contamination: ContaminationSettings) -> str:
-    """The settings that no other part of the card shows, as JSON."""
+    """Returns the settings that the card shows nowhere else, as JSON."""
     shown_elsewhere = ("rules", "licenses", "drafts", "revision")
     values: dict[str, Any] = {k: v for k, v in asdict(settings).items() if k not in shown_elsewhere}
     values["contamination"] = asdict(contamination)
@@ -92,7 +92,7 @@ def _values(settings: FilterSettings, contamination: ContaminationSettings) -> s
 
 
 def license_of(source: str, settings: FilterSettings) -> str:
-    """Returns the licence of a source, by conf/filter; a hub data set's at any revision."""
+    """Returns the licence of a source as set in conf/filter, for a Hub dataset at any revision."""
     return settings.licenses.get(_hub_id(source), settings.licenses.get("default", "unknown"))
 
 
@@ -101,7 +101,7 @@ def _hub_id(source: str) -> str:
 
 
 def header(counts: FilterCounts, settings: FilterSettings, has_validation: bool) -> str:
-    """Returns the YAML header of a data set's README on the Hugging Face hub, `---` lines included.
+    """Returns the YAML header of a dataset's README on the Hugging Face Hub, `---` lines included.
 
     Source: https://huggingface.co/docs/hub/datasets-cards
     """

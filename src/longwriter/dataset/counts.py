@@ -1,4 +1,4 @@
-"""Counts of what was read, rejected and kept: by rule, language, length, type and source."""
+"""Counts the rows read, rejected and kept, by rule, language, length, type and source."""
 
 from bisect import bisect_right
 from collections import Counter, defaultdict
@@ -9,17 +9,17 @@ from longwriter.core.rows import TrainingRow
 from longwriter.dataset.row import RowVerdict
 
 EDGES = [0, *(round(16 * 2 ** (step / 2)) for step in range(25))]
-"""Lower edges of the histograms' bins in words: two for each doubling, up to 65,536."""
+"""Lower edges of the histograms' bins, in words: two per doubling, up to 65,536."""
 
 
 def lower_edge(name: str) -> int:
-    """Returns the lower edge of a bin of lengths, such as 500 of `500-1999`."""
+    """Returns the lower edge of a length bin, such as 500 for `500-1999`."""
     return int(name.rstrip("+").split("-")[0])
 
 
 @dataclass
 class Sum:
-    """Number of rows, their words and tokens."""
+    """Total rows, words and tokens."""
 
     rows: int = 0
     words: int = 0
@@ -34,7 +34,7 @@ class Sum:
 
 @dataclass
 class _Group:
-    """What happened to the drafts of a language or a bin of lengths."""
+    """Outcomes of the drafts of one language or length bin."""
 
     drafts: int = 0
     kept: int = 0
@@ -46,10 +46,14 @@ class _Group:
 
 
 class FilterCounts:
-    """What happened to the rows of one filtering run."""
+    """Row counts of one filtering run."""
 
     def __init__(self, length_bins: list[int]) -> None:
-        """Takes the lower edges of the bins, in words."""
+        """Starts all counts at zero.
+
+        Args:
+            length_bins: lower edges of the length bins, in words.
+        """
         self._bins = length_bins
         self.drafts = 0
         self.chat = Counter[str]()
@@ -70,10 +74,10 @@ class FilterCounts:
         self.train = Sum()
         self.validation = Sum()
         self.counted = True
-        """Whether the tokens of every training row are counted."""
+        """Whether every training row's tokens are counted."""
 
     def bin(self, words: int) -> str:
-        """Returns the bin of lengths that `words` is in, such as `500-1999`."""
+        """Returns the length bin of `words`, such as `500-1999`."""
         place = bisect_right(self._bins, words) - 1
         if place < 0:
             return f"0-{self._bins[0] - 1}"
@@ -102,9 +106,9 @@ class FilterCounts:
         """Counts a row that `rule` rejected.
 
         Args:
-            name: its id.
-            language: empty if it is malformed.
-            words: of its response.
+            name: id of the row.
+            language: language of the instruction; empty if the row is malformed.
+            words: number of words in the response.
             chat: whether it is a chat row, not a draft.
         """
         if rule == "too_many_tokens":
@@ -118,11 +122,15 @@ class FilterCounts:
             self._lengths[self.bin(words)].rejected[rule] += 1
 
     def add_grade(self, score: float | None) -> None:
-        """Counts a row that the judge was asked about; None: it has no score."""
+        """Counts a row that the judge was asked to grade; None: it got no score."""
         self.graded["unscored" if score is None else "scored"] += 1
 
     def add_asked(self, rule: str | None) -> None:
-        """Counts a row whose faults the judge was asked about; None: its answer cannot be read."""
+        """Counts a row that the judge checked for faults.
+
+        Args:
+            rule: fault that the judge found; empty: none; None: there is no readable answer.
+        """
         self.asked["unread" if rule is None else "faulty" if rule else "clean"] += 1
 
     def add_kept(self, row: TrainingRow) -> None:
@@ -153,11 +161,11 @@ class FilterCounts:
 
     @property
     def kept(self) -> int:
-        """Drafts that passed all rules, those for validation included."""
+        """Number of drafts that passed all rules, including those for validation."""
         return self._kept_words.total()
 
     def describe(self) -> dict[str, Any]:
-        """Returns metrics/filter.json; words are those of the kept drafts."""
+        """Returns the content of metrics/filter.json; its words are those of the kept drafts."""
         words = self._kept_words
         bins = sorted(self._lengths, key=lower_edge)
         return {

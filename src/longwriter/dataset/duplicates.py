@@ -1,11 +1,13 @@
-"""Finds rows that are the same or nearly the same as another one.
+"""Finds rows that duplicate, or nearly duplicate, another row.
 
-Two texts to one request, and one template of many requests, are no duplicates: what decides is the response,
-or the instruction where the responses are half as alike.
+Several texts for one request are not duplicates, nor are many requests made from one template. Two
+rows are near duplicates if the similarity of their responses reaches the threshold, or if that of
+their instructions does and their responses reach half of it.
 
-The best row is taken first (by quality score and S_l, then by id), whatever order they came in, and a row is
-rejected if it is a duplicate of one that was kept. So of a chain in which each row is like the next, but
-the last is not like the first, the first stays, and so does every later one that is like no kept row.
+Rows are processed best first (by quality score plus S_l, then by id), whatever their input order,
+and a row is rejected if it duplicates one that was kept. So in a chain in which each row resembles
+the next, but the last does not resemble the first, the first is kept, and so is every later row
+that resembles no kept row.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,28 +21,28 @@ from longwriter.text.words import tokens
 
 
 def sets_of(prompt: str, response: Hashes) -> tuple[Hashes, Hashes]:
-    """Returns the sets of 3-word sequences by which near duplicates are found.
+    """Returns the sets of 3-word sequences that near duplicates are found by.
 
     Args:
-        response: hashes of its tokens.
+        response: hashes of the response's tokens.
     """
     return shingles(hashes(tokens(prompt))), shingles(response)
 
 
 def stored(signatures: tuple[Signature, Signature] | None) -> bytes:
-    """Returns both signatures as bytes."""
+    """Returns both signatures as bytes; empty if there are none."""
     return b"" if signatures is None else np.concatenate(signatures).tobytes()
 
 
 class Duplicates:
-    """Decides for row after row, the best first, whether one like it was kept.
+    """Decides, row by row and best first, whether a similar row has already been kept.
 
     Args:
-        threshold: similarity from which on two texts are near duplicates.
-        ids: of all rows, in that order.
-        sets: number of a row → `sets_of` its prompt and response.
-        signatures: (rows, prompt and response, PERMUTATIONS); what it has of rows on which the rule
-            `near_duplicate` is off is not looked at.
+        threshold: similarity at or above which two texts are near duplicates.
+        ids: ids of all rows, best first.
+        sets: row number → `sets_of` its prompt and response.
+        signatures: shape (rows, prompt and response, PERMUTATIONS); entries of rows for which the
+            rule `near_duplicate` is off are ignored.
     """
 
     def __init__(
@@ -58,10 +60,10 @@ class Duplicates:
         self._near = InOrder(signatures[:, 0]), InOrder(signatures[:, 1])
 
     def reason(self, number: int, fingerprint: bytes, rules: list[str]) -> tuple[str, str] | None:
-        """Returns (rule, detail) if a kept row is like row `number`; else None, and this one is kept.
+        """Returns (rule, detail) if a kept row is like row `number`; else keeps it, returning None.
 
         Args:
-            fingerprint: of its response.
+            fingerprint: fingerprint of the row's response.
             rules: those of `duplicate` and `near_duplicate` that are on.
         """
         name = self._ids[number]

@@ -1,4 +1,4 @@
-"""The training set as a Hugging Face data set folder, which `datasets.load_dataset` reads."""
+"""Exports the training set as a Hugging Face dataset folder for `datasets.load_dataset`."""
 
 from collections.abc import Iterable
 from itertools import islice
@@ -11,7 +11,7 @@ from longwriter.core.files import write_text
 from longwriter.core.rows import TrainingRow
 
 _BATCH = 200
-"""Rows that are in memory at a time."""
+"""Rows held in memory at a time while a file is written."""
 
 SCHEMA = pa.schema(
     [
@@ -25,13 +25,13 @@ SCHEMA = pa.schema(
         ("tokens", pa.int64()),
     ]
 )
-"""Columns of the parquet files; train.jsonl has a row's other fields too."""
+"""Columns of the parquet files; train.jsonl also has a row's other fields."""
 
 
 def export(
     folder: Path, train: Iterable[TrainingRow], validation: Iterable[TrainingRow], readme: str
 ) -> None:
-    """Writes data/train.parquet, data/validation.parquet if there are validation rows, and README.md."""
+    """Writes README.md, data/train.parquet and, if there are rows, data/validation.parquet."""
     (folder / "data").mkdir(parents=True)
     _write(folder / "data/train.parquet", train)
     if rows := list(validation):

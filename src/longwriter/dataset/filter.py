@@ -1,8 +1,9 @@
-"""Rows in; training rows, validation rows, and rejected rows with rule and reason out.
+"""Sorts rows into training rows, validation rows, and rejected rows with rule and reason.
 
-Rows are streamed through the rules into a temporary file. Of a row that passes them, only its place in
-that file stays in memory, and a few numbers in the index of near duplicates: about 1 kB a row. What is kept, and
-the order in which it is written, depends on the set of rows, not on their order.
+Rows are streamed through the rules into a temporary file. For a row that passes, only its place in
+that file stays in memory, and a few numbers in the index of near duplicates: about 1 kB per row.
+Which rows are kept, and the order in which they are written, depends on the set of rows, not on
+their input order.
 """
 
 import hashlib
@@ -28,20 +29,22 @@ from longwriter.text.similarity import Hashes, hashes
 from longwriter.text.words import tokens
 
 Grade = Callable[[Iterator[TrainingRow]], list[float | None]]
-"""Asks the judge for the quality scores of rows; None for a row without one."""
+"""Has the judge score rows; None for a row that it gave no score."""
 
 
 Ask = Callable[[Iterator[TrainingRow]], list[str | None]]
-"""Asks the judge for the faults of rows: the name of a rule, or empty; None for an answer that cannot be
-read."""
+"""Has the judge check rows for faults: the name of a rule, empty if it finds none, or None if there
+is no readable answer."""
 
 
 class _Place(NamedTuple):
-    """Where a row is in the temporary file: its training row, its record and its signatures, one after
-    another."""
+    """Location of a row in the temporary file.
+
+    Its training row or rows, its record and its signatures are stored there back to back.
+    """
 
     demerit: float
-    """Minus the row's merit: the best come first."""
+    """Negative merit of the row, so that the best rows sort first."""
     id: str
     fingerprint: bytes
     start: int
@@ -49,11 +52,13 @@ class _Place(NamedTuple):
 
 
 class Filtering:
-    """One filtering run, from reading to writing: a context, at whose end its temporary files go.
+    """One filtering run, from reading to writing, as a context manager.
+
+    Its temporary files are deleted on exit.
 
     Args:
         settings: rules and thresholds.
-        folder: of the temporary files.
+        folder: folder for the temporary files.
     """
 
     def __init__(self, settings: FilterSettings, folder: Path) -> None:
@@ -74,7 +79,7 @@ class Filtering:
         self._rejects.close()
 
     def read(self, verdicts: Iterable[RowVerdict], chat: bool = False) -> None:
-        """Takes in rows, and what the rules on single rows said of them.
+        """Takes in rows with the verdicts of the single-row rules.
 
         Args:
             chat: whether they are chat rows, not drafts.
@@ -93,7 +98,7 @@ class Filtering:
             places.append(_Place(-row.merit, row.id, row.fingerprint, start, sizes))
 
     def compare(self) -> None:
-        """Applies the rules that compare rows: to drafts first, the best of each kind first."""
+        """Applies the rules that compare rows: to drafts before chat rows, each best first."""
         order = [*sorted(self._drafts), *sorted(self._chat)]
         drafts = len(self._drafts)
         self._drafts, self._chat = [], []
@@ -125,7 +130,10 @@ class Filtering:
                     self._reject_place(place, reason, chat)
 
     def _signatures(self, places: Sequence[_Place], file: IO[bytes]) -> NDArray[np.uint32]:
-        """Signatures of prompt and response of each row, in `file`; zeros where none were made."""
+        """Returns the signatures of each row's prompt and response, zeros where it has none.
+
+        They are memory-mapped to `file`, unless no row has any.
+        """
         shape = len(places), 2, PERMUTATIONS
         if not any(place.sizes[2] for place in places):
             return np.zeros((len(places), 2, PERMUTATIONS), dtype=np.uint32)
@@ -137,7 +145,7 @@ class Filtering:
         return found
 
     def ask(self, ask: Ask) -> None:
-        """Asks the judge about the drafts, and rejects those that it finds a fault in."""
+        """Has the judge check the drafts, and rejects those in which it finds a fault."""
         faulty = set()
         found = ask(self._row(place) for place in self._drafts)
         for place, rule in zip(self._drafts, found, strict=True):
@@ -148,8 +156,7 @@ class Filtering:
         self._drafts = [place for place in self._drafts if place not in faulty]
 
     def grade(self, ask: Grade) -> None:
-        """Asks the judge about the drafts without a quality score, and rejects those below
-        min_quality."""
+        """Has the judge score drafts without a quality score; rejects those below min_quality."""
         ungraded = [place for place in self._drafts if not self._is_graded(place)]
         scores = ask(self._row(place) for place in ungraded)
         least = self._settings.min_quality or 0
@@ -163,7 +170,7 @@ class Filtering:
         self._drafts = [place for place in self._drafts if place not in poor]
 
     def choose(self) -> None:
-        """Draws the validation drafts and the chat rows that are mixed in, by hash of seed and id."""
+        """Draws the validation drafts and the chat rows to mix in, by a hash of seed and id."""
         drafts = sorted(self._drafts, key=self._draw)
         validation = min(self._settings.validation_rows, len(drafts) // 4)
         self._validation, self._drafts = drafts[:validation], drafts[validation:]
@@ -185,8 +192,10 @@ class Filtering:
             self.counts.add_training(self._row(place), chat=True)
 
     def training_rows(self) -> Iterator[TrainingRow]:
-        """Returns the rows to train on: kept drafts with their beginnings, and chat rows, in an order that the seed
-        gives."""
+        """Returns the training rows: kept drafts with their beginnings, and chat rows.
+
+        Their order depends on the seed.
+        """
         places = sorted(self._drafts + self._chat, key=self._draw)
         return chain.from_iterable(map(self._rows, places))
 
@@ -195,7 +204,7 @@ class Filtering:
         return map(self._row, self._validation)
 
     def rejected_lines(self) -> Iterator[bytes]:
-        """Returns the rejected rows with id, rule and detail, as lines of JSON."""
+        """Returns the rejected rows with id, rule and detail, as JSON lines."""
         self._rejects.seek(0)
         return iter(self._rejects)
 
@@ -220,10 +229,10 @@ class Filtering:
         return self._rows(place)[0]
 
     def _rows(self, place: _Place) -> list[TrainingRow]:
-        """The row, and its beginnings."""
+        """Returns the row, followed by the rows made from its beginnings."""
         return [TrainingRow.model_validate_json(line) for line in self._part(place, 0).split(b"\n")]
 
     def _draw(self, place: _Place) -> tuple[bytes, bytes]:
-        """What rows are ordered by: a hash of seed and id."""
+        """Returns the sort key of a row: a hash of seed and id, then the fingerprint."""
         drawn = hashlib.sha256(f"{self._settings.seed} {place.id}".encode()).digest()
         return drawn, place.fingerprint

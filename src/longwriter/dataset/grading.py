@@ -1,4 +1,4 @@
-"""Asks the judge for the quality scores of rows (`filter.judge`)."""
+"""Has the judge assign quality scores to rows (`filter.judge`)."""
 
 from collections.abc import Callable, Coroutine, Iterable
 from itertools import islice
@@ -10,7 +10,7 @@ from longwriter.llm.client import ChatClient
 from longwriter.llm.fanout import all_or_none
 
 _AT_ONCE = 1000
-"""Rows that are in memory at a time."""
+"""Rows held in memory at a time."""
 
 
 T = TypeVar("T")
@@ -19,13 +19,13 @@ T = TypeVar("T")
 async def asked_of_each(
     rows: Iterable[TrainingRow], ask: Callable[[TrainingRow], Coroutine[Any, Any, T]], what: str
 ) -> list[T]:
-    """Returns what `ask` returns for each row. Only some rows are in memory at a time.
+    """Returns the result of `ask` for each row, with only some rows in memory at a time.
 
     Args:
-        what: is asked for, such as `grades`.
+        what: what is asked for, such as `grades`; labels the progress bar and errors.
 
     Raises:
-        TransientError: the server failed for a while; finished calls are kept.
+        TransientError: the server failed temporarily; finished calls are kept.
         ServerError: every call would fail.
     """
     found: list[T] = []
@@ -42,7 +42,7 @@ async def grade(
 
     Args:
         prompt: how the judge is asked.
-        repeats: times that each row is graded.
+        repeats: how often each row is graded.
 
     Raises: as `asked_of_each`.
     """

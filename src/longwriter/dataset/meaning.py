@@ -1,4 +1,4 @@
-"""Asks the judge about faults that patterns know by a few phrases only (`filter.ask_judge`)."""
+"""Asks the judge about faults that patterns catch in a few phrasings only (`filter.ask_judge`)."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -16,10 +16,10 @@ QUESTIONS = {
     "outline": "It is an outline, a plan or a summary of what was requested, not the text itself.",
     "self_judgement": "It ends with words about itself as a text: what it shows or what it is good for.",
 }
-"""Rule → what is asked. The wording is our own."""
+"""Rule → statement that the judge calls true or false. The wording is our own."""
 REQUEST, EDGE = 1500, 1200
-"""Characters of the request, and of the text's beginning and end, that the judge sees: such faults are said
-there."""
+"""Characters of the request, and of the text's beginning and end, that the judge sees; that is
+where these faults show."""
 
 PROMPT = """\
 A text was written to answer a request. Request, beginning and end of the text stand between marks with the \
@@ -46,7 +46,7 @@ def check_questions(names: Sequence[str]) -> None:
     """Checks the setting `filter.ask_judge`.
 
     Raises:
-        SettingsError: there is no such question.
+        SettingsError: a name has no question.
     """
     for name in names:
         if name not in QUESTIONS:
@@ -56,7 +56,7 @@ def check_questions(names: Sequence[str]) -> None:
 
 
 def schema(names: Sequence[str]) -> dict[str, Any]:
-    """Returns the JSON schema of an answer."""
+    """Returns the JSON schema of the judge's answer."""
     return {
         "type": "object",
         "properties": {name: {"type": "boolean"} for name in names},
@@ -68,8 +68,9 @@ def schema(names: Sequence[str]) -> dict[str, Any]:
 async def ask(
     client: ChatClient, rows: Iterable[TrainingRow], names: Sequence[str]
 ) -> list[str | None]:
-    """Returns of each row the first of `names` that the judge finds, or an empty text if it finds none;
-    None: its answer cannot be read.
+    """Returns, for each row, the first of `names` that the judge finds.
+
+    It is empty if the judge finds none, and None if there is no readable answer.
 
     Raises: as `asked_of_each`.
     """
@@ -90,8 +91,11 @@ async def _asked(client: ChatClient, row: TrainingRow, names: Sequence[str]) -> 
 
 
 def question(row: TrainingRow, names: Sequence[str]) -> str:
-    """Returns what the judge is asked about a row. The number in the marks is a digest of the material, so that
-    no text can contain the mark that would end it."""
+    """Returns the prompt that asks the judge about a row.
+
+    The number in the marks is a digest of the material, so no text can contain the mark that would
+    end it.
+    """
     request = "\n\n".join(m.content for m in row.messages if m.role == "user")
     text = row.messages[-1].content
     return PROMPT.format(

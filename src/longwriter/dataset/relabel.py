@@ -1,7 +1,10 @@
-"""Hindsight relabelling: the prompt of a row states the length that its text has, and a beginning of the text, too, is
-a row of its own length. So that many lengths are learned from few calls, and a stated length is always met.
+"""Hindsight relabelling: makes the prompt of a row state the length that its text actually has.
 
-Source: arXiv 2302.05206 relabels instructions by what came of them; beginnings as rows are our own.
+Beginnings of the text can become rows of their own, each with its own length. Many lengths are thus
+learned from few teacher calls, and the stated length is always met.
+
+Source: arXiv 2302.05206 relabels instructions to match the outputs; using beginnings as rows is our
+own.
 """
 
 import re
@@ -17,9 +20,12 @@ _DIGITS = re.compile(r"\d[\d,]*")
 
 
 def relabel(row: Row, how: Relabel) -> Iterator[Row]:
-    """Yields the row with the length of its text in its prompt, then, for `paragraphs`, one for each paragraph but the
-    last, whose text ends there. A row whose prompt does not state one length, in digits, is yielded as it is, and so is
-    one of several turns or with a plan."""
+    """Yields the row with the length of its text in its prompt, then rows made from its beginnings.
+
+    The latter are made for `paragraphs` only: one for each paragraph but the last, with a text that
+    ends there. With `none`, the row is yielded unchanged. So are rows whose prompt does not state
+    exactly one length, in digits, and rows of several turns or with a plan.
+    """
     one_turn = len([message for message in row.messages if message["role"] == "user"]) == 1
     if how is Relabel.none or not one_turn or row.plan or _stating(row.prompt, 1) is None:
         yield row
@@ -42,7 +48,10 @@ def _with(row: Row, name: str, text: str) -> Row:
 
 
 def _stating(prompt: str, words: int) -> str | None:
-    """The prompt with another number of words; None unless it asks for one length, in digits, without bounds."""
+    """Returns the prompt with its word count replaced by `words`.
+
+    None unless it asks for exactly one length, in digits and without bounds.
+    """
     demand, found = demand_in(prompt), list(mentions(prompt))
     if len(found) != 1 or demand.unit != "words" or demand.length is None:
         return None

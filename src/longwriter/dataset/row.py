@@ -1,4 +1,4 @@
-"""A row as the rules see it, whatever file it comes from, and what they say of it."""
+"""A row as the rules see it, whatever file format it comes from, and the rules' verdict on it."""
 
 import hashlib
 import json
@@ -20,43 +20,46 @@ from longwriter.text.similarity import Hashes, hashes
 from longwriter.text.words import count_words, language, tokens
 
 LARGEST_ROW = 10_000_000
-"""Bytes of a line. The longest text of LongWriter-6k has 200 kB: a longer line is no row."""
+"""Maximum bytes of a line; a longer one is malformed. LongWriter-6k's longest text has 200 kB."""
 
 Record = dict[str, Any]
 
 
 @dataclass
 class Row:
-    """One conversation. The last message is the response that is trained on."""
+    """One conversation, whose last message is the response to train on."""
 
     id: str
     messages: list[dict[str, str]]
     length: int | None
-    """Words that the instruction asks for; None: it doesn't say."""
+    """Number of words that the instruction asks for; None if it doesn't say."""
     language: str
-    """`en` or `zh`: that of the instruction."""
+    """Language of the instruction: `en` or `zh`."""
     source: str
     type: str
     record: Record = field(repr=False)
     """The row as it was read."""
     tokens: int | None = None
-    """Of the whole chat by the student's tokenizer; None: there is none."""
+    """Tokens of the whole chat, by the student's tokenizer; None if they are not counted."""
     plan: str = ""
-    """What SFT reads before the response; the rules read the response only."""
+    """Plan that precedes the response in the training row; the rules see only the response."""
     stripped: dict[str, str] = field(default_factory=dict)
-    """Rule → words that were taken off the response."""
+    """Rule → text that it stripped from the response."""
 
     @classmethod
     def read(cls, line: bytes, where: str, source: str) -> Self:
-        """Reads a line: a draft (`prompt`, `response`), a chat (`messages`) as in LongWriter-6k, or
-        ShareGPT's `conversations` or Alpaca's `instruction`, `input` and `output`.
+        """Parses a line in one of the supported formats.
+
+        These are drafts (`prompt`, `response`), chats (`messages`) as in LongWriter-6k, ShareGPT
+        (`conversations`) and Alpaca (`instruction`, `input`, `output`).
 
         Args:
-            where: file and line, for the error.
+            where: file and line, for error messages.
             source: where the row comes from, if it doesn't say.
 
         Raises:
-            DataError: it is neither, is too large, or is not UTF-8 or JSON.
+            DataError: the line is too large, is not UTF-8 or JSON, or is not a valid row in one of
+                these formats.
         """
         if len(line) > LARGEST_ROW:
             raise DataError(
@@ -89,38 +92,40 @@ class Row:
 
     @property
     def response(self) -> str:
-        """The text that the rules are about."""
+        """The text that the rules check."""
         return self.messages[-1]["content"]
 
     @cached_property
     def prompt(self) -> str:
-        """All messages of the user."""
+        """All user messages, joined by blank lines."""
         return "\n\n".join(m["content"] for m in self.messages if m["role"] == "user")
 
     @cached_property
     def plain(self) -> str:
-        """The response in simplified characters, without long runs of white space."""
+        """The response in simplified characters, with long runs of white space shortened."""
         return squeezed(simplified(self.response))
 
     @cached_property
     def asked(self) -> str:
-        """The prompt likewise."""
+        """The prompt, normalised as in `plain`."""
         return squeezed(simplified(self.prompt))
 
     @cached_property
     def hashes(self) -> Hashes:
-        """Of the response's tokens."""
+        """Hashes of the response's tokens."""
         return hashes(tokens(self.response))
 
     @cached_property
     def words(self) -> int:
-        """Words of the response, as the paper counts them."""
+        """Number of words in the response, counted as in the paper."""
         return count_words(self.response)
 
     @property
     def merit(self) -> float:
-        """What the better of two near duplicates has more of: the quality score if the row has one, and S_l,
-        0 to 200."""
+        """Score by which the better of two duplicates is kept, 0 to 200.
+
+        The sum of the quality score and S_l, each 0 if the row has none.
+        """
         score = self.record.get("quality_score")
         quality = float(score) if isinstance(score, int | float) else 0.0
         return quality + (length_score(self.length, self.words) if self.length else 0.0)
@@ -131,12 +136,15 @@ class Row:
         return [*self.messages[:-1], {"role": "assistant", "content": self.plan + self.response}]
 
     def strip(self, rule: str, text: str, words: str) -> None:
-        """Makes `text` the response, because `rule` took `words` off; before anything is counted."""
+        """Sets the response to `text` and records the `words` that `rule` stripped from it.
+
+        Must be called before the properties of the response are read, since they are cached.
+        """
         self.stripped[rule] = words
         self.messages[-1]["content"] = text
 
     def training_row(self) -> TrainingRow:
-        """Returns the row of train.jsonl."""
+        """Returns the row as it is written to train.jsonl."""
         noted = {"stripped": self.stripped} if self.stripped else {}
         return TrainingRow(
             messages=[Message.model_validate(message) for message in self.trained],
@@ -154,28 +162,31 @@ class Row:
 
 @dataclass(frozen=True)
 class RowVerdict:
-    """A row and what the rules say of it. Of a malformed row only its place and the reason are known."""
+    """The rules' verdict on a row; the id of a malformed row is its file and row number."""
 
     id: str
     reason: tuple[str, str] | None
-    """(rule, detail) of the first rule that rejects it."""
+    """(rule, detail) of the first rule that rejects the row; None if it passes."""
     line: bytes
-    """The row as JSON: its record if it is rejected, else what SFT reads, and its beginnings in further lines."""
+    """JSON: the record if the row is rejected, else the training row.
+
+    Training rows made from beginnings of its text follow, one per line.
+    """
     record: bytes
-    """The row as it was read; empty if it is malformed."""
+    """The row as it was read; `{}` if it could not be read as a JSON object."""
     words: int
     language: str
     stripped: tuple[str, ...] = ()
-    """Rules whose finding was taken off."""
+    """Rules that stripped something from the response."""
     merit: float = 0.0
     fingerprint: bytes = b""
-    """Of the response; rows with the same one are duplicates."""
+    """Hash of the response; rows with the same one are duplicates."""
     signatures: tuple[Signature, Signature] | None = None
-    """MinHashes of prompt and response, if near duplicates are looked for."""
+    """MinHashes of prompt and response; None if near duplicates are not checked."""
 
 
 def _messages(record: Record, where: str) -> list[dict[str, str]]:
-    """The checked messages: an optional system message, then user and assistant in turn."""
+    """Returns the checked messages: an optional system message, then user and assistant in turn."""
     if "messages" in record:
         given = record["messages"]
     elif "prompt" in record and "response" in record:
@@ -213,7 +224,7 @@ _SHAREGPT = {"human": "user", "gpt": "assistant", "chatgpt": "assistant", "bing"
 
 
 def _from_sharegpt(turn: Any) -> Any:
-    """A turn of a ShareGPT conversation as a message."""
+    """Converts a turn of a ShareGPT conversation to a message."""
     if not isinstance(turn, dict) or "from" not in turn:
         return turn
     return {"role": _SHAREGPT.get(turn["from"], turn["from"]), "content": turn.get("value")}

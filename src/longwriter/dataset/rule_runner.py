@@ -1,4 +1,4 @@
-"""Runs the rules on single rows over many rows: in this process, or in one for each core."""
+"""Runs the single-row rules over many rows, in this process or in several worker processes."""
 
 import json
 import multiprocessing
@@ -24,9 +24,9 @@ from longwriter.text.minhash import fingerprint, signature
 from longwriter.text.plan_tags import render_plan
 
 CHUNK_BYTES, CHUNK_ROWS = 500_000, 200
-"""What a process is given at once."""
+"""Size at which a chunk of rows is handed to a worker process."""
 SMALL = 4 * CHUNK_BYTES
-"""Bytes up to which no process is started, as that takes longer than running the rules."""
+"""Bytes of input up to which no worker is started, as that takes longer than running the rules."""
 
 Lines = list[tuple[str, bytes]]
 """(file and line, the line)"""
@@ -34,20 +34,20 @@ Lines = list[tuple[str, bytes]]
 
 @dataclass(frozen=True)
 class RuleJob:
-    """What a process needs to run the rules on the rows of one source."""
+    """What a worker process needs to run the rules on the rows of one source."""
 
     settings: FilterSettings
     contamination: ContaminationSettings
     rules: list[str]
-    """Names of the rules, in their order."""
+    """Names of the rules, in the order in which they are applied."""
     strip: list[str]
-    """Names of those whose finding is taken off."""
+    """Names of the rules that strip what they find instead of rejecting the row."""
     source: str
-    """Of rows that don't say theirs."""
+    """Source of rows that don't state their own."""
     benchmarks: list[Path]
-    """Files whose prompts the rows must not ask for."""
+    """Files of benchmark prompts, for the rule `contaminated`."""
     tokenizer: Path | None
-    """Checkpoint whose tokens are counted; None: they are not."""
+    """Checkpoint whose tokenizer counts the tokens; None: they are not counted."""
     relabel: Relabel = Relabel.none
 
 
@@ -62,14 +62,14 @@ class RuleRunner:
         self._tokenizer = ChatTokenizer(job.tokenizer) if job.tokenizer else None
 
     def _contaminated(self, row: Row, settings: FilterSettings) -> str | None:
-        """An instruction that asks for what a benchmark prompt asks for."""
+        """Rejects instructions that ask for the same text as a benchmark prompt."""
         return self._benchmarks.find(row.prompt, self._job.contamination)
 
     def read(self, line: bytes, where: str) -> Row:
-        """Returns the row with its tokens counted.
+        """Returns the parsed row, with its response stripped and its tokens counted.
 
         Raises:
-            DataError: it is malformed.
+            DataError: the row is malformed.
         """
         row = Row.read(line, where, self._job.source)
         strip(row, self._job.strip)
@@ -80,11 +80,11 @@ class RuleRunner:
         return row
 
     def verdicts(self, row: Row) -> dict[str, str | None]:
-        """Returns what every rule says, not only the first that rejects."""
+        """Returns the result of every rule, not only of the first that rejects the row."""
         return {name: rule(row, self._job.settings) for name, rule in self.rules.items()}
 
     def run(self, where: str, line: bytes) -> RowVerdict:
-        """Returns the row with the first rule that rejects it.
+        """Returns the verdict on a row, with the first rule that rejects it.
 
         Args:
             where: file and line.
@@ -135,7 +135,7 @@ def _malformed(where: str, line: bytes, error: DataError) -> RowVerdict:
 
 
 def _readable(line: bytes) -> bytes:
-    """The record of a malformed line if it is a JSON object, else an empty one."""
+    """Returns a malformed line's record if it is a JSON object and not too long, else `{}`."""
     if len(line) > CHUNK_BYTES:
         return b"{}"
     try:
@@ -146,7 +146,7 @@ def _readable(line: bytes) -> bytes:
 
 
 _runner: RuleRunner | None = None
-"""Of a process of the pool."""
+"""The runner of a worker process."""
 
 
 def _start(job: RuleJob) -> None:
@@ -163,11 +163,12 @@ def _work(lines: Lines) -> list[RowVerdict]:
 def run_rules(
     lines: Iterator[tuple[str, bytes]], job: RuleJob, processes: int
 ) -> Iterator[RowVerdict]:
-    """Yields the verdict on every row, in the order of `lines`. Only a few chunks are in memory at a
-    time.
+    """Yields the verdict on every row, in the order of `lines`.
+
+    Only a few chunks per worker are in memory at a time.
 
     Args:
-        processes: most that are started; for few rows none is.
+        processes: most worker processes to start; none is started for few rows.
     """
     chunks = _chunks(lines)
     first: list[Lines] = []
@@ -183,7 +184,7 @@ def run_rules(
         for chunk in chunks:
             yield from (runner.run(where, line) for where, line in chunk)
         return
-    # A fork of a process with threads, such as MLflow's, may deadlock.
+    # Forking a process that has threads, such as MLflow's, may deadlock.
     context = multiprocessing.get_context("forkserver")
     with ProcessPoolExecutor(processes, context, _start, (job,)) as pool:
         waiting: deque[Future[list[RowVerdict]]] = deque()

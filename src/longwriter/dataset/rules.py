@@ -1,10 +1,10 @@
-"""What decides that a row is dropped: each rule is one function, row in, reason to drop it or None out.
+"""The filter's rules: each is a function from a row to a reason to drop it, or None.
 
-Which rules apply, in which order and with which thresholds, is set in conf/filter. The rules below ask
-one row at a time. Three more are applied elsewhere: `malformed` when a line is read (`Row.read`),
+conf/filter sets which rules apply, in which order and with which thresholds. The rules below check
+one row at a time. Four more are applied elsewhere: `malformed` when a line is read (`Row.read`),
 `contaminated` against the benchmarks' prompts (evaluation/contamination.py), and `duplicate` and
-`near_duplicate`, which compare the rows that pass all others (duplicates.py). What the rules recognise a
-refusal, an ending or a label by is in the modules of the room `text`.
+`near_duplicate`, which compare the rows that pass all others (duplicates.py). The patterns by which
+the rules recognise a refusal, an ending or a label are in the package `longwriter.text`.
 """
 
 import re
@@ -44,7 +44,7 @@ Rule = Callable[[Row, FilterSettings], str | None]
 
 
 def too_short(row: Row, settings: FilterSettings) -> str | None:
-    """Fewer words than min_words.
+    """Rejects responses of fewer than min_words words.
 
     Source: LongWriter, section 3.2.
     """
@@ -52,8 +52,9 @@ def too_short(row: Row, settings: FilterSettings) -> str | None:
 
 
 def too_long(row: Row, settings: FilterSettings) -> str | None:
-    """More words than max_words: the variable of the paper's experiment on what bounds the output
-    length.
+    """Rejects responses of more than max_words words.
+
+    max_words is the variable in the paper's experiment on what bounds the output length.
 
     Source: LongWriter, section 2.2.
     """
@@ -62,8 +63,9 @@ def too_long(row: Row, settings: FilterSettings) -> str | None:
 
 
 def too_many_tokens(row: Row, settings: FilterSettings) -> str | None:
-    """More tokens than max_length, which SFT would have to cut: a text without its end teaches the
-    model not to stop.
+    """Rejects rows of more than max_length tokens, which SFT would have to truncate.
+
+    A text without its end teaches the model not to stop.
 
     Source: LongWriter's released SFT data skips rows over 32,768 tokens.
     """
@@ -74,10 +76,12 @@ def too_many_tokens(row: Row, settings: FilterSettings) -> str | None:
 
 
 def length_missed(row: Row, settings: FilterSettings) -> str | None:
-    """S_l below min_length_score, if the instruction states a length; a text within bounds that it states
-    passes, and of another S_l is taken to the bound that it misses.
+    """Rejects rows with S_l below min_length_score, if the instruction states a length.
 
-    Source: arXiv 2410.10210: 666 rows kept by S_l of at least 80 beat all 6,000 of LongWriter-6k.
+    If it states bounds, a text within them passes, and for any other, S_l is computed for the
+    bound that it misses.
+
+    Source: arXiv 2410.10210: 666 rows with S_l of at least 80 beat all 6,000 of LongWriter-6k.
     """
     if not row.length or length_score(row.length, row.words) >= settings.min_length_score:
         return None
@@ -90,8 +94,9 @@ def length_missed(row: Row, settings: FilterSettings) -> str | None:
 
 
 def thinking(row: Row, settings: FilterSettings) -> str | None:
-    """Thinking of the model that wrote the row is left in the assistant's messages, unless the user asks
-    about tags like those that mark it.
+    """Rejects rows in which the thinking of the model that wrote them is left in an answer.
+
+    Rows whose user asks about such thinking tags are exempt.
 
     Source: our own; a student would learn to think aloud in the text.
     """
@@ -101,8 +106,9 @@ def thinking(row: Row, settings: FilterSettings) -> str | None:
 
 
 def control_tokens(row: Row, settings: FilterSettings) -> str | None:
-    """A control token of a chat template, such as `<|im_end|>`, or a forged next turn in a message: it ends
-    the turn where a tokenizer reads it as one.
+    """Rejects rows with a chat template's control token, or with a forged next turn in a message.
+
+    A tokenizer that reads `<|im_end|>` as a control token ends the turn there.
 
     Source: our own.
     """
@@ -111,8 +117,10 @@ def control_tokens(row: Row, settings: FilterSettings) -> str | None:
 
 
 def unsupported_language(row: Row, settings: FilterSettings) -> str | None:
-    """The instruction asks for a text in neither English nor Chinese, which the other rules cannot tell
-    good from bad. Source: our own."""
+    """Rejects rows whose instruction asks for a text in neither English nor Chinese.
+
+    The other rules cannot tell good texts from bad ones in other languages. Source: our own.
+    """
     found = languages.prompt_language(row.prompt)
     return (
         None if found in ("en", "zh") else f"asks for {found}; the rules know English and Chinese"
@@ -120,7 +128,7 @@ def unsupported_language(row: Row, settings: FilterSettings) -> str | None:
 
 
 def refusal(row: Row, settings: FilterSettings) -> str | None:
-    """A refusal or an apology to the asker, or the writer speaks of itself as a model.
+    """Rejects refusals, apologies to the user, and texts whose writer speaks of itself as a model.
 
     Source: LongWriter, section 3.2, which drops crashed outputs.
     """
@@ -129,7 +137,7 @@ def refusal(row: Row, settings: FilterSettings) -> str | None:
 
 
 def unfinished(row: Row, settings: FilterSettings) -> str | None:
-    """The text was cut off at the token limit, or stops in the middle.
+    """Rejects texts that were cut off at the token limit or that stop in the middle.
 
     Source: LongWriter, section 3.2.
     """
@@ -139,8 +147,10 @@ def unfinished(row: Row, settings: FilterSettings) -> str | None:
 
 
 def residue(row: Row, settings: FilterSettings) -> str | None:
-    """Something that the teacher wrote around the text is left in it: a label of a paragraph, a line of
-    the plan, a remark on the number of words, a word to the asker.
+    """Rejects texts in which something that the teacher wrote around the text is left.
+
+    That is a paragraph label, a line of the plan, or a remark on the number of words. Words to the
+    user have rules of their own.
 
     Source: LongWriter, section 3.2, which strips labels like "Paragraph 1".
     """
@@ -149,8 +159,10 @@ def residue(row: Row, settings: FilterSettings) -> str | None:
 
 
 def repetition(row: Row, settings: FilterSettings) -> str | None:
-    """Loops: more than max_repetition of the 8-word sequences (13 characters in Chinese) occurred earlier in
-    the text; verse may have a refrain.
+    """Rejects loops: more than max_repetition of the 8-word sequences occurred earlier in the text.
+
+    In Chinese, a sequence is 13 characters. For verse, which may have a refrain, the limit is at
+    least max_verse_repetition.
 
     Source: seq-rep-n, arXiv 1908.04319.
     """
@@ -160,9 +172,11 @@ def repetition(row: Row, settings: FilterSettings) -> str | None:
 
 
 def copied(row: Row, settings: FilterSettings) -> str | None:
-    """More than max_copied of the sentences copy an earlier one; verse may have a refrain.
+    """Rejects texts in which more than max_copied of the sentences copy an earlier one.
 
-    Source: the duplicate line fraction of Gopher (arXiv 2112.11446), table A1, on sentences.
+    For verse, which may have a refrain, the limit is at least max_verse_repetition.
+
+    Source: the duplicate line fraction of Gopher (arXiv 2112.11446), table A1, for sentences.
     """
     share = copied_sentences(row.response)
     most = _most(row, settings.max_copied, settings)
@@ -170,10 +184,12 @@ def copied(row: Row, settings: FilterSettings) -> str | None:
 
 
 def repeated_span(row: Row, settings: FilterSettings) -> str | None:
-    """A passage of more than max_repeated_span words, or 1.6 times as many Chinese characters, occurs twice;
-    verse may have a refrain.
+    """Rejects texts in which a passage of more than max_repeated_span words occurs twice.
 
-    Source: our own; the copied paragraphs of long outputs are too few for the shares above to show.
+    In Chinese, the limit is 1.6 times as many characters. Verse, which may have a refrain, is
+    exempt.
+
+    Source: our own; in long outputs, copied paragraphs are too few for the shares above to show.
     """
     if is_verse(lines_of(row.response)):
         return None
@@ -182,8 +198,9 @@ def repeated_span(row: Row, settings: FilterSettings) -> str | None:
 
 
 def low_variety(row: Row, settings: FilterSettings) -> str | None:
-    """Compresses to less than min_compression of its size, code and formulas left out: a template with
-    changing words.
+    """Rejects texts that compress to less than min_compression of their size.
+
+    Such a text is a template with changing words. Code and formulas are left out.
 
     Source: our own.
     """
@@ -192,13 +209,19 @@ def low_variety(row: Row, settings: FilterSettings) -> str | None:
 
 
 def wrong_language(row: Row, settings: FilterSettings) -> str | None:
-    """Most of the response is not in the language that the instruction asks for. Source: our own."""
+    """Rejects responses that are mostly not in the language the instruction asks for.
+
+    Source: our own.
+    """
     return languages.wrong_language(row.response, row.prompt) or None
 
 
 def mixed_script(row: Row, settings: FilterSettings) -> str | None:
-    """More than max_foreign of the response, or a passage of more than max_foreign_run words, is in
-    another script than the rest. Source: our own."""
+    """Rejects responses with too much text in a script other than that of the rest.
+
+    Too much is more than max_foreign of the response, or a passage of more than max_foreign_run
+    words. Source: our own.
+    """
     found = languages.mixed_script(
         row.response, row.prompt, settings.max_foreign, settings.max_foreign_run
     )
@@ -206,78 +229,98 @@ def mixed_script(row: Row, settings: FilterSettings) -> str | None:
 
 
 def opener(row: Row, settings: FilterSettings) -> str | None:
-    """The text begins with words to the asker: `Here is a story that …:`. Source: our own."""
+    """Rejects texts that begin with words to the user: `Here is a story that …:`.
+
+    Source: our own.
+    """
     return _said(remarks.opener(row.plain))
 
 
 def closer(row: Row, settings: FilterSettings) -> str | None:
-    """The text ends with words to the asker: `Let me know if …`. Source: our own."""
+    """Rejects texts that end with words to the user: `Let me know if …`. Source: our own."""
     return _said(remarks.closer(row.plain, row.asked))
 
 
 def note(row: Row, settings: FilterSettings) -> str | None:
-    """A line is a note to the asker on the text: `(Note: this is a brief excerpt …)`. Source: our own."""
+    """Rejects texts with a note to the user about the text: `(Note: this is a brief excerpt …)`.
+
+    Source: our own.
+    """
     return _said(remarks.note(row.plain))
 
 
 def soft_refusal(row: Row, settings: FilterSettings) -> str | None:
-    """The text excuses that it is shorter than what was asked for, or an outline of it.
+    """Rejects texts that excuse being shorter than what was asked for, or only an outline of it.
 
-    Source: our own; models that cannot write long say so in soft words.
+    Source: our own; models that cannot write long texts say so indirectly.
     """
     return _said(remarks.soft_refusal(row.plain, row.asked))
 
 
 def self_judgement(row: Row, settings: FilterSettings) -> str | None:
-    """The text speaks of itself at its end: `This script provides a foundation for …`. Source: our own."""
+    """Rejects texts that end by judging themselves: `This script provides a foundation for …`.
+
+    Source: our own.
+    """
     return _said(remarks.self_judgement(row.plain, row.asked))
 
 
 def outline(row: Row, settings: FilterSettings) -> str | None:
-    """An outline stands instead of the text. Source: our own."""
+    """Rejects outlines written in place of the text. Source: our own."""
     return structure.outline(row.plain, row.asked) or None
 
 
 def continuation(row: Row, settings: FilterSettings) -> str | None:
-    """The text announces a part that is not there, or calls itself the continuation of one. Source: our
-    own."""
+    """Rejects texts that announce a missing part, or call themselves the continuation of one.
+
+    Source: our own.
+    """
     return structure.continuation(row.plain) or None
 
 
 def after_end(row: Row, settings: FilterSettings) -> str | None:
-    """The text goes on after THE END. Source: our own."""
+    """Rejects texts that go on after THE END. Source: our own."""
     found = structure.text_after_end(row.plain)
     return f"goes on after {found!r}" if found else None
 
 
 def numbering(row: Row, settings: FilterSettings) -> str | None:
-    """A chapter's number is not above that of the chapter before it, or a heading stands twice. Source: our
-    own."""
+    """Rejects texts in which a chapter number fails to increase, or a heading occurs twice.
+
+    Source: our own.
+    """
     found = structure.misnumbered(row.plain)
     return f"has {found!r} again or too late" if found else None
 
 
 def fence(row: Row, settings: FilterSettings) -> str | None:
-    """A code fence stands around the whole text. Source: our own."""
+    """Rejects texts that are entirely wrapped in a code fence. Source: our own."""
     return "stands in a code fence" if structure.fenced(row.response) else None
 
 
 def placeholder(row: Row, settings: FilterSettings) -> str | None:
-    """A blank is left to be filled: `[Your Name]`. Source: our own."""
+    """Rejects texts with a blank left to fill in: `[Your Name]`. Source: our own."""
     found = placeholder_in(row.response, row.prompt)
     return f"holds {found!r}" if found else None
 
 
 def foreign_word(row: Row, settings: FilterSettings) -> str | None:
-    """A Chinese word slipped into an English text, or an English one into a Chinese text. Source: our own."""
+    """Rejects English texts with a stray Chinese word, and Chinese texts with a stray English one.
+
+    Source: our own.
+    """
     found = languages.foreign_word(row.response, row.prompt)
     return f"holds {found!r}" if found else None
 
 
 def near_copy(row: Row, settings: FilterSettings) -> str | None:
-    """A paragraph says an earlier one again: the Jaccard similarity of their 3-word sequences is
-    min_paragraph_similarity or more. Or sentences of 12 words and more copy earlier ones: two, and more than
-    one in 2,000 words. Verse may have a refrain. Source: our own."""
+    """Rejects texts in which a paragraph, or several long sentences, repeat earlier ones.
+
+    A paragraph does if the Jaccard similarity of its 3-word sequences with those of an earlier one
+    is min_paragraph_similarity or more. Sentences of 12 words or more do if at least two copy
+    earlier ones, and more than one per 2,000 words. Verse is exempt, as it may have a refrain.
+    Source: our own.
+    """
     if is_verse(lines_of(row.response)):
         return None
     found = said_again(row.response, settings.min_paragraph_similarity)
@@ -289,10 +332,12 @@ def near_copy(row: Row, settings: FilterSettings) -> str | None:
 
 
 def stuttering(row: Row, settings: FilterSettings) -> str | None:
-    """A phrase of 2 to 12 words is said 4 times or more in a row, 12 words in all at least; formulas and code
-    are left out, and verse may have a refrain.
+    """Rejects texts that say a phrase of 2 to 12 words at least 4 times in a row.
 
-    Source: our own; the shares above don't show it in a long text.
+    The repeats must add up to at least 12 words. Formulas and code are left out, and verse is
+    exempt, as it may have a refrain.
+
+    Source: our own; in a long text, the shares above don't show it.
     """
     least = scaled(12, row.response)
     if stutter(row.hashes, least) == (0, 0) or is_verse(lines_of(row.response)):
@@ -304,15 +349,18 @@ def stuttering(row: Row, settings: FilterSettings) -> str | None:
 
 
 def prompt_copy(row: Row, settings: FilterSettings) -> str | None:
-    """More than max_prompt_copy words of the prompt, in passages of half as many and more, are in the text: a
-    story that was given to be continued or rewritten. Source: our own."""
+    """Rejects texts that copy more than max_prompt_copy words of the prompt.
+
+    Only passages of at least half as many words count. The usual case is a story that was given to
+    be continued or rewritten. Source: our own.
+    """
     most = scaled(settings.max_prompt_copy, row.response)
     copied = shared_tokens(row.hashes, hashes(tokens(row.prompt)), most // 2)
     return f"copies {copied} words of the prompt" if copied > most else None
 
 
 def low_quality(row: Row, settings: FilterSettings) -> str | None:
-    """A `quality_score` below min_quality, if the row has one.
+    """Rejects rows with a `quality_score` below min_quality; rows without one pass.
 
     Source: S_q of LongWriter, section 4.1.
     """
@@ -333,7 +381,7 @@ def _most(row: Row, share: float, settings: FilterSettings) -> float:
 def _without_opener(row: Row) -> tuple[str, str]:
     text = row.response
     found = remarks.opener(simplified(text))
-    # An excuse stays for its own rule: what follows it is no whole text.
+    # Excuses are left to soft_refusal: what follows one is not the full text.
     if not found or remarks.soft_refusal(simplified(text[: found.end])):
         return text, ""
     return _RULE_LINE.sub("", text[found.end :], count=1), text[: found.end]
@@ -352,16 +400,16 @@ def _without_fence(row: Row) -> tuple[str, str]:
 
 _RULE_LINE = re.compile(r"\s*(?:[-*_=—]{3,}[ \t]*\n)?\s*")
 _LAST_RULE = re.compile(r"\s{0,200}(?:\n[-*_=—]{3,200}[ \t]{0,20})?\s{0,200}$")
-"""A ruled line between the remark and the text goes with the remark."""
+"""A ruled line between remark and text is stripped with the remark."""
 STRIP = {"fence": _without_fence, "opener": _without_opener, "closer": _without_closer}
-"""Rule → what is left of a response, and what was taken off."""
+"""Rule → function that returns the rest of a row's response, and what it stripped."""
 
 
 def check_strip(names: Sequence[str]) -> None:
     """Checks the setting `filter.strip`.
 
     Raises:
-        SettingsError: a rule is none whose finding can be taken off.
+        SettingsError: a listed rule cannot strip what it finds.
     """
     for name in names:
         if name not in STRIP:
@@ -371,8 +419,10 @@ def check_strip(names: Sequence[str]) -> None:
 
 
 def strip(row: Row, names: Sequence[str]) -> None:
-    """Takes off the row's response what the rules `names` find (`STRIP`); a row of which nothing would be
-    left is not touched."""
+    """Strips what the rules `names` find from the row's response, as `STRIP` defines.
+
+    A rule that would leave nothing of the response strips nothing.
+    """
     for name in (name for name in STRIP if name in names):
         text, off = STRIP[name](row)
         if off and text.strip():
@@ -380,9 +430,9 @@ def strip(row: Row, names: Sequence[str]) -> None:
 
 
 MALFORMED = "malformed"
-"""Applied when a line is read: nothing else can be asked of a line that is no row."""
+"""Applied when a line is read: no other rule can check a line that is not a row."""
 CONTAMINATED = "contaminated"
-"""Applied by the rule runner, which holds the benchmarks' prompts."""
+"""Applied by the rule runner, which has the benchmarks' prompts."""
 BETWEEN_ROWS = ("duplicate", "near_duplicate")
 """Applied to the rows that pass all others."""
 
@@ -423,14 +473,15 @@ RULES: dict[str, Rule] = {
 
 
 def chosen(names: Sequence[str], contaminated: Rule) -> dict[str, Rule]:
-    """Returns the rules on single rows that `names` lists, in that order.
+    """Returns the single-row rules that `names` lists, in that order.
 
     Args:
-        names: of the project's rules, or `package.module:function` of others.
-        contaminated: the rule of that name.
+        names: built-in rules by name, others as `package.module:function`.
+        contaminated: the function for the rule `contaminated`.
 
     Raises:
-        SettingsError: a name is unknown or listed twice, or a rule that compares rows is not last.
+        SettingsError: a name is unknown or listed twice, a rule that compares rows is not last, or
+            `malformed` is not first.
     """
     known = RULES | {CONTAMINATED: contaminated}
     known |= {name: _imported(name) for name in names if ":" in name}
@@ -456,7 +507,7 @@ def chosen(names: Sequence[str], contaminated: Rule) -> dict[str, Rule]:
 
 
 def _imported(name: str) -> Rule:
-    """The function that `package.module:function` names."""
+    """Imports the function that `package.module:function` names."""
     module, _, function = name.partition(":")
     try:
         found = getattr(import_module(module), function)

@@ -1,4 +1,4 @@
-"""The stage `filter`, from its inputs to its files."""
+"""Runs the stage `filter`: reads its inputs, applies the rules and writes its outputs."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -37,8 +37,10 @@ def filter_rows(
     work: Workspace,
     prompts: str,
 ) -> dict[str, Any]:
-    """Filters what `settings` names and writes train.jsonl, validation.jsonl, rejected.jsonl, card.md
-    and hf/ below data/sft, and metrics/filter.json.
+    """Filters the inputs that `settings` names and writes the training set.
+
+    Writes train.jsonl, validation.jsonl, rejected.jsonl, card.md and hf/ to data/sft, and
+    metrics/filter.json.
 
     Args:
         prompts: SHA-256 of the agent's prompts, for the card.
@@ -99,21 +101,23 @@ def filter_rows(
 
 
 class _Input(NamedTuple):
-    """Rows to filter."""
+    """Rows to filter, with the rules they must pass."""
 
     chat: bool
     """Whether they are chat rows, not drafts."""
     rules: list[str]
     rows: Source
     origin: str
-    """The source of rows that don't say theirs."""
+    """Source of rows that don't state their own."""
     version: str
-    """SHA-256 of the file, or the hub's revision."""
+    """SHA-256 of the file, or the Hub revision."""
 
 
 def _inputs(settings: FilterSettings, work: Workspace) -> Iterator[_Input]:
-    """Yields the drafts, then the chat rows if there are any and they are wanted: what the stage `short_answers` wrote
-    goes with the DAG's own drafts only."""
+    """Yields the drafts, then the chat rows, if there are any and they are wanted.
+
+    The output of the stage `short_answers` is used only with the DAG's own drafts.
+    """
     path = work.input(settings.drafts, DRAFTS)
     rows = open_source(settings.drafts, settings.revision, path, "filter.drafts")
     origin = "agentwrite" if path == work.root / DRAFTS else rows.name
@@ -132,7 +136,7 @@ def _version(path: Path, revision: str | None) -> str:
 
 
 def _tokenizer(settings: FilterSettings, work: Workspace) -> Path | None:
-    """The checkpoint whose tokens are counted; None if the DAG has made none yet."""
+    """Returns the checkpoint whose tokenizer counts tokens; None if the DAG has made none yet."""
     folder = work.input(settings.tokenizer, BASE)
     return folder if settings.tokenizer is not None or has_tokenizer(folder) else None
 

@@ -1,4 +1,4 @@
-"""Counts the tokens of a chat as SFT does, without torch and transformers, which take seconds to load."""
+"""Counts chat tokens as SFT does, without loading torch or transformers, which takes seconds."""
 
 import json
 from pathlib import Path
@@ -11,8 +11,9 @@ from longwriter.text.chat_tokens import chat_tokens
 class ChatTokenizer:
     """The tokenizer and chat template of a checkpoint folder.
 
-    Equal to `len(AutoTokenizer.from_pretrained(folder).apply_chat_template(messages))`, but where the
-    messages hold control tokens, or a token would span prompt and answer (`text.chat_tokens`).
+    Counts the same as `len(AutoTokenizer.from_pretrained(folder).apply_chat_template(messages))`,
+    except where the messages contain control tokens, or a token would span prompt and answer (see
+    `text.chat_tokens`).
     """
 
     def __init__(self, folder: Path) -> None:
@@ -28,7 +29,7 @@ class ChatTokenizer:
             template = folder / "chat_template.jinja"
             source = template.read_text("utf-8") if template.exists() else config["chat_template"]
             self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        except Exception as error:  # tokenizers raises Exception itself
+        except Exception as error:  # tokenizers raises plain Exception
             raise DataError(
                 f"{folder}: holds no fast tokenizer with a chat template ({error!r:.200}); "
                 "filter.tokenizer names the folder of a checkpoint"
@@ -46,7 +47,7 @@ class ChatTokenizer:
         self._template = chat_environment().from_string(source)
 
     def count(self, messages: list[dict[str, str]]) -> int:
-        """Returns the tokens of the chat, template included."""
+        """Returns the number of tokens in the chat, template included."""
         prompt, chat = self._rendered(messages[:-1], True), self._rendered(messages, False)
         contents = [message["content"] for message in messages]
         found = chat_tokens(prompt, chat, contents, self._control, self._encode)

@@ -1,1 +1,1 @@
-"""LongBench-Write: predictions, length and quality scores, their statistics."""
+"""LongBench-Write: predictions, length and quality scores, and their statistics."""

@@ -1,4 +1,4 @@
-"""How far a judge agrees with people, or two judges with each other: rank correlations and kappa."""
+"""How well a judge agrees with people, or two judges with each other: correlations and kappa."""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -17,24 +17,24 @@ from longwriter.core.statistics import bootstrap, grouped
 from longwriter.evaluation.judge import DIMENSIONS, GRADES
 
 MOST_RESAMPLES = 1000
-"""A rank correlation takes milliseconds, so that more would take minutes."""
+"""Maximum resamples: a rank correlation takes milliseconds, so more would take minutes."""
 
 
 class GradePair(NamedTuple):
-    """Two graders' grades of one dimension of one text."""
+    """Two graders' grades for one dimension of one text."""
 
     dimension: str
     prompt: str
-    """Of the text: texts that answer the same prompt are resampled together."""
+    """Prompt of the text; texts that answer the same prompt are resampled together."""
     first: float
     second: float
 
 
 class Label(Record):
-    """A person's grade of one dimension of one text."""
+    """A person's grade for one dimension of one text."""
 
     row: Annotated[int, Field(ge=1)]
-    """Line of the predictions' file, counted from 1."""
+    """Line in the predictions file, counted from 1."""
     dimension: str
     score: Annotated[float, Field(ge=min(GRADES), le=max(GRADES))]
 
@@ -50,10 +50,10 @@ def read_labels(path: Path, rows: int) -> list[Label]:
     """Reads people's grades. Several people may have graded the same dimension of the same text.
 
     Args:
-        rows: how many rows the predictions have.
+        rows: number of predictions.
 
     Raises:
-        DataError: the file cannot be read, or a label names a row or a dimension that does not exist.
+        DataError: the file cannot be read, or a label's row or dimension does not exist.
     """
     labels = read_jsonl(path, Label)
     beyond = [label.row for label in labels if label.row > rows]
@@ -66,13 +66,13 @@ def read_labels(path: Path, rows: int) -> list[Label]:
 
 
 def with_labels(judgements: Sequence[Judgement], labels: Iterable[Label]) -> list[GradePair]:
-    """Pairs people's grades (the mean of several) with the judge's.
+    """Pairs people's grades with the judge's, averaging where several people graded the same.
 
     Args:
-        judgements: of the rows that the labels count from 1.
+        judgements: judgements of all predictions; labels refer to them by row, counted from 1.
 
     Returns:
-        A pair for every labelled dimension that the judge graded, people's grade first.
+        One pair per labelled dimension that the judge graded, people's grade first.
     """
     people: dict[tuple[int, str], list[float]] = {}
     for label in labels:
@@ -85,13 +85,13 @@ def with_labels(judgements: Sequence[Judgement], labels: Iterable[Label]) -> lis
 
 
 def agreement(pairs: Sequence[GradePair], statistics: StatisticsSettings) -> dict[str, Any]:
-    """Measures how far two graders agree, by dimension and over all grades (`all`).
+    """Measures how well two graders agree, by dimension and over all grades (`all`).
 
     Returns:
-        Dimension → `n` grades, `spearman`, `kendall` (tau-b) and `kappa` (quadratically weighted, of
-        grades rounded to integers), each as `value` and 95 % `interval`, by the bootstrap over prompts.
-        A measure is null if a grader gives only one grade; its interval is null also if more than a
-        tenth of the resamples have none.
+        Dimension → `n`, the number of grades, and `spearman`, `kendall` (tau-b) and `kappa`
+        (quadratically weighted, on grades rounded to integers), each with `value` and the 95 %
+        `interval` of a bootstrap over prompts. A measure is null if all grades of one grader are
+        equal; its interval is null also if it is undefined for more than a tenth of the resamples.
     """
     named = {name: [pair for pair in pairs if pair.dimension == name] for name in DIMENSIONS}
     groups = {**{name: group for name, group in named.items() if group}, "all": list(pairs)}
@@ -111,7 +111,7 @@ def measured(
     pairs: Sequence[GradePair],
     statistics: StatisticsSettings,
 ) -> dict[str, Any]:
-    """Returns `value` and `interval` of a measure; both None where one side does not vary."""
+    """Returns `value` and `interval` of a measure; both None if one side does not vary."""
     import numpy as np
 
     def of(numbers: Any) -> float:
@@ -135,7 +135,7 @@ def measured(
 
 
 def spearman(a: Any, b: Any) -> float:
-    """Returns the rank correlation."""
+    """Returns Spearman's rank correlation."""
     from scipy.stats import spearmanr
 
     return float(spearmanr(a, b).statistic)

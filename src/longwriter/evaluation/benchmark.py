@@ -13,13 +13,13 @@ from longwriter.text.languages import benchmark_language
 
 
 def load_benchmark(path: Path, sha256: str | None) -> list[BenchmarkPrompt]:
-    """Reads the prompts in `path`. Of a row without `length` the prompt says it.
+    """Reads the prompts in `path`; a missing `length` is taken from the prompt's text.
 
     Args:
-        sha256: what the file's SHA-256 must be, in hex; None: not checked.
+        sha256: SHA-256 that the file must have, in hex; None: not checked.
 
     Raises:
-        DataError: the file cannot be read, has another checksum, or a row is not a prompt.
+        DataError: the file cannot be read or has another checksum, or a row is not a prompt.
     """
     rows = open_source(None, None, path, "bench.path").rows()
     prompts = [checked(with_length(row), BenchmarkPrompt, where) for where, row in rows]
@@ -33,17 +33,17 @@ def load_benchmark(path: Path, sha256: str | None) -> list[BenchmarkPrompt]:
 
 
 def read_predictions(path: Path) -> list[Prediction]:
-    """Reads predictions, the paper's or others'. Of a row without `length` the prompt says it.
+    """Reads predictions, such as the paper's; a missing `length` is taken from the prompt's text.
 
     Raises:
-        DataError: the file cannot be read, or a row is no prediction.
+        DataError: the file cannot be read, or a row is not a prediction.
     """
     rows = open_source(None, None, path, "predictions").rows()
     return [checked(with_length(row), Prediction, where) for where, row in rows]
 
 
 def with_length(row: dict[str, Any]) -> dict[str, Any]:
-    """Returns a row with the `length` that its prompt says, where it has none."""
+    """Returns the row with a missing `length` filled in, if its prompt states one."""
     prompt = row.get("prompt")
     if row.get("length") is not None or not isinstance(prompt, str):
         return row
@@ -56,7 +56,7 @@ def chosen_benchmark(
 ) -> list[BenchmarkPrompt]:
     """Reads the first `bench.limit` prompts in `bench.languages`.
 
-    They come from `predict.benchmark`, or, where that is null, from `bench.path`, whose checksum is
+    They come from `predict.benchmark` or, if that is null, from `bench.path`, whose checksum is
     verified.
 
     Raises:

@@ -1,7 +1,7 @@
 """Finds prompts that ask for the same text as a prompt of another set, such as a benchmark's.
 
-It is the one standard of contamination: the filter drops SFT rows by it, and the stage `pairs`
-instructions for preference pairs.
+This is the project's single definition of contamination: the filter drops SFT rows by it, and the
+stage `pairs` drops instructions for preference pairs.
 """
 
 import re
@@ -22,19 +22,19 @@ from longwriter.text.similarity import Hashes, hashes, jaccard, sequences, shing
 from longwriter.text.words import tokens
 
 N = 3
-"""Words of the sequences that are compared."""
+"""Number of words in the sequences that are compared."""
 
 FEWEST_WORDS = 8
-"""A shorter prompt ("Write a story") is part of many others; only the whole of it is compared."""
+"""A shorter prompt ("Write a story") occurs in many others, so it is only compared as a whole."""
 
 
 @dataclass(frozen=True)
 class _Prompt:
     file: str
     number: int
-    """In its file, from 1."""
+    """Position in its file, from 1."""
     grams: Hashes
-    """Its N-word sequences; none of a prompt below FEWEST_WORDS."""
+    """Its N-word sequences; empty if it has fewer than FEWEST_WORDS words."""
     shingles: Hashes
     content: frozenset[str]
     """Its content words."""
@@ -85,13 +85,13 @@ _STOP = frozenset(
         "short",
     ]
 )
-"""Words of nearly every request."""
+"""Words that are too common in requests to be content words."""
 FEWEST_CONTENT_WORDS = 4
-"""Prompts with fewer content words are not compared by them."""
+"""Prompts with fewer content words are not compared by content words."""
 
 
 class PromptIndex:
-    """Prompts to look other prompts up in."""
+    """An index of prompts in which other prompts can be looked up."""
 
     def __init__(self, prompts: Iterable[tuple[str, str]]) -> None:
         """Indexes (file, prompt) pairs."""
@@ -114,16 +114,17 @@ class PromptIndex:
         self._norms = [self._norm(prompt.content) for prompt in self._prompts]
 
     def find(self, prompt: str, limits: ContaminationSettings) -> str | None:
-        """Returns which indexed prompt `prompt` contains or nearly equals, in words; None: none.
+        """Returns, in words, which indexed prompt `prompt` contains or nearly equals; None: none.
 
-        `prompt` contains one if it has `limits.max_overlap` of the other's 3-word sequences, and
-        nearly equals one if their sets of such sequences have a Jaccard similarity of
-        `limits.min_similarity`, or their content words a cosine of `limits.min_cosine`. Numbers are not
-        compared, and the length asked for is left out: the same request for another length is the same
-        request.
+        `prompt` contains another one if it has a share of at least `limits.max_overlap` of the
+        other's 3-word sequences. It nearly equals one if their sets of such sequences have a
+        Jaccard similarity of at least `limits.min_similarity`, or their content words a cosine of
+        at least `limits.min_cosine`. Numbers are not compared, and the requested length is left
+        out: the same request for another length still matches.
 
-        Source: n-gram overlap as in GPT-3 (arXiv 2005.14165), appendix C. Sequences of 3 words, where
-        GPT-3 took 8 to 13: a prompt is short, and every changed word takes as many of them away.
+        Source: n-gram overlap as in GPT-3 (arXiv 2005.14165), appendix C. GPT-3 used sequences of 8
+        to 13 words; prompts are short, and a changed word breaks as many sequences as a sequence
+        has words, so we use 3.
         """
         words = normalised(prompt)
         shared = Counter[int]()
@@ -158,7 +159,7 @@ class PromptIndex:
         return None
 
     def _weight(self, word: str) -> float:
-        """Inverse document frequency among the indexed prompts."""
+        """Returns the word's inverse document frequency among the indexed prompts."""
         return log((len(self._prompts) + 1) / (len(self._of_word.get(word, ())) + 0.5))
 
     def _norm(self, content: frozenset[str]) -> float:
@@ -166,14 +167,18 @@ class PromptIndex:
 
 
 def normalised(text: str) -> Hashes:
-    """Hashes of the words in lower case, without punctuation and the length that is asked for, and with
-    every other number replaced by 0."""
+    """Returns hashes of the words in lower case, without punctuation and the requested length.
+
+    Every other number is replaced by 0.
+    """
     return hashes(tokens(re.sub(r"\d[\d,，.]*(?:k\b)?", " 0 ", _without_length(text))))
 
 
 def content_words(text: str) -> frozenset[str]:
-    """Returns the English words of three letters and more but the commonest, and the pairs of neighbouring
-    Chinese characters, without the length that is asked for."""
+    """Returns the content words: English ones of 3 letters or more, and Chinese character bigrams.
+
+    The most common English words and the requested length are left out.
+    """
     found: set[str] = set()
     for run in _CONTENT.findall(_without_length(text)):
         if run < "\u4e00":
@@ -193,14 +198,14 @@ def _without_length(text: str) -> str:
 
 @dataclass(frozen=True)
 class BenchmarkFiles:
-    """Benchmark files by whether they exist."""
+    """Benchmark files, by whether they exist."""
 
     found: list[Path]
     missing: list[Path]
 
 
 def locate_benchmarks(root: Path, names: Iterable[str]) -> BenchmarkFiles:
-    """Looks for the files `names`, relative to `root` or absolute; one named twice counts once."""
+    """Looks for the files `names`, absolute or relative to `root`; duplicate names count once."""
     paths = list(dict.fromkeys(root / name for name in names))
     return BenchmarkFiles([p for p in paths if p.is_file()], [p for p in paths if not p.is_file()])
 
@@ -209,7 +214,7 @@ def read_benchmarks(paths: Iterable[Path]) -> PromptIndex:
     """Indexes the prompts of all files.
 
     Raises:
-        DataError: a file is no JSON Lines with `prompt`.
+        DataError: a file is not JSON Lines with `prompt`.
     """
     return PromptIndex(
         (path.name, row.prompt) for path in paths for row in read_jsonl(path, _BenchmarkRow)

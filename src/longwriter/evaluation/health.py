@@ -1,4 +1,4 @@
-"""Signs of a text's health that need no judge: repetition, loops, endings, the language."""
+"""Signs of a text's quality that need no judge: repetition, loops, endings, the language."""
 
 from collections.abc import Sequence
 from statistics import fmean
@@ -14,38 +14,38 @@ from longwriter.text.words import uncounted_letters
 
 NGRAM = 8
 WINDOW = 200
-"""Tokens of the windows in which distinct tokens and bigrams are counted: over whole texts their share
-falls with length, so models that write more would look less varied."""
+"""Tokens in a window in which distinct tokens and bigrams are counted. Over whole texts, their
+share falls with length, so models that write more would look less varied."""
 MOSTLY = 0.5
-"""Share of letters from which on a text's number of words says nothing."""
+"""Share of uncounted letters above which a text's number of words says nothing."""
 COPIES, LEAST_LOOP = 3, 20
-"""A loop is at least this many consecutive copies of a piece, of at least this many tokens in all."""
+"""A loop is at least COPIES consecutive copies of a piece, of at least LEAST_LOOP tokens in all."""
 
 
 class Health(BaseModel):
-    """The signs of one text. Shares are from 0 to 1."""
+    """The quality signs of one text; shares are from 0 to 1."""
 
     repetition: float
     """Share of 8-grams that occurred earlier in the text (seq-rep-8)."""
     copied: float
     """Share of sentences that copy an earlier one."""
     said_again: float
-    """Share of the prose in paragraphs that say an earlier one again with few words changed."""
+    """Share of the prose in paragraphs that repeat an earlier one with few words changed."""
     loop: float
-    """Share of tokens in loops: three or more consecutive copies of a piece, 20 tokens or more."""
+    """Share of tokens in loops: three or more consecutive copies of a piece, at least 20 tokens."""
     distinct_1: float
     """Share of distinct tokens in windows of 200 tokens, mean over windows."""
     distinct_2: float
-    """Share of distinct bigrams likewise."""
+    """Share of distinct bigrams in the same windows."""
     unfinished: bool
-    """Cut off at the token limit, or it stops in the middle, as the filter's rule sees it."""
+    """Whether it was cut off at the token limit or stops in the middle, as in the filter's rule."""
     other_language: float
-    """Share of words that are not in the language that the answer should be in."""
+    """Share of words that are not in the language expected of the answer."""
     uncounted: float
     """Share of letters in words that S_l doesn't count, such as Cyrillic ones."""
     drift: float
-    """`other_language` of the last quarter less that of the first: above 0 if the text leaves its
-    language on the way."""
+    """`other_language` of the last quarter minus that of the first: above 0 if the text drifts out
+    of its language."""
 
 
 def health(prediction: Prediction) -> Health:
@@ -76,8 +76,8 @@ def health(prediction: Prediction) -> Health:
 def looped(grams: Sequence[int]) -> float:
     """Returns the share of a text's tokens that are in loops, from its 8-grams in order.
 
-    While a text repeats a piece of p tokens over and over, every 8-gram comes p places after its last
-    occurrence. So a run of r such places is a stretch of p + r + 7 tokens of period p.
+    While a text repeats a piece of p tokens, every 8-gram occurs p places after its last
+    occurrence. So a run of r such places is a stretch of p + r + 7 tokens with period p.
     """
     last: dict[int, int] = {}
     inside = start = period = 0
@@ -99,7 +99,7 @@ def looped(grams: Sequence[int]) -> float:
 
 
 def marks(found: Health) -> list[str]:
-    """Returns in words what a reader should know of a text, for the report's samples."""
+    """Returns the signs that a reader should know about, in words, for the report's samples."""
     named = {
         "repeats itself": found.repetition > 0.2 or found.said_again > 0.2,
         "loops": found.loop > 0,
@@ -112,8 +112,10 @@ def marks(found: Health) -> list[str]:
 
 
 def summary(found: Sequence[Health]) -> dict[str, float]:
-    """Returns the means over texts, the share of texts that loop at all (`looping`), and of those most of
-    whose letters count no words (`mostly_uncounted`)."""
+    """Returns the means over texts, and the shares of looping and of mostly uncounted texts.
+
+    `mostly_uncounted` are texts most of whose letters are in words that S_l doesn't count.
+    """
     fields = {name: fmean(getattr(each, name) for each in found) for name in Health.model_fields}
     return fields | {
         "looping": fmean(each.loop > 0 for each in found),
@@ -122,8 +124,10 @@ def summary(found: Sequence[Health]) -> dict[str, float]:
 
 
 def _distinct(tokens: Sequence[str], n: int) -> float:
-    """Mean share of distinct n-grams in windows of WINDOW tokens. A shorter rest is left out, a shorter
-    text is one window; 0 below n tokens."""
+    """Returns the mean share of distinct n-grams in windows of WINDOW tokens; 0 below n tokens.
+
+    A shorter remainder is left out, and a text shorter than a window counts as one.
+    """
     ends = range(WINDOW, len(tokens) + 1, WINDOW) if len(tokens) >= WINDOW else [len(tokens)]
     shares = []
     for end in ends:

@@ -1,7 +1,7 @@
-"""The judge: what it is asked, how its answer is read, and which texts get no grade.
+"""The judge: how it is prompted, how its answer is read, and which texts get no grades.
 
-It is asked with the project's own prompt, or with any file that has the paper's two places. Six grades
-of 1 to 5 make S_q, 0 to 100; an answer that cannot be read is no grade.
+It is given the project's own prompt, or any file with the paper's two placeholders. Six grades of
+1 to 5 make up S_q, 0 to 100; an answer that cannot be read gives no grades.
 """
 
 import hashlib
@@ -65,7 +65,7 @@ Answer with one JSON object: the names of the six dimensions, each with its inte
 _PLACES = {"$INST$": "request", "$RESPONSE$": "text"}
 
 PLANTED = "PlantedInstruction"
-"""Why a text that tells the judge how to grade it has no grades."""
+"""Reason given for a text that has no grades because it tells the judge how to grade it."""
 
 _NAMES = "|".join(DIMENSIONS)
 
@@ -73,13 +73,13 @@ _EVERY = (
     r"(?:everywhere|across the board|(?:all|every|each)(?: of)?(?: the)?(?: six)?"
     r" (?:dimension|categor|criteri|score|grade)\w*)"
 )
-"""In every dimension."""
+"""Matches "in every dimension"."""
 
 _BEST = (
     r"(?:(?:5|five|10|ten)(?:s|/\d+| out of \d+)?(?: points?| stars?)?|full marks|"
     r"(?:the )?(?:highest|maximum|top|perfect) (?:grades?|scores?|marks?|points?))"
 )
-"""The best grade."""
+"""Matches "the best grade"."""
 
 _GIVE = r"(?:give|assign|award|rate|grade|score|answer|respond|return|output)\b"
 
@@ -90,25 +90,25 @@ _STEERING = re.compile(
     r"|(?:所有|全部|每个|各个?)(?:维度|评分项).{0,8}(?:打|给|评|都).{0,6}(?:5|五|满)\s*分",
     re.IGNORECASE | re.MULTILINE,
 )
-"""Give the best grade in every dimension, in either order, in English or Chinese."""
+"""Matches "give the best grade in every dimension", in either order, in English or Chinese."""
 
 _GRADE_GIVEN = re.compile(rf"\"?\b({_NAMES})\b\"?\s*[:：=]\s*\"?[0-9]", re.IGNORECASE)
-"""A dimension with its grade, as in the judge's own answer."""
+"""Matches a dimension with its grade, as in the judge's own answer."""
 
 
 @dataclass(frozen=True)
 class JudgePrompt:
-    """What a judge is asked about a text."""
+    """The prompt that asks a judge to grade a text."""
 
     template: str | None = None
-    """Text with `$INST$` and `$RESPONSE$`; None: the project's own prompt."""
+    """Template with `$INST$` and `$RESPONSE$`; None: the project's own prompt."""
     order: Sequence[str] = DIMENSIONS
     """Order in which the project's own prompt lists the dimensions."""
 
     def of(self, request: str, text: str) -> str:
-        """Returns what the judge is asked about `text`, which answers `request`.
+        """Returns the prompt that asks the judge to grade `text`, an answer to `request`.
 
-        In the project's own prompt the number in the marks is a digest of the material, so that no text
+        In the project's own prompt, the number in the marks is a digest of the material, so no text
         can contain the mark that would end it.
         """
         given = {"request": request, "text": text}
@@ -123,8 +123,10 @@ class JudgePrompt:
 
     @property
     def schema(self) -> dict[str, Any] | None:
-        """The JSON schema of the answer. None for a prompt from a file, which itself says how to answer:
-        the paper's asks for an analysis first."""
+        """JSON schema of the answer; None for a prompt file, which itself says how to answer.
+
+        The paper's prompt, for example, asks for an analysis first.
+        """
         if self.template is not None:
             return None
         return {
@@ -142,7 +144,7 @@ def read_prompt(judge: JudgeSettings, root: Path) -> JudgePrompt:
         root: the checkout, to which judge.prompt_path is relative.
 
     Raises:
-        SettingsError: the file cannot be read, lacks a place or has another checksum.
+        SettingsError: the file cannot be read, lacks a placeholder or has another checksum.
     """
     if judge.prompt_path is None:
         return JudgePrompt()
@@ -167,10 +169,10 @@ async def judge(
 ) -> Judgement:
     """Has the judge grade a prediction.
 
-    An empty response gets the lowest grade in every dimension without a call; one that tells the judge
-    how to grade gets none. With several repeats `scores` are the means of the usable ones, and
-    `repeats` holds the grades of each, or the reason why it gave none. A text without a usable repeat
-    is unscored, for the reason of the first.
+    An empty response gets the lowest grade in every dimension without a call; one that tells the
+    judge how to grade gets none. With several repeats, `scores` are the means of the usable ones,
+    and `repeats` holds the grades of each, or the reason why it gave none. If no repeat is usable,
+    the text is unscored, for the reason that the first one gives.
 
     Returns:
         The prediction with S_l and with either `scores` or the reason in `unscored`.
@@ -214,7 +216,7 @@ async def grade(
     """Asks the judge once for the six grades of a text.
 
     Args:
-        sample: number of the repeat.
+        sample: index of the repeat.
 
     Raises:
         CallError: the call failed, or the answer holds no grades.
@@ -229,7 +231,7 @@ async def grade(
 
 
 def parse_scores(text: str) -> dict[str, int]:
-    """Reads the six grades in a judge's answer. No grade is ever guessed.
+    """Reads the six grades in a judge's answer, without ever guessing one.
 
     Args:
         text: one JSON object, such as {"Relevance": 4, …}, with any text around it.
@@ -238,8 +240,8 @@ def parse_scores(text: str) -> dict[str, int]:
         The grades in the order of DIMENSIONS.
 
     Raises:
-        BadCompletion: the answer holds no or more than one JSON object, a dimension is missing,
-            or its grade is not an integer from 1 to 5.
+        BadCompletion: the answer does not hold exactly one JSON object, a dimension is missing, or
+            its grade is not an integer from 1 to 5.
     """
     answer = json_object(text)
     if answer is None:
@@ -254,11 +256,11 @@ def parse_scores(text: str) -> dict[str, int]:
 
 
 def planted(text: str) -> str:
-    """Returns the words in which `text` tells a judge how to grade it; empty where it does not.
+    """Returns the words in which `text` tells a judge how to grade it; empty if it does not.
 
-    Such words ask for the best grades everywhere, or give grades for three or more of the dimensions.
-    The prompt fences the text and tells the judge to obey nothing in it, but that does not make every
-    model do so: the grade of such a text could not be trusted.
+    Such words ask for the best grade in every dimension, or give grades for three or more of the
+    dimensions. The prompt delimits the text and tells the judge to follow no instructions in it,
+    but not every model complies, so the grades of such a text could not be trusted.
     """
     found = _STEERING.search(text)
     if found:
@@ -272,7 +274,7 @@ def ungraded(prediction: Prediction, unscored: str | None) -> Judgement:
     """Returns the prediction with S_l and without grades.
 
     Args:
-        unscored: the reason why it has none.
+        unscored: reason why it has no grades.
     """
     written = count_words(prediction.response)
     score: dict[str, Any] = {
@@ -286,7 +288,7 @@ def ungraded(prediction: Prediction, unscored: str | None) -> Judgement:
 
 
 def mean_grades(grades: Sequence[Mapping[str, int]]) -> dict[str, float]:
-    """Returns each dimension's mean grade; of one set of grades the integers themselves."""
+    """Returns each dimension's mean grade; for a single set of grades, the integers themselves."""
     if len(grades) == 1:
         return dict(grades[0])
     return {name: fmean(each[name] for each in grades) for name in DIMENSIONS}

@@ -1,6 +1,6 @@
-"""How far the judge can be trusted: its biases, and its agreement with people.
+"""Audits the judge: its biases, and its agreement with people.
 
-A bias is a difference of grades between two forms of the same text that should be graded alike.
+A bias is a difference in grades between two forms of a text that should get the same grades.
 """
 
 import re
@@ -37,11 +37,11 @@ FEWEST_WORDS = 40
 
 
 def audit_labels(settings: JudgeAuditSettings, root: Path, rows: int) -> list[Label]:
-    """Reads the labels that the settings name; none where they name no file.
+    """Reads the labels that the settings name; empty if they name no file.
 
     Args:
         root: the checkout, to which judge_audit.labels is relative.
-        rows: how many rows the predictions have.
+        rows: number of predictions.
 
     Raises:
         DataError: as `read_labels`, or the file has another checksum.
@@ -71,13 +71,14 @@ async def audit_judge(
 
     Args:
         labels: people's grades of some of the predictions.
-        judging: for its `repeats`.
-        settings: for `probes` and the thresholds of `faults_of`.
+        judging: settings with the number of `repeats`.
+        settings: settings with `probes` and the thresholds of `faults_of`.
 
     Returns:
-        metrics/judge_audit.json: `bias` (see `probe`), `labels`, their number, and with labels
-        `agreement`, over the labelled texts, and `unscored`, how many of them the judge did not grade;
-        `faults`, why the judge cannot be trusted, and `trusted`, whether there are none.
+        The content of metrics/judge_audit.json: `bias` (see `probe`); `labels`, their number; if
+        there are labels, `agreement` over the labelled texts, and `unscored`, how many of them the
+        judge did not grade; `faults`, the reasons not to trust the judge; `trusted`, whether there
+        are none.
 
     Raises:
         CallError, ServerError: as `all_or_none`.
@@ -101,8 +102,10 @@ async def audit_judge(
 
 
 def faults_of(found: Mapping[str, Any], settings: JudgeAuditSettings) -> list[str]:
-    """Returns what in an audit is worse than the settings allow, in words. A bias of S_q for length is that of Accuracy
-    and Clarity, which do not need the rest of the text."""
+    """Returns what in an audit is worse than the settings allow, in words.
+
+    The bias for length counts only in Accuracy and Clarity, which do not need the rest of the text.
+    """
     bias = found["bias"]
     fewest = min(bias[name]["n"] for name in ("length", "padding", "planted"))
     if fewest < settings.min_probes:
@@ -132,15 +135,15 @@ def faults_of(found: Mapping[str, Any], settings: JudgeAuditSettings) -> list[st
 
 
 class _Grades(NamedTuple):
-    """A text's grades in its five forms; None where the judge gave none or the form was not asked for."""
+    """A text's grades in its five forms; None if the judge gave none or the form was not used."""
 
     whole: dict[str, int] | None
     half: dict[str, int] | None
-    """Of the first half, which ends at a sentence."""
+    """Of the first half, cut at the end of a sentence."""
     twice: dict[str, int] | None
     """Of the text followed by itself."""
     scrambled: dict[str, int] | None
-    """Of the text with the words of every line in another order."""
+    """Of the text with the words of every line shuffled."""
     reversed: dict[str, int] | None = None
     """Of the whole text, with the dimensions listed in reverse order."""
 
@@ -151,23 +154,23 @@ async def probe(
     prompt: JudgePrompt,
     probes: int,
 ) -> dict[str, Any]:
-    """Measures what sways the judge besides quality, on `probes` texts that it grades in five forms.
+    """Measures what sways the judge besides quality, on `probes` texts graded in several forms.
 
-    - `length`: S_q of the whole text minus that of its first half, which ends at a sentence. The half
-      says the same as far as it goes, and the judge is told to ignore length: above 0 in the dimensions
-      that do not need the rest (Clarity, Accuracy) is a preference for length.
-    - `padding`: S_q of the text followed by itself minus that of the text: more words, no content.
-      Above 0 is a plain bias for length.
-    - `position`: the dimensions that are listed first and last change places when the list is
-      reversed: their mean grade when first minus their mean grade when last, in points of S_q. Only of
-      the project's own prompt, because the list in a file cannot be reversed.
-
-    - `planted`: the words of every line in another order, which no reader can miss: the share of texts
-      whose S_q is then lower.
+    - `length`: S_q of the whole text minus that of its first half, cut at the end of a sentence.
+      The half says the same as far as it goes, and the judge is told to ignore length, so a value
+      above 0 in the dimensions that do not need the rest (Clarity, Accuracy) is a preference for
+      length.
+    - `padding`: S_q of the text followed by itself minus that of the text: more words, no new
+      content. Above 0 is a plain bias for length.
+    - `position`: reversing the list of dimensions makes the first one last and the last one first.
+      The mean grade of these two when listed first minus that when listed last, in points of S_q.
+      Only for the project's own prompt, because the list in a prompt file cannot be reversed.
+    - `planted`: the words of every line shuffled, a fault that no reader can miss: the share of
+      texts whose S_q is then lower.
 
     Returns:
-        The first three as `n`, `mean`, `interval` and, for `length`, the means by dimension; `planted` as `n`,
-        `share`, `interval`; `failed`: forms that got no grades.
+        The first three as `n`, `mean`, `interval` and, for `length`, the means by dimension;
+        `planted` as `n`, `share`, `interval`; `failed`, the number of forms that got no grades.
     """
     long_enough = _usable(predictions)
     places = spread_out(len(long_enough), min(probes, len(long_enough)))
@@ -179,7 +182,7 @@ async def probe(
 
 
 def _usable(predictions: Sequence[Prediction]) -> list[Prediction]:
-    """Those that are long enough to be halved and do not tell the judge how to grade."""
+    """Returns the texts long enough to be halved that do not tell the judge how to grade."""
     return [
         row
         for row in predictions
@@ -188,7 +191,7 @@ def _usable(predictions: Sequence[Prediction]) -> list[Prediction]:
 
 
 def _forms(row: Prediction, prompt: JudgePrompt) -> list[tuple[JudgePrompt, str, str]]:
-    """Prompt, request and text of each form, in the order of `_Grades`; four for a prompt from a file."""
+    """Returns prompt, request and text of each form, as in `_Grades`; four for a prompt file."""
     text = row.response
     forms = [
         (prompt, row.prompt, text),
@@ -202,16 +205,20 @@ def _forms(row: Prediction, prompt: JudgePrompt) -> list[tuple[JudgePrompt, str,
 
 
 def first_half(text: str) -> str:
-    """Returns the text up to the first end of a sentence after its middle; up to the middle if there
-    is none soon after it."""
+    """Returns the text up to the first end of a sentence after its middle.
+
+    Up to the middle if no sentence ends soon after it.
+    """
     middle = len(text) // 2
     end = re.compile(r"[.!?](?=\s|$)|[。！？]|\n").search(text, middle)
     return text[: end.end() if end and end.end() < 0.8 * len(text) else middle].rstrip()
 
 
 def scrambled(text: str) -> str:
-    """Returns the text with the words of every line in another order, the same each time; of a line without blanks,
-    such as a Chinese one, its characters."""
+    """Returns the text with the words of every line shuffled, in the same way each time.
+
+    In a line without spaces, such as a Chinese one, the characters are shuffled.
+    """
     random = Random(text)  # noqa: S311
     lines = []
     for line in text.splitlines():
@@ -233,7 +240,7 @@ async def _graded(
 
 
 def _biases(texts: Sequence[_Grades]) -> dict[str, Any]:
-    """The biases and the planted fault, from the texts that have the grades that each needs."""
+    """Returns the biases and the planted fault, each from the texts with the grades it needs."""
     halved = [(text.whole, text.half) for text in texts if text.whole and text.half]
     padded = [(text.twice, text.whole) for text in texts if text.twice and text.whole]
     spoilt_too = [(text.whole, text.scrambled) for text in texts if text.whole and text.scrambled]
@@ -262,7 +269,7 @@ def _less(a: dict[str, int], b: dict[str, int]) -> float:
 
 
 def _first_less_last(listed: dict[str, int], turned: dict[str, int]) -> float:
-    """The mean difference, in points, of a dimension listed first from the same one listed last."""
+    """Returns the mean gain, in points, of a dimension when listed first rather than last."""
     first, last = DIMENSIONS[0], DIMENSIONS[-1]
     return 25 * (listed[first] - turned[first] + turned[last] - listed[last]) / 2
 

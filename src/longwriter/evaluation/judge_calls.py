@@ -1,4 +1,4 @@
-"""What all calls of a stage to its judge have in common."""
+"""Defines what all calls of a stage to its judge have in common."""
 
 from pathlib import Path
 
@@ -16,10 +16,10 @@ def judge_calls(
     prompt: JudgePrompt,
     what: str,
 ) -> CallContext:
-    """What all calls of a stage to its judge have in common.
+    """Returns what all calls of a stage to its judge have in common.
 
     Args:
-        what: is graded, such as `eval sft`: its limit of cost is its own.
+        what: what is graded, such as `eval sft`; each has a cost limit of its own.
     """
     asked = judge.model, judge.prompt_path, judge.repeats
     money = spending(judge.max_cost, what, *asked)

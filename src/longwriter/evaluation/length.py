@@ -1,4 +1,4 @@
-"""What the length score S_l does not show: the direction of deviations, and length constraints met."""
+"""What the length score S_l does not show: direction of deviations and length constraints met."""
 
 from collections.abc import Sequence
 from statistics import fmean, median
@@ -9,12 +9,12 @@ from longwriter.text.lengths import LengthConstraint
 
 
 class Length(NamedTuple):
-    """The length that a text should have, and the one that it has."""
+    """Required and actual length of a text."""
 
     required: int
-    """Words."""
+    """In words."""
     written: int
-    """Words."""
+    """In words."""
     constraint: LengthConstraint | None
 
     @property
@@ -24,7 +24,7 @@ class Length(NamedTuple):
 
     @property
     def obeyed(self) -> bool | None:
-        """Whether the length constraint is met; None where there is none."""
+        """Whether the length constraint is met; None if there is none."""
         return None if self.constraint is None else self.constraint.obeyed(self.written)
 
 
@@ -32,13 +32,14 @@ def describe_lengths(lengths: Sequence[Length], prompts: Sequence[str]) -> dict[
     """Describes how texts deviate from the required length.
 
     Args:
-        prompts: of the texts; intervals count prompts.
+        prompts: prompt of each text; `within_…` and its interval average over prompts.
 
     Returns:
         deviation, deviation_median: mean and median, signed, as shares of the required length.
-        within_10, within_20: share of texts within 10 and 20 % of the required length, `…_interval` of both.
-        obedience: of the texts with a length constraint, their number `n` and the `share` that meet it
-            (null if there are none); the same by kind of constraint.
+        within_10, within_20: share of texts within 10 and 20 % of the required length, each with
+            its interval in `…_interval`.
+        obedience: number `n` of texts with a length constraint, and the `share` of them that meet
+            it (null if there are none); also by kind of constraint.
         longest_words: words of the longest text.
     """
     deviations = [length.deviation for length in lengths]

@@ -1,4 +1,4 @@
-"""Writes a benchmark's answers with the model under test."""
+"""Generates a benchmark's answers with the model under test."""
 
 import re
 from collections import Counter
@@ -21,18 +21,18 @@ from longwriter.text.words import count_words
 async def predict(
     client: ChatClient, prompts: list[BenchmarkPrompt], samples: int = 1
 ) -> list[Prediction]:
-    """Asks for `samples` answers to every prompt.
+    """Requests `samples` answers to every prompt.
 
-    Each prompt is one user message, sampled as the client's settings say. The longest texts are begun
-    first, so that none of them is left to be written alone at the end. An empty answer is an answer;
-    a missing one is an error, because scores over part of a benchmark cannot be compared. One that the
-    provider refuses for its content, or that was cut off while thinking, is empty and holds the reason
-    in `unanswered`.
+    Each prompt is sent as one user message, sampled as the client's settings say. The longest texts
+    are started first, so that none is left to run alone at the end. An empty answer counts as an
+    answer; a missing one is an error, because scores over part of a benchmark cannot be compared.
+    If the provider refuses an answer for its content, or it is cut off while thinking, it is empty
+    and has the reason in `unanswered`.
 
     Returns:
-        Predictions in the prompts' order, with the prompts' fields. Where a prompt has several, the
-        field `sample` counts them from 0. A plan before the text (`filter.plan`) is moved to the field
-        `plan`: it is not part of the text that was asked for.
+        Predictions in the order of the prompts, with the prompts' fields. If there are several per
+        prompt, the field `sample` counts them from 0. A plan before the text (`filter.plan`) is
+        moved to the field `plan`, as it is not part of the requested text.
 
     Raises:
         CallError, ServerError: as `all_or_none`.
@@ -73,8 +73,11 @@ async def _answer(client: ChatClient, prompt: BenchmarkPrompt) -> Prediction:
 
 
 def describe(predictions: list[Prediction]) -> dict[str, Any]:
-    """Returns metrics/predict/NAME.json: predictions, cut-off answers, those without an answer by reason,
-    and mean words."""
+    """Returns the content of metrics/predict/NAME.json.
+
+    That is the number of predictions, of cut-off answers and of missing ones by reason, and the
+    mean number of words.
+    """
     return {
         "n": len(predictions),
         "cut_off": sum(row.finish_reason == "length" for row in predictions),
@@ -84,15 +87,15 @@ def describe(predictions: list[Prediction]) -> dict[str, Any]:
 
 
 def _why(row: Prediction) -> str:
-    """The class of the reason why the model gave no answer; empty where it gave one."""
+    """Returns the error class for which the model gave no answer; empty if it gave one."""
     return str((row.model_extra or {}).get("unanswered", "")).partition(":")[0]
 
 
 def predictions_name(predict: PredictSettings, server: ServerSettings, last: str) -> str:
-    """Returns the name of the predictions' file, without `.jsonl`.
+    """Returns the name of the predictions file, without `.jsonl`.
 
-    It is that of `predict.model` where that is given, else of the endpoint's model (with "-" for
-    characters that a file's name should not have), else `last`, the pipeline's last model.
+    It is the name of `predict.model` if that is set, else of the endpoint's model (with "-" for
+    characters that a file name should not have), else `last`, the pipeline's last model.
     """
     if predict.model:
         return Path(predict.model).name

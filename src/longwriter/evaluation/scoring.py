@@ -1,4 +1,4 @@
-"""Has a model's predictions graded, and compares two models on the same prompts."""
+"""Has the judge grade a model's predictions, and compares two models on the same prompts."""
 
 import math
 from collections import Counter
@@ -19,10 +19,10 @@ from longwriter.text.lengths import length_constraint
 from longwriter.text.repetition import repeated_ngrams
 
 NOT_ASKED = "NotAsked"
-"""Why a prediction has no grades that `bench.judged` leaves out."""
+"""Reason given for predictions that have no grades because `bench.judged` leaves them out."""
 
 Value = Callable[[Judgement], float | None]
-"""What two models are compared by; None where a row has none."""
+"""What two models are compared by; None for a row without a value."""
 
 
 async def evaluate(
@@ -35,10 +35,10 @@ async def evaluate(
     """Has the judge grade the predictions.
 
     Args:
-        judged: how many are graded, evenly spread over the predictions, so that the same prompts are
-            graded for every model; the others are unscored as NotAsked. None: all.
-        prompt: what the judge is asked; None: the project's own prompt.
-        repeats: how often each is graded.
+        judged: number to grade, evenly spread over the predictions, so that the same prompts are
+            graded for every model; the rest are unscored as NotAsked. None: all.
+        prompt: the judge's prompt; None: the project's own.
+        repeats: how often each prediction is graded.
 
     Returns:
         A judgement for each prediction, in their order.
@@ -65,7 +65,7 @@ async def evaluate(
 
 
 def spread_out(total: int, chosen: int | None) -> list[int]:
-    """Returns `chosen` indices of `total`, evenly spread; with None all of them."""
+    """Returns `chosen` evenly spread indices below `total`; all of them if it is None."""
     count = total if chosen is None else chosen
     return sorted({place * total // count for place in range(count)})
 
@@ -76,10 +76,10 @@ def check_unscored(rows: Sequence[Judgement], most: float) -> None:
     Rows that `bench.judged` leaves out count neither as asked nor as failed.
 
     Args:
-        most: share of the rows asked about that may be without grades.
+        most: maximum share of the rows asked about that may be without grades.
 
     Raises:
-        TooFewGrades: more are.
+        TooFewGrades: the share is larger.
     """
     asked = [row for row in rows if reason(row.unscored) != NOT_ASKED]
     failed = [row for row in asked if row.scores is None]
@@ -115,7 +115,7 @@ def obedient(row: Judgement) -> float | None:
 
 
 def quality(row: Judgement) -> float | None:
-    """Returns S_q of a row; None without grades."""
+    """Returns S_q of a row; None if it has no grades."""
     return None if row.scores is None else quality_score(row.scores)
 
 
@@ -126,11 +126,11 @@ def compare(
 ) -> Interval | None:
     """Compares two models on the same prompts.
 
-    Several answers to a prompt count as their mean. Prompts without a value on either side are left
-    out.
+    Several answers to a prompt count as their mean. Prompts for which either side has no value are
+    left out.
 
     Args:
-        value: what is compared, S_l unless given.
+        value: quantity to compare, S_l by default.
 
     Returns:
         The mean of value(b) - value(a) over prompts with its interval; None if no prompt is left.
@@ -162,13 +162,13 @@ def comparison(
     bench: BenchSettings,
     statistics: StatisticsSettings,
 ) -> dict[str, Interval]:
-    """Compares two models by scores, and by what a gain on long requests may have cost.
+    """Compares two models by scores, and by what a gain on long requests may have cost elsewhere.
 
     Returns:
-        Paired differences b - a, those that exist: `S_l`, `S_q`; `S_l_shortest`, S_l in the shortest
-        length bin; `rank_correlation`, of written and required words; and in percentage points `within_20`
-        (texts within 20 % of the required length), `obedience` (length constraints met), `cut_off` texts,
-        `looping` texts and `repetition` (repeated 8-grams).
+        Paired differences b - a, where defined: `S_l`; `S_q`; `S_l_shortest`, S_l in the shortest
+        length bin; `rank_correlation` of written and required words; and in percentage points,
+        `within_20` (texts within 20 % of the required length), `obedience` (length constraints
+        met), `cut_off` texts, `looping` texts and `repetition` (repeated 8-grams).
     """
     lengths = sorted({row.length for row in a})
     edges = [edge for edge in sorted(bench.length_bins) if edge > lengths[0]]
@@ -193,7 +193,7 @@ def comparison(
 
 
 def _loops(row: Judgement) -> float:
-    from longwriter.evaluation.health import health  # numpy, which `longwriter write` does without
+    from longwriter.evaluation.health import health  # numpy, which `longwriter write` avoids
 
     return 100.0 * (health(row).loop > 0)
 
@@ -201,8 +201,10 @@ def _loops(row: Judgement) -> float:
 def _correlation_gain(
     a: Sequence[Judgement], b: Sequence[Judgement], statistics: StatisticsSettings
 ) -> Interval | None:
-    """The difference of the two rank correlations, with the bootstrap's interval over prompts; None where the lengths
-    of one side do not vary."""
+    """Returns the difference of the two rank correlations, with a bootstrap interval over prompts.
+
+    None if the lengths of one side do not vary.
+    """
     import numpy as np
 
     before, after = (grouped([row.prompt for row in rows], rows) for rows in (a, b))
@@ -232,7 +234,7 @@ def _correlation(rows: Sequence[Judgement]) -> float:
 
 
 def reason(unscored: str | None) -> str:
-    """Returns the name of the error's class, the first word of `unscored`; empty if there are grades."""
+    """Returns the error class named at the beginning of `unscored`; empty if there are grades."""
     return (unscored or "").partition(":")[0]
 
 

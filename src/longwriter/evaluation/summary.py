@@ -1,4 +1,4 @@
-"""Sums up a model's judgements: S_l, S_q and S̄ with intervals, overall and by group."""
+"""Summarises a model's judgements: S_l, S_q and S̄ with intervals, overall and by group."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +26,7 @@ from longwriter.text.languages import benchmark_language
 from longwriter.text.lengths import length_constraint
 
 SCORE = (0.0, 100.0)
-"""What a score cannot leave."""
+"""Range of a score, at which its interval is cut off."""
 
 
 def summarise(
@@ -35,16 +35,16 @@ def summarise(
     statistics: StatisticsSettings,
     marked: Sequence[Health] | None = None,
 ) -> dict[str, Any]:
-    """Returns the scores of a model: metrics/eval/NAME.json, floats rounded to 4 decimals.
+    """Returns a model's scores, metrics/eval/NAME.json, with floats rounded to 4 decimals.
 
-    S_l counts all rows, S_q and the dimensions those that have grades (null if none has), and
-    `unscored` the others. Several answers to a prompt are one observation: a score is the mean over
-    prompts of the prompt's mean, and the bootstrap resamples prompts.
+    S_l covers all rows, S_q and the dimensions those with grades (null if none has any), and
+    `unscored` counts the others. Several answers to a prompt are one observation: a score is the
+    mean over prompts of the prompt's mean, and the bootstrap resamples prompts.
 
     Args:
         judgements: at least one.
-        length_bins: lower edges, in required words, of the bins of `by_length`; 0 always is one.
-        marked: the rows' marks of health, if they are known already.
+        length_bins: lower edges, in required words, of the bins of `by_length`; 0 is always one.
+        marked: health signs of the rows, if they are already known.
     """
     s_l, s_q, s_bar = scores_of(judgements)
     unscored = [row for row in judgements if row.unscored is not None]
@@ -82,7 +82,7 @@ def summarise(
 def scores_of(
     rows: Sequence[Judgement],
 ) -> tuple[Interval | None, Interval | None, Interval | None]:
-    """Returns S_l, S_q and S̄ of the rows with intervals; S_q and S̄ are None if no row has grades."""
+    """Returns S_l, S_q and S̄ of the rows with intervals; the last two are None without grades."""
     by_prompt = means_by([row.prompt for row in rows], [row.length_score for row in rows])
     graded = [row for row in rows if row.scores is not None]
     qualities = means_by([row.prompt for row in graded], [quality(row) or 0.0 for row in graded])
@@ -97,7 +97,7 @@ def scores_of(
 def rank_correlation(
     rows: Sequence[Judgement], statistics: StatisticsSettings
 ) -> dict[str, Any] | None:
-    """Spearman's correlation of the words written with those required: `value` and `interval`."""
+    """Returns Spearman's correlation of written with required words: `value` and `interval`."""
     pairs = [
         GradePair("length", row.prompt, row.length, float(row.response_length)) for row in rows
     ]
@@ -105,7 +105,10 @@ def rank_correlation(
 
 
 def headline(summary: Mapping[str, Any]) -> str:
-    """Returns the summary's main numbers in one line. Not S_q: how far the judge can be trusted is not known yet."""
+    """Returns the summary's main numbers in one line.
+
+    S_q is left out, because how far the judge can be trusted is not known yet.
+    """
     graded = summary["n"] - summary["unscored"]
     return (
         f"S_l {with_interval(summary['S_l'], summary['intervals']['S_l'])}, "
@@ -115,10 +118,10 @@ def headline(summary: Mapping[str, Any]) -> str:
 
 
 def length_label(length: int, edges: Sequence[int]) -> str:
-    """Returns the bin of `length`, such as "[100,200)", or "[400,∞)" from the last edge on.
+    """Returns the bin of `length`, such as "[100,200)", or "[400,∞)" for the last bin.
 
     Args:
-        edges: lower edges; 0 is one as well.
+        edges: lower edges; 0 is always one.
     """
     lower = max(edge for edge in {0, *edges} if edge <= length)
     upper = min((edge for edge in edges if edge > length), default="∞")
@@ -138,7 +141,7 @@ def _dimensions(rows: Sequence[Judgement]) -> dict[str, float | None]:
 
 
 def _by(label: Callable[[Judgement], str], rows: Sequence[Judgement]) -> dict[str, Any]:
-    """`_group` of the rows of each label, in the order in which the labels first occur."""
+    """Returns `_group` for the rows of each label, in the order in which labels first occur."""
     groups = grouped([label(row) for row in rows], rows)
     return {name: _group(members) for name, members in groups.items()}
 
@@ -160,8 +163,10 @@ def _group(rows: Sequence[Judgement]) -> dict[str, Any]:
 
 
 def _by_required(rows: Sequence[Judgement]) -> dict[str, Any]:
-    """Words written for each required length, if there are at most a dozen lengths: the curve of
-    LongWrite-Ruler, whose 48 prompts ask for six."""
+    """Returns the words written for each required length; empty for more than a dozen lengths.
+
+    This is the curve of LongWrite-Ruler, whose 48 prompts ask for six lengths.
+    """
     found: dict[int, list[int]] = {}
     for row in rows:
         found.setdefault(row.length, []).append(row.response_length)
@@ -174,8 +179,10 @@ def _by_required(rows: Sequence[Judgement]) -> dict[str, Any]:
 
 
 def _spread(rows: Sequence[Judgement]) -> dict[str, Any]:
-    """Standard deviations of the scores of a prompt from sample to sample, and of a text from repeat
-    to repeat; null if there is only one of each."""
+    """Returns how much scores vary between samples of a prompt and between repeats of a text.
+
+    Values are standard deviations, null if there is only one sample or repeat.
+    """
     prompts = [row.prompt for row in rows]
     graded = [row for row in rows if row.scores is not None]
     tries = [
@@ -197,8 +204,11 @@ def _spread(rows: Sequence[Judgement]) -> dict[str, Any]:
 
 
 def _between_repeats(rows: Sequence[Judgement]) -> float | None:
-    """Standard deviation of the model's S_q from repeat to repeat, over the rows that every repeat
-    graded: how much another run of the judge would change it."""
+    """Returns the standard deviation of the model's S_q between repeats.
+
+    It covers the rows graded in every repeat, and shows how much S_q would change if the judge ran
+    again.
+    """
     complete = [
         [quality_score(grades) for grades in row.repeats if isinstance(grades, dict)]
         for row in rows
@@ -210,7 +220,7 @@ def _between_repeats(rows: Sequence[Judgement]) -> float | None:
 
 
 def _second(rows: Sequence[Judgement], statistics: StatisticsSettings) -> dict[str, Any]:
-    """The second judge's S_q and its agreement with the first; empty if there is no second judge."""
+    """Returns the second judge's S_q and agreement with the first; empty without a second judge."""
     seconds = [(row, row.second) for row in rows if row.second is not None]
     if not seconds:
         return {}

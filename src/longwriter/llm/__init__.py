@@ -1,1 +1,1 @@
-"""The one way to generate text: servers, the cached async client, its limits and errors."""
+"""The project's one path to text generation: servers, the cached async client, limits, errors."""

@@ -1,4 +1,4 @@
-"""Several addresses of one model: where a call goes, and which address is left out for a while."""
+"""Distributes calls over the addresses of one model, and leaves out those that fail for a while."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from longwriter.llm.transport import Transport  # openai takes half a second to import
 
 FIRST_PAUSE, LONGEST_PAUSE = 5.0, 60.0
-"""Seconds that an address is left out for, at first, and the most that they double to."""
+"""Seconds for which an address is left out at first, and the most that they double to."""
 _PATIENCE = 3
-"""Faults in a row after which an address that still takes connections is left out."""
+"""Faults in a row after which an address that still accepts connections is left out."""
 
 
 @dataclass(eq=False)
@@ -25,39 +25,43 @@ class _Place:
 
     transport: "Transport"
     pause: float
-    """Seconds that it is left out for, the next time."""
+    """Seconds for which it will be left out next time."""
     in_flight: int = 0
     faults: int = 0
-    """In a row."""
+    """Faults in a row."""
     back_at: float = 0.0
-    """By the monotonic clock."""
+    """When it is used again, by the monotonic clock."""
     gone: bool = False
-    """Whether the last call found nothing there."""
+    """Whether the last call found no server there."""
 
     @property
     def is_in(self) -> bool:
-        """Whether it is not left out now."""
+        """Whether it is in use, that is, not left out at the moment."""
         return time.monotonic() >= self.back_at
 
 
 class Elsewhere(Exception):
-    """A call is to be sent again, to another address."""
+    """Signals that a call has to be sent again, to another address."""
 
 
 class Addresses:
-    """The addresses of a model. The calls of a text stay at one, whose prefix cache knows how it begins."""
+    """The addresses of a model.
+
+    All calls of a text go to the same one, whose prefix cache holds the beginning of the text.
+    """
 
     def __init__(self, transports: Sequence["Transport"]) -> None:
         self._places = [_Place(transport, FIRST_PAUSE) for transport in transports]
 
     @contextmanager
     def call(self, account: Account) -> Iterator["Transport"]:
-        """Yields where a call for the text of `account` goes: where its earlier ones went, else the address with the
-        fewest calls in flight.
+        """Yields the transport for a call of the text of `account`.
+
+        That is the one of the text's earlier calls, else the one with the fewest calls in flight.
 
         Raises:
-            Unreachable: by the block, if no address is left.
-            Elsewhere: by the block, if it failed for want of its address, and another address is left.
+            Unreachable: the block could not reach the address, and no other is left.
+            Elsewhere: the block could not reach the address, but another is left.
         """
         if account.address is None or not self._places[account.address].is_in:
             account.address = self._freest()
@@ -80,15 +84,21 @@ class Addresses:
             place.in_flight -= 1
 
     def _freest(self) -> int:
-        """The number of the address. The last one is never left out."""
+        """Returns the index of the address with the fewest calls in flight.
+
+        There always is one: the last address is never left out.
+        """
         return min(
             (number for number, place in enumerate(self._places) if place.is_in),
             key=lambda number: self._places[number].in_flight,
         )
 
     def _leave_out(self, place: _Place, why: str) -> bool:
-        """Leaves an address out for a while; returns whether another is left. The last one stays; if nothing is
-        there, one that was left out for its faults comes back."""
+        """Leaves an address out for a while; returns whether another is left.
+
+        The last address stays in use. If no server is there, those that were left out for their
+        faults come back.
+        """
         others = sum(other.is_in for other in self._places if other is not place)
         if not others and place.gone:
             faulty = [other for other in self._places if not other.gone]

@@ -1,6 +1,6 @@
-"""What a chat completion holds: the text that counts, how it ended, what it took.
+"""Reads chat completions: the text that counts, how it ended, the tokens it used.
 
-Only an answer that ended by itself, or at max_tokens, is one. Thinking is no part of its text.
+Only an answer that ended by itself, or at max_tokens, counts. Thinking is not part of its text.
 """
 
 import json
@@ -28,41 +28,43 @@ ENDED = {
     "completed",
     "stop_sequence",
 }
-"""Reasons to finish of an answer that ended by itself; some servers give none."""
+"""Finish reasons of an answer that ended by itself; some servers give none."""
 
 CUT_OFF = {"length", "max_tokens", "max_output_tokens", "max_completion_tokens", "model_length"}
-"""Of one that max_tokens or the context cut off."""
+"""Finish reasons of an answer that max_tokens or the context cut off."""
 
 MODERATED = {
     *("content_filter", "content_filtered", "sensitive", "safety", "recitation", "refusal"),
     *("prohibited_content", "blocklist", "spii", "guardrail_intervened", "moderation"),
 }
-"""Of one that the provider broke off for its content."""
+"""Finish reasons of an answer that the provider broke off for its content."""
 
 _KNOWN = ENDED | CUT_OFF | MODERATED
 
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer as it came, which is what the cache keeps."""
+    """An answer as received, which is what the cache stores."""
 
     text: str
-    """With the thinking that some servers leave in it."""
+    """Includes the thinking that some servers leave in it."""
     finish_reason: str
     prompt_tokens: int
     cached_prompt_tokens: int
     completion_tokens: int
     thinking_tokens: int = 0
-    """Part of the completion tokens, where the server counts them or sends the thinking beside the
-    text, whose share of the characters then stands for its share of the tokens."""
+    """Those of the completion tokens that are thinking, as counted by the server.
+
+    If it sends the thinking beside the text without a count, they are estimated from the thinking's
+    share of the characters."""
     refusal: str = ""
-    """What the model says in place of an answer, where the server has a field for it."""
+    """The model's refusal to answer, if the server has a field for it."""
     model: str = ""
     """Which model answered, by the server's own name."""
     fingerprint: str = ""
-    """Of the server's configuration, as it says."""
+    """Fingerprint of the server's configuration, as the server reports it."""
     price: float = 1.0
-    """As a share of the usual one."""
+    """Price of the call, as a share of the usual one."""
 
     @property
     def reason(self) -> str:
@@ -71,7 +73,7 @@ class Reply:
 
     @property
     def aborted(self) -> bool:
-        """Whether the server broke it off, for a reason that is neither max_tokens nor its content."""
+        """Whether the server broke it off for a reason other than max_tokens or its content."""
         return self.reason not in _KNOWN
 
 
@@ -80,26 +82,26 @@ class Completion:
     """A model's answer. Token counts are the server's."""
 
     text: str
-    """Without its thinking."""
+    """Without thinking."""
     finish_reason: str
-    """`stop` where the model ended it, `length` where max_tokens cut it off."""
+    """`stop` if the model ended it, `length` if max_tokens cut it off."""
     prompt_tokens: int
     cached_prompt_tokens: int
     completion_tokens: int
-    """Those of its thinking included."""
+    """Includes thinking tokens."""
     thinking_tokens: int = 0
 
 
 def read_reply(reply: Reply, cut_at: Sequence[str] = ()) -> Completion:
-    """The completion that a reply is.
+    """Converts a reply to a completion.
 
     Args:
-        cut_at: stop strings that the server was not told: the text ends before the first of them.
+        cut_at: stop strings that were not sent to the server: the text is cut before the first.
 
     Raises:
-        StillThinking: it was cut off before the thinking had ended.
-        Moderated: the provider broke it off for its content, or the model refuses it in the field that
-            the server has for that.
+        StillThinking: the answer was cut off before its thinking ended.
+        Moderated: the provider broke it off for its content, or the model refused in the server's
+            field for refusals.
         Aborted: the server broke it off.
     """
     reason = reply.reason
@@ -162,7 +164,7 @@ class _Body(BaseModel):
 
 
 def reply_in(body: bytes) -> Reply | None:
-    """The reply in the body of a chat completion; None where the body is none."""
+    """Returns the reply in the body of a chat completion; None if the body is not one."""
     try:
         return _reply(_Body.model_validate_json(body))
     except ValidationError:
@@ -192,7 +194,7 @@ def _reply(body: _Body) -> Reply | None:
 
 
 def _parts(content: Any) -> tuple[str, str]:
-    """The text and the thinking of a message's content: a string, or a list of parts."""
+    """Returns the text and thinking in a message's content: a string, or a list of parts."""
     if not isinstance(content, list):
         return str(content or ""), ""
     text: list[str] = []
@@ -208,7 +210,7 @@ def _parts(content: Any) -> tuple[str, str]:
 
 
 def _strings(value: Any) -> Iterator[str]:
-    """The strings in a part's value: itself, or those of the parts that it is made of."""
+    """Yields the strings in a part's value: the value itself, or those of its nested parts."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, list):
@@ -217,21 +219,21 @@ def _strings(value: Any) -> Iterator[str]:
 
 
 def _share(part: str, whole: str, tokens: int) -> int:
-    """The tokens of a part of a text, by its share of the characters."""
+    """Estimates the tokens in part of a text from its share of the characters."""
     return round(tokens * len(part) / len(whole)) if part else 0
 
 
 _STRING = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+')
-"""What stands between the quotes of a JSON string."""
+"""The content between the quotes of a JSON string."""
 
 _EVENT = re.compile(rb'(data:.*?"content": ?")' + _STRING.pattern + rb'(".*)')
-"""An event that holds a piece of text: what stands before it and after it."""
+"""An event that holds a piece of text; the groups are what precedes and what follows the text."""
 
 _TOLD = ("usage", "model", "system_fingerprint")
 
 
 def chunks_in(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
-    """The JSON objects in the events of a stream."""
+    """Yields the JSON objects in the events of a stream."""
     for line in lines:
         with suppress(ValueError):
             value = from_json(line[5:]) if line.startswith(b"data:") else None
@@ -240,16 +242,17 @@ def chunks_in(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
 
 
 def body_of(stream: bytes) -> bytes | None:
-    """The body that the server would have sent without streaming: a chat completion, or the error that
-    came in its place or in its midst.
+    """Returns the body that the server would have sent without streaming.
+
+    That is a chat completion, or the error that came in place of one or in the middle of it.
 
     Args:
-        stream: all that was sent. Without a line that begins with `data:` it is the body itself: an
-            error, or a server that doesn't stream.
+        stream: everything that was sent. If no line begins with `data:`, it is the body itself: an
+            error, or the answer of a server that doesn't stream.
 
     Returns:
-        None where the stream broke off: neither does it say that nothing follows, nor does an event how
-        the answer ended.
+        None if the stream broke off: it doesn't end with `[DONE]`, and no event gives a finish
+        reason.
     """
     events = [line for line in stream.split(b"\n") if line.startswith(b"data:")]
     if not events:
@@ -281,8 +284,10 @@ def body_of(stream: bytes) -> bytes | None:
 
 
 def _joined(events: list[bytes]) -> Iterator[bytes]:
-    """The events, neighbours that differ in their text alone made one, which leaves a few of thousands:
-    to parse them all would take longer than the rest of a call."""
+    """Merges neighbouring events that differ only in their text.
+
+    That leaves a few of thousands: parsing them all would take longer than the rest of a call.
+    """
     typical = next(filter(None, map(_EVENT.fullmatch, events[len(events) // 2 :])), None)
     before, after = typical.groups() if typical else (b"-", b"-")
     start, end = len(before), -len(after)
@@ -295,12 +300,12 @@ def _joined(events: list[bytes]) -> Iterator[bytes]:
         text = b"".join([event[start:end] for event in run]) if are_alike else b'"'
         if _STRING.fullmatch(text):
             yield before + text + after
-        else:  # they differ, or hold more than text
+        else:  # they differ otherwise, or hold more than text
             yield from run
 
 
 def piece_in(chunk: dict[str, Any]) -> str:
-    """The text in a chunk of a stream."""
+    """Returns the text in a chunk of a stream."""
     return _parts((_choice_in(chunk).get("delta") or {}).get("content"))[0]
 
 
@@ -310,7 +315,7 @@ def _choice_in(chunk: dict[str, Any]) -> dict[str, Any]:
 
 
 def json_object(text: str) -> dict[str, Any] | None:
-    """The JSON object that `text` is, or holds between its first `{` and its last `}`."""
+    """Returns the JSON object from the first `{` to the last `}` of `text`; None without one."""
     start, end = text.find("{"), text.rfind("}")
     try:
         value = json.loads(text[start : end + 1])

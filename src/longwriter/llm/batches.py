@@ -1,9 +1,9 @@
-"""Calls by the provider's batch API, which answers files of requests within a day at half the price.
+"""Sends calls by the provider's batch API, which answers within a day at half the price.
 
-It is OpenAI's, which others copy: a file of requests is uploaded, a batch made of it, asked about until
-it has ended, and its answers are read from one file and its errors from another. Which call is in which
-batch stands in the cache's file, so a run that ends leaves its batches at work and the same command picks
-up their answers.
+The API is OpenAI's, which other providers copy: a file of requests is uploaded, a batch is created
+from it and polled until it ends, and then answers are read from one file and errors from another.
+The cache's file records which call is in which batch, so batches go on when a run ends, and the
+same command picks up their answers.
 """
 
 import asyncio
@@ -43,28 +43,27 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 ENDPOINT: Final = "/v1/chat/completions"
-"""As it stands in a file and in a batch, whatever the provider's address is."""
+"""Value for requests in a file and for the batch, whatever the provider's address is."""
 
 QUIET_S = 1.0
-"""Seconds without a new call after which those that have come are sent."""
+"""Seconds without a new call after which the collected calls are sent."""
 
 FIRST_POLL_S, LONGEST_POLL_S = 1.0, 60.0
-"""Between two questions about a batch, at first and at last."""
+"""Seconds between two polls of a batch: at first, and the most that they grow to."""
 
 FIRST_PAUSE_S = 1.0
-"""Before a request to the batch API that failed is made again; it doubles, up to LONGEST_POLL_S."""
+"""Seconds before a failed request to the batch API is retried; they double up to LONGEST_POLL_S."""
 
 MOST_CALLS, MOST_BYTES = 50_000, 100_000_000
-"""Of one file."""
+"""Limits of one file."""
 
 _ENDED = {"completed", "failed", "expired", "cancelled"}
 
 _NOT_BEGUN = {"batch_expired", "batch_cancelled"}
-"""Codes of the error file for requests that the provider never came to."""
+"""Codes in the error file for requests that the provider never started."""
 
 _QUEUE_FULL = "token_limit_exceeded"
-"""Why a batch failed whose tokens, with those of the batches at work, are more than the account may have
-waiting."""
+"""Error code of a batch that would exceed the tokens that the account may have queued."""
 
 
 class _Response(BaseModel):
@@ -73,7 +72,7 @@ class _Response(BaseModel):
 
 
 class _Line(BaseModel):
-    """Of a file of answers or errors."""
+    """A line of a file of answers or errors."""
 
     custom_id: str
     response: _Response | None = None
@@ -89,17 +88,17 @@ class _Waiting:
     """A call that waits for its answer."""
 
     line: bytes
-    """Of the file of requests."""
+    """The call's line in the file of requests."""
     take: Callable[[bytes], Reply]
     future: asyncio.Future[Reply | None]
     faults: int = 0
 
 
 _Calls = dict[str, _Waiting]
-"""Under their keys."""
+"""Calls by their keys in the cache."""
 
 _Results = dict[str, Reply | LongwriterError | None]
-"""Of the calls that a batch answered, under their keys; None: the answer was in the cache."""
+"""Results of the calls that a batch answered, by key; None: the answer was already in the cache."""
 
 
 class Batches:
@@ -113,9 +112,10 @@ class Batches:
         transport: "Transport",
         name: str,
     ) -> None:
-        """
+        """Starts without calls.
+
         Args:
-            name: of the server in the settings, such as `teacher`, for errors' advice.
+            name: of the server in the settings, such as `teacher`, for the advice in errors.
         """
         self._settings, self._address, self._name = settings, address, name
         self._cache, self._transport = cache, transport
@@ -126,7 +126,7 @@ class Batches:
         self._tasks: set[asyncio.Task[None]] = set()
         self._creating: set[asyncio.Task[str]] = set()
         self._at_work: dict[str, _Calls] = {}
-        """Batches that have not ended."""
+        """Batches that have not ended, with their calls."""
         self._own: set[str] = set()
         """Files that this run has uploaded."""
         self._one_ended = asyncio.Condition()
@@ -139,11 +139,11 @@ class Batches:
         Args:
             key: of the call in the cache.
             body: of the request, as it would be posted.
-            take: makes the reply of a response's body and keeps it in the cache.
+            take: extracts the reply from a response's body and stores it in the cache.
 
         Returns:
-            None where the same call of another text or process has been answered meanwhile: its answer
-            is in the cache.
+            The reply; None if the same call, made by another text or process, has been answered
+            meanwhile, so that its answer is in the cache.
 
         Raises:
             CallError: this call failed.
@@ -164,10 +164,10 @@ class Batches:
         return await asyncio.shield(call.future)
 
     async def close(self) -> None:
-        """Stops waiting. Says which batches go on at the provider."""
+        """Stops waiting, and reports which batches go on at the provider."""
         if self._timer:
             self._timer.cancel()
-        if self._creating:  # a batch whose id is not kept would be paid for twice
+        if self._creating:  # a batch whose id is not stored would be paid for twice
             await asyncio.wait(self._creating)
         for task in self._tasks:
             task.cancel()
@@ -183,12 +183,12 @@ class Batches:
         self._begin(self._answer(calls), calls)
 
     def _begin(self, work: Coroutine[Any, Any, None], calls: _Calls) -> None:
-        """Begins work on calls, which get the error that it ends with."""
+        """Starts work on calls in a task; if it fails, the calls get its error."""
 
         async def guarded() -> None:
             try:
                 await work
-            except Exception as error:  # else its calls would wait for ever
+            except Exception as error:  # else its calls would wait forever
                 for call in calls.values():
                     if not call.future.done():
                         call.future.set_exception(error)
@@ -198,7 +198,7 @@ class Batches:
         task.add_done_callback(self._tasks.discard)
 
     async def _answer(self, calls: _Calls) -> None:
-        """Finds the batches that calls are in, sends the others, and begins to wait for all."""
+        """Finds the batches that calls are already in, sends the others, starts waiting for all."""
         new: _Calls = {}
         async with AsyncFileLock(self._cache.path.with_suffix(".batches.lock")):
             for key, call in calls.items():
@@ -210,7 +210,7 @@ class Batches:
             for key, place in self._cache.sent(new, self._address.base_url).items():
                 sent.setdefault(place, {})[key] = new.pop(key)
             for (file, batch), there in sent.items():
-                if batch is None:  # a run ended between the upload and the batch
+                if batch is None:  # a run ended after the upload, before it noted the batch
                     batch = await self._patiently(partial(self._made_of, file))
                     if batch is None:
                         new |= there
@@ -221,7 +221,7 @@ class Batches:
                 await self._submit(part)
 
     async def _submit(self, calls: _Calls) -> None:
-        """Uploads calls and makes a batch of them."""
+        """Uploads calls and creates a batch from them."""
         content = b"".join(call.line for call in calls.values())
         upload = partial(self._api.files.create, file=("calls.jsonl", content), purpose="batch")
         file = (await self._patiently(upload)).id
@@ -242,7 +242,7 @@ class Batches:
             self._at_work[made] = dict(calls)
             return made
 
-        async def created() -> str:  # ends even where the run is stopped
+        async def created() -> str:  # runs to its end even if the run is stopped
             task = asyncio.create_task(create())
             self._creating.add(task)
             task.add_done_callback(self._creating.discard)
@@ -252,7 +252,10 @@ class Batches:
         self._follow(batch, file, calls)
 
     async def _made_of(self, file: str) -> str | None:
-        """The newest batch that was made of a file; None where there is none, or no list of batches."""
+        """Returns the newest batch created from a file.
+
+        Returns None if there is none, or if the provider has no list of batches.
+        """
         try:
             page = await self._api.batches.list(limit=100)
         except openai.APIStatusError as error:
@@ -262,7 +265,7 @@ class Batches:
         return next((batch.id for batch in page.data if batch.input_file_id == file), None)
 
     def _follow(self, batch: str, file: str, calls: _Calls) -> None:
-        """Begins to wait for a batch."""
+        """Starts waiting for a batch."""
         self._at_work.setdefault(batch, {}).update(calls)
         sent = "sent" if file in self._own else "sent before"
         say(
@@ -272,7 +275,7 @@ class Batches:
         self._begin(self._finish(batch, file, calls), calls)
 
     async def _finish(self, name: str, file: str, calls: _Calls) -> None:
-        """Waits for a batch and hands out what it holds; sends once more what it does not hold."""
+        """Waits for a batch, hands out its results and resends the calls that have none."""
         began = time.monotonic()
         results: _Results = {}
         try:
@@ -303,11 +306,13 @@ class Batches:
     async def _hand_out(
         self, calls: _Calls, results: _Results, missing: LongwriterError | None
     ) -> None:
-        """Ends the calls that have a result; sends once more those that have none, or a fault that may
-        pass.
+        """Hands each call its result, and resends those that may yet get an answer.
+
+        Those are calls with a transient fault, up to `max_retries` times, and calls of an earlier
+        run's batch that have no result.
 
         Args:
-            missing: why calls have none; None: they were sent by an earlier run.
+            missing: the error for calls without a result; None: an earlier run sent them.
         """
         again: _Calls = {}
         for key, call in calls.items():
@@ -326,7 +331,7 @@ class Batches:
             await self._answer(again)
 
     def _missing(self, batch: Batch) -> LongwriterError:
-        """Why a batch of this run holds neither answer nor error of a call."""
+        """Returns the error for a call that has neither answer nor error in a batch of this run."""
         where = f"{self._address.base_url}: batch {batch.id}"
         match batch.status:
             case "failed" | "cancelled":
@@ -342,11 +347,13 @@ class Batches:
                 return ServerFault(f"{where} holds no answer to this call")
 
     async def _answer_in_parts(self, calls: _Calls) -> None:
-        """Sends calls that the account had no room for: when another batch has ended, else by halves,
-        one after the other.
+        """Resends calls that exceeded the account's limit on queued tokens.
+
+        Waits until another batch has ended; if there is none, sends the calls in halves, one after
+        the other.
 
         Raises:
-            ServerError: there is no room for a single call.
+            ServerError: there is no room for even a single call.
         """
         if before := set(self._at_work):
             async with self._one_ended:
@@ -366,7 +373,7 @@ class Batches:
         await self._answer({key: calls[key] for key in keys[half:]})
 
     async def _ended(self, name: str, calls: int) -> Batch:
-        """The batch when the provider has done with it."""
+        """Polls a batch until it has ended, and returns it."""
         pause = FIRST_POLL_S
         with tqdm(total=calls, desc=f"batch {name}", unit="", disable=None, leave=False) as bar:
             while True:
@@ -417,12 +424,13 @@ class Batches:
                 results[key] = error
 
     async def _patiently(self, request: Callable[[], Awaitable[T]]) -> T:
-        """What a request to the batch API returns; while the provider or the way to it is in trouble, it
-        is made again, for `patience_s`.
+        """Returns the result of a request to the batch API, retried for `patience_s`.
+
+        Only transient faults of the provider and broken connections are retried.
 
         Raises:
-            _Gone: 404.
-            ServerError: it is refused, or the trouble does not end.
+            _Gone: the provider answers 404.
+            ServerError: the request is refused, or the fault persists.
         """
         began, pause = time.monotonic(), FIRST_PAUSE_S
         while True:
@@ -451,7 +459,7 @@ class Batches:
 
 
 def _parts(calls: _Calls) -> Iterator[_Calls]:
-    """The calls in parts of a file each."""
+    """Splits calls into parts that fit into one file each."""
     part: _Calls = {}
     size = 0
     for key, call in calls.items():
@@ -465,7 +473,7 @@ def _parts(calls: _Calls) -> Iterator[_Calls]:
 
 
 def _errors(batch: Batch) -> list[tuple[str, str]]:
-    """Why a batch failed: codes and words."""
+    """Returns the error codes and messages of a failed batch."""
     errors = (batch.errors.data if batch.errors else None) or []
     return [(error.code or "", error.message or error.code or "") for error in errors]
 

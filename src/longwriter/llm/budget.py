@@ -1,4 +1,4 @@
-"""What calls may cost: never more than the limit, and the money ends in whole texts."""
+"""Keeps the cost of calls within a limit, and spends it on whole texts, not on unfinished ones."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,7 +10,7 @@ from longwriter.core.errors import OverBudget
 from longwriter.core.rows import Usage
 
 _CAUTION = 1.25
-"""What a text may cost more than those before it let expect."""
+"""Safety factor on a text's cost as predicted from the finished texts."""
 
 
 @dataclass(frozen=True)
@@ -22,13 +22,13 @@ class CallRecord:
     """Unix time, seconds."""
     seconds: float
     waited: float
-    """Seconds before the request was sent: for a place, for a limit, for a server that takes none."""
+    """Seconds of waiting before the request was sent: for a slot, a rate limit or a busy server."""
     tries: int
     """Requests that were sent; 0: the answer was in the cache."""
     messages: list[dict[str, str]]
     text: str
     fault: str
-    """Why the answer was not used; empty where it was."""
+    """Why the answer was not used; empty if it was."""
     prompt_tokens: int
     completion_tokens: int
     thinking_tokens: int
@@ -37,27 +37,27 @@ class CallRecord:
 
 @dataclass(eq=False)
 class Account:
-    """What one text has called, and what the rest of it may cost.
+    """The calls made for one text, and what the rest of it may cost.
 
-    Without `rest` it is a lone call that no other has to follow.
+    If `rest` is 0, it is for a single call that no other has to follow.
     """
 
     usage: Usage = field(default_factory=Usage)
     rest: float = 0.0
-    """US dollars that the calls still to be made cost at most."""
+    """Most US dollars that the calls still to be made can cost."""
     records: list[CallRecord] | None = None
-    """Its calls, for a trace; None: none are noted."""
+    """The text's calls, for a trace; None: they are not recorded."""
     place: int | None = None
-    """Among the texts that have begun to cost something and are not finished."""
+    """Position in the order in which texts began to cost something; None: it has not begun."""
     paid: float = 0.0
-    """US dollars, what the cache held not counted."""
+    """US dollars paid so far, answers from the cache not counted."""
     at_most: float = 0.0
-    """`rest` when its first call was paid."""
+    """Value of `rest` when the first call that had to be paid was admitted."""
     address: int | None = None
-    """Number of the address that its calls go to, where there are several."""
+    """Index of the address that the text's calls go to, if there are several."""
 
     def reject(self, step: str, fault: str) -> None:
-        """Notes why the newest answer of a step is not used."""
+        """Records why the newest answer of a step is not used."""
         records = self.records or []
         newest = max((n for n, call in enumerate(records) if call.step == step), default=None)
         if newest is not None:
@@ -65,18 +65,22 @@ class Account:
 
 
 class Budget:
-    """What all calls together may cost.
+    """Limits what all calls together may cost.
 
-    A call is let through when the most that it can cost is left, and when its text can be paid for to
-    its end, together with all texts that began before it. While nothing else is in flight, the call of a
-    text that is under way needs no more than something left, so that a text is not given up for the
-    caution of an estimate: the limit can be exceeded by a part of one call. What finished texts have cost, over the most
-    that they could have cost, tells what the others will. The first of those under way goes on in any
-    case, as does a lone text while none is finished.
+    A call is admitted if the remaining money covers two amounts: the most that the call can cost
+    in addition to those in flight, and the expected cost of finishing its text and all texts that
+    began before it. The expected cost is predicted from the finished texts, by the ratio of what
+    they cost to the most that they could have cost.
+
+    Two exceptions keep a cautious estimate from abandoning a text. While nothing else is in flight,
+    a call of a text under way passes the first check if any money is left, so the limit can be
+    exceeded by part of one call. The oldest text under way skips the second check, as does a text
+    that begins alone while none is finished.
     """
 
     def __init__(self, most: float | None, spent: float) -> None:
-        """
+        """Starts from what earlier runs have spent.
+
         Args:
             most: US dollars; None: no limit.
             spent: US dollars that earlier runs of the same command have paid.
@@ -86,7 +90,7 @@ class Budget:
         self._set_aside = 0.0
         self._in_flight = self._calls = 0
         self._highest = 1.0
-        """Of all calls, what one cost over the most that it was thought to cost."""
+        """Highest ratio, over all calls, of a call's cost to its presumed maximum; at least 1."""
         self._texts: dict[int, Account] = {}
         self._places = count()
         self._finished_paid = self._finished_at_most = 0.0
@@ -94,13 +98,13 @@ class Budget:
 
     @asynccontextmanager
     async def call(self, account: Account, most: float) -> AsyncIterator[None]:
-        """Waits until the call may be made; holds what it may cost.
+        """Waits until the call may be made, and reserves its maximum cost.
 
         Args:
-            most: US dollars that it costs at most.
+            most: the most that it can cost, in US dollars.
 
         Raises:
-            OverBudget: so much will not be left.
+            OverBudget: the remaining money will not be enough.
         """
         if self.most is None:
             yield
@@ -129,7 +133,7 @@ class Budget:
                 self._changed.notify_all()
 
     def _refusal(self, account: Account, most: float) -> tuple[str, bool] | None:
-        """Why the call may not be made now, and whether that may pass; None where it may be made."""
+        """Returns why the call may not be made now, and if waiting may help; None if it may."""
         assert self.most is not None
         left = self.most - self.spent
         if not self._calls and self._in_flight:
@@ -152,26 +156,26 @@ class Budget:
         return None
 
     def _expected(self, text: Account) -> float:
-        """US dollars that the rest of a text will cost, cautiously."""
+        """Returns a cautious estimate of what the rest of a text will cost, in US dollars."""
         if not self._finished_at_most:
             return text.rest * self._highest
         share = _CAUTION * self._finished_paid / self._finished_at_most
         return max(share * text.rest, share * text.at_most - text.paid)
 
     def pay(self, account: Account, cost: float, most: float) -> None:
-        """Counts what a call did cost, which was to cost `most` at most."""
+        """Charges the actual cost of a call whose presumed maximum was `most`."""
         self.spent += cost
         account.paid += cost
         self.learn(cost, most)
 
     def learn(self, cost: float, most: float) -> None:
-        """Notes what a call did cost, in an earlier run say, which was to cost `most` at most."""
+        """Compares a call's cost, in this or an earlier run, with its presumed maximum `most`."""
         self._calls += 1
         if most:
             self._highest = max(self._highest, cost / most)
 
     async def close(self, account: Account, finished: bool) -> None:
-        """Gives back what a text no longer needs."""
+        """Releases the money reserved for a text; if it is finished, its cost informs estimates."""
         if account.place is None:
             return
         del self._texts[account.place]

@@ -1,4 +1,4 @@
-"""Finished calls on disk, each under a hash of everything that determines its answer."""
+"""Stores finished calls on disk, each under a hash of everything that determines its answer."""
 
 import hashlib
 import json
@@ -17,39 +17,40 @@ from longwriter.core.files import network_disk, replacing
 
 
 def call_key(**shape: Any) -> str:
-    """SHA-256 of everything that determines a call's answer, as canonical JSON."""
+    """Returns the SHA-256 of everything that determines a call's answer, as canonical JSON."""
     text = json.dumps(shape, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 class Sent(NamedTuple):
-    """Where a call is that was sent to a batch API."""
+    """Where to find a call that was sent to a batch API."""
 
     file: str
-    """Of requests, by the provider's id."""
+    """The provider's id of the file of requests."""
     batch: str | None
-    """None: none was made of the file yet."""
+    """The provider's id of the batch; None: none has been created from the file yet."""
 
 
 class Cache:
     """A SQLite file of finished calls. Several processes may read and write it at once.
 
-    On a network disk SQLite's write-ahead log would corrupt the file, for it needs memory that all processes share
-    (sqlite.org/wal.html), and its locks of parts of a file are not to be relied on. So there no database is written that
-    another process reads: each process writes one of its own beside `path`, and whoever opens or closes the cache puts
-    those of processes that have ended into a new version of `path`; a lock of a whole file (flock) tells who still runs.
-    Calls that run at the same time don't see each other's answers.
+    On a network disk, SQLite's write-ahead log would corrupt the file, because it needs memory that
+    all processes share (sqlite.org/wal.html), and SQLite's locks on parts of a file are unreliable.
+    There, no process writes a database that another one reads. Each process writes its own file
+    beside `path`; whoever opens or closes the cache merges the files of processes that have ended
+    into a new version of `path`. A lock on a whole file (flock) shows which processes still run.
+    Processes that run at the same time don't see each other's answers there.
     """
 
     def __init__(self, path: Path) -> None:
-        """Opens the file; makes it, and its folder, where there is none.
+        """Opens the file; creates it, and its folder, if it doesn't exist.
 
         Raises:
             DataError: the file cannot be opened or is not a cache.
         """
         self.path = path
         self._parts = ["main"]
-        """SQLite's names of the files that are read, the one that is written first."""
+        """SQLite's schema names of the files that are read; the first is also written."""
         self._alive: FileLock | None = None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -61,14 +62,14 @@ class Cache:
                     self._database.execute("PRAGMA journal_mode=WAL")
                     self._database.execute("PRAGMA synchronous=NORMAL")
                     _make_tables(self._database)
-        except (sqlite3.Error, OSError, NotImplementedError) as error:  # no locks: the last
+        except (sqlite3.Error, OSError, NotImplementedError) as error:  # the last: no file locks
             raise DataError(
                 f"{path}: the cache of calls cannot be opened ({error}); free the disk, fix the "
                 "rights, or name another folder in LONGWRITER_CACHE"
             ) from None
 
     def _open_own(self) -> sqlite3.Connection:
-        """A file of this process, and the common one attached, which never changes."""
+        """Opens a file of this process, and attaches the common one, which is never changed."""
         own = self.path.with_name(f"{self.path.stem}-{uuid.uuid4().hex}{self.path.suffix}")
         with _lock(self.path):
             _gather(self.path)
@@ -85,7 +86,7 @@ class Cache:
             return database
 
     def get(self, key: str) -> dict[str, Any] | None:
-        """The completion kept under `key`, or None."""
+        """Returns the completion stored under `key`, or None."""
         for part in self._parts:
             found = self._database.execute(
                 f"SELECT completion FROM {part}.calls WHERE key = ?",  # noqa: S608
@@ -98,15 +99,16 @@ class Cache:
     def put(
         self, key: str, completion: dict[str, Any], scope: str = "", cost_usd: float = 0.0
     ) -> None:
-        """Keeps `completion` and what it cost. Once this returns, both are on disk even if the process is
-        killed.
+        """Stores `completion` and its cost.
+
+        Once this returns, both are on disk even if the process is killed.
 
         Args:
-            key: of the call; empty: only the payment is kept.
-            scope: whose money it cost (`paid`).
+            key: of the call; empty: only the payment is stored.
+            scope: the budget that it is charged to (see `paid`).
 
         Raises:
-            DataError: it could not be written (a full disk, say); nothing kept before is lost.
+            DataError: it could not be written (a full disk, say); nothing stored before is lost.
         """
         text = json.dumps(completion, ensure_ascii=False)
         try:
@@ -123,7 +125,7 @@ class Cache:
             ) from None
 
     def paid(self, scope: str) -> float:
-        """US dollars that all calls of a scope have cost."""
+        """Returns the US dollars that all calls of a scope have cost."""
         costs = (
             self._database.execute(
                 f"SELECT TOTAL(cost_usd) FROM {part}.payments WHERE scope = ?",  # noqa: S608
@@ -134,7 +136,7 @@ class Cache:
         return float(sum(costs))
 
     def sent(self, keys: Iterable[str], server: str) -> dict[str, Sent]:
-        """Where those calls are that were sent to a server's batch API and have no answer yet."""
+        """Returns where to find those calls that wait for an answer from a server's batch API."""
         found = {}
         for key in keys:
             for part in self._parts:
@@ -149,12 +151,12 @@ class Cache:
         return found
 
     def put_sent(self, keys: Iterable[str], server: str, file: str) -> None:
-        """Notes which calls are in a file that a server was sent; see `put` for errors."""
+        """Records which calls are in a file that was sent to a server; raises as `put` does."""
         rows = [(key, server, file) for key in keys]
         self._write_sent(("INSERT OR REPLACE INTO main.sent VALUES (?, ?, ?, NULL)", rows))
 
     def name_batch(self, file: str, batch: str) -> None:
-        """Notes which batch was made of a file; see `put` for errors."""
+        """Records which batch was created from a file; raises as `put` does."""
         taken = (
             f"INSERT OR IGNORE INTO main.sent SELECT key, server, file, NULL FROM {part}.sent WHERE file = ?"  # noqa: S608
             for part in self._parts[1:]
@@ -163,7 +165,7 @@ class Cache:
         self._write_sent(*((statement, [(file,)]) for statement in taken), named)
 
     def drop_sent(self, keys: Iterable[str], file: str) -> None:
-        """Forgets that calls are in a file; see `put` for errors."""
+        """Forgets that calls are in a file; raises as `put` does."""
         rows = [(key, file) for key in keys]
         hidden = (
             f"INSERT OR REPLACE INTO main.sent SELECT key, server, '{_DROPPED}', NULL FROM {part}.sent "  # noqa: S608
@@ -190,8 +192,11 @@ class Cache:
             ) from None
 
     def close(self) -> None:
-        """Closes the file. On a network disk a failure to put its calls into the common file is left to who
-        opens the cache next."""
+        """Closes the file.
+
+        On a network disk, its calls are merged into the common file. If that fails, whoever opens
+        the cache next tries again.
+        """
         self._database.close()
         if self._alive is not None:
             self._alive.release()
@@ -203,8 +208,8 @@ class Cache:
 def edited(path: Path) -> Iterator[sqlite3.Connection]:
     """Yields the database of all calls in the cache `path`, to read and change it.
 
-    On a network disk what the block writes goes into a copy that replaces the file at its end: processes that
-    have the file open go on reading the old one.
+    On a network disk, the block writes to a copy that replaces the file when the block ends:
+    processes that have the file open go on reading the old version.
     """
     if network_disk(path):
         with _lock(path):
@@ -222,7 +227,7 @@ def _copied(path: Path) -> Iterator[sqlite3.Connection]:
     with replacing(path) as (copy,):
         if path.exists():
             shutil.copyfile(path, copy)
-        if log.exists():  # of a version that knew no network disks
+        if log.exists():  # left by a version that ignored network disks
             shutil.copyfile(log, _beside(copy, "-wal"))
         with closing(_connect(copy)) as database:
             database.execute("PRAGMA locking_mode=EXCLUSIVE")  # else a log needs shared memory
@@ -234,7 +239,7 @@ def _copied(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def _gather(path: Path) -> None:
-    """Puts the files of processes that have ended into the common file. The caller holds its lock."""
+    """Merges the files of processes that have ended into the common file; the caller locks it."""
     with ExitStack() as held:
         ended = []
         for own in sorted(path.parent.glob(f"{path.stem}-*{path.suffix}")):
@@ -282,4 +287,4 @@ def _lock(path: Path) -> FileLock:
 
 
 _DROPPED = ""
-"""File of a call that the common file has in a batch and that is in none any more."""
+"""In place of a file's id: the call is in no batch any more, although the common file says so."""

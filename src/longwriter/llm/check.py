@@ -1,4 +1,4 @@
-"""One small question to a server with the very parameters of the calls that follow, before they cost."""
+"""Sends a server one cheap test request, with the parameters of the calls that follow."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,20 +12,21 @@ if TYPE_CHECKING:
 QUESTION = [{"role": "user", "content": "Name a colour of the rainbow and describe it."}]
 
 TOKENS = 64
-"""Most of the answer, which nobody reads."""
+"""Maximum length of the answer, which nobody reads."""
 
 
 @dataclass(frozen=True)
 class Parameters:
-    """What a stage's calls have beyond messages and settings."""
+    """What a stage's calls send in addition to messages and settings."""
 
     schema: Mapping[str, Any] | None = None
     stop: Sequence[str] = ()
 
 
 async def ask_first(client: "ChatClient", parameters: Parameters) -> None:
-    """Asks the small question. Only a refusal matters: trouble that may pass is met by the calls
-    themselves.
+    """Sends the test request and fails if the server refuses its form.
+
+    Other call errors are ignored: the real calls deal with them.
 
     Raises:
         ServerError: the server refuses the request's form, so every call would fail.

@@ -1,4 +1,4 @@
-"""The one way to generate text: an async chat client with a cache, limits and counts."""
+"""An async chat client with a cache, limits and usage counts: the one way to generate text."""
 
 import asyncio
 import math
@@ -44,25 +44,25 @@ SEED_STRIDE = 10_000
 _REPLY = [field.name for field in fields(Reply)]
 
 _SURELY_WHOLE = 8_000
-"""Bytes of a prompt that every server's context takes."""
+"""Longest prompt, in bytes, that is assumed to fit every server's context."""
 
 
 @dataclass(frozen=True)
 class Spending:
-    """Whose money calls cost."""
+    """The budget that calls are charged to."""
 
     scope: str = ""
-    """What earlier runs of the same command have in common with this one."""
+    """Name of the budget, the same for all runs of the same command."""
     max_cost: float | None = None
-    """US dollars that they may cost together; None: no limit."""
+    """US dollars that all these runs together may cost; None: no limit."""
 
 
 Check = Callable[["ChatClient"], Coroutine[Any, Any, None]]
-"""Asks the server one small question before the first call that is not in the cache."""
+"""Sends the server a test request before the first call that is not in the cache."""
 
 
 class ChatClient:
-    """A client of one model. Use `ChatClient.open`."""
+    """A client of one model; create it with `ChatClient.open`."""
 
     def __init__(
         self,
@@ -82,7 +82,7 @@ class ChatClient:
         self.usage = Usage()
         self.from_cache = 0
         self.answered_by = ""
-        """The model of the newest answer and its fingerprint, as the server names them."""
+        """Model and fingerprint of the newest answer, as named by the server."""
         self.name = name
         self.cache = cache
         self.budget = Budget(
@@ -94,11 +94,11 @@ class ChatClient:
         self._numbers = count()
         self._paid_for: set[asyncio.Task[Reply]] = set()
         self._least = math.inf, math.inf
-        """Of the short prompts so far: tokens a byte, and tokens."""
+        """Minima over the short prompts so far: tokens per byte, and tokens."""
         self.check_account = Account()
-        """Of the small question: no result depends on it, so no count of the stage holds it."""
+        """Account of the test request, which no result depends on and no stage's count includes."""
         self.stopped: ServerError | None = None
-        """Why no call is made any more."""
+        """The error after which no more calls are made."""
         self._check = check
         self._checking: asyncio.Task[None] | None = None
         extras = extras_of(settings, name)
@@ -123,12 +123,13 @@ class ChatClient:
     ) -> AsyncIterator["ChatClient"]:
         """Yields a client whose finished calls are kept in `cache_folder`/calls.sqlite.
 
-        When the block ends, by an error or Ctrl-C too, no call is begun any more, and those in flight,
-        which are paid for, end and are kept; another Ctrl-C ends at once. Batches go on at the provider.
+        When the block ends, even by an error or Ctrl-C, no new call starts. Calls in flight are
+        already paid for, so they are awaited and kept; a second Ctrl-C ends at once. Batches
+        continue at the provider.
 
         Args:
-            seed: shifts the seed that is sent with every call, so another one gives other samples.
-            name: of the server in the settings, such as `teacher`, for errors' advice.
+            seed: shifts the seed sent with every call; change it to get different samples.
+            name: of the server in the settings, such as `teacher`, for the advice in errors.
         """
         cache = Cache(cache_folder / "calls.sqlite")
         try:
@@ -145,8 +146,11 @@ class ChatClient:
 
     @property
     def spent(self) -> dict[str, float]:
-        """Calls, tokens, the share of prompt tokens that the server's prefix cache served, and US
-        dollars so far, answers from the cache included, for metrics."""
+        """Usage so far, as metrics; answers from the cache are included.
+
+        Holds calls, tokens, US dollars, and the share of prompt tokens that the server's prefix
+        cache served.
+        """
         share = self.usage.cached_prompt_tokens / max(self.usage.prompt_tokens, 1)
         return {
             **self.usage.model_dump(),
@@ -155,7 +159,7 @@ class ChatClient:
         }
 
     def most(self, prompt_bytes: int, max_tokens: int) -> float:
-        """US dollars that a call costs at most."""
+        """Returns the most that a call can cost, in US dollars."""
         tokens = max_tokens + self.settings.reasoning_tokens
         return self.settings.cost(min(prompt_bytes // 2, self.settings.context), 0, tokens)
 
@@ -173,22 +177,22 @@ class ChatClient:
         chained: bool = False,
         on_text: Callable[[str], None] | None = None,
     ) -> Completion:
-        """Returns one answer, from the cache where the same call was finished before.
+        """Returns one answer, from the cache if the same call has finished before.
 
         Args:
-            max_tokens: most new tokens; default: the settings'.
-            temperature: default: the settings'. Where that is null, none is sent.
-            schema: JSON schema that the answer must fit.
+            max_tokens: most new tokens; default: the value in the settings.
+            temperature: default: the value in the settings. If that is null, none is sent.
+            schema: JSON schema that the answer must match.
             stop: strings that end the answer and are not part of it.
-            sample: index of the sample, from 0; another index is another call.
-            account: of the text that the call is for; it is counted there too.
-            step: what the call is for, as a trace names it.
-            chained: whether other calls wait for this one, so that it goes into no batch.
-            on_text: called with each piece of text as it comes, where the settings say `stream`.
+            sample: index of the sample, from 0; a different index is a different call.
+            account: of the text that the call belongs to; its usage is counted there too.
+            step: what the call is for, as shown in a trace.
+            chained: whether other calls wait for this one, so that it is never sent in a batch.
+            on_text: called with each piece of text as it arrives, if the settings say `stream`.
 
         Raises:
-            BadCompletion: the answer is none: moderated, or cut off while thinking. Another sample may
-                be one.
+            BadCompletion: the answer is unusable: moderated, or cut off while thinking. Another
+                sample may be usable.
             CallError: this call failed for good, or could exceed max_cost.
             ServerError: every call would fail.
         """
@@ -214,7 +218,7 @@ class ChatClient:
         return completion
 
     def count(self, reply: Reply, account: Account) -> float:
-        """Adds a call to the client's usage and to the account's; returns what it cost."""
+        """Adds a call to the client's and the account's usage; returns its cost in US dollars."""
         tokens = reply.prompt_tokens, reply.cached_prompt_tokens, reply.completion_tokens
         cost = self.settings.cost(*tokens) * reply.price
         counters = [account.usage] if account is self.check_account else [self.usage, account.usage]
@@ -228,7 +232,7 @@ class ChatClient:
         return cost
 
     def keep(self, key: str, reply: Reply, account: Account, most: float) -> None:
-        """Keeps a finished call and what it cost."""
+        """Stores a finished call and its cost."""
         cost = self.count(reply, account)
         told = dict(vars(reply))
         told["model"] = reply.model or self.address.model
@@ -244,7 +248,7 @@ class ChatClient:
                 )
 
     async def checked(self) -> None:
-        """Returns when the server has been checked, which happens once."""
+        """Waits until the server has been checked, which happens only once."""
         if self._check is not None and self._checking is None:
             check, self._check = self._check, None
             self._checking = asyncio.ensure_future(check(self))
@@ -252,8 +256,10 @@ class ChatClient:
             await asyncio.shield(self._checking)
 
     async def paid_for(self, request: Coroutine[Any, Any, Reply]) -> Reply:
-        """The reply to a request that is on its way, which ends and is kept even where the one who waits
-        for it is cancelled."""
+        """Returns the reply to a request in flight.
+
+        The request runs to its end, and its reply is kept, even if the waiting task is cancelled.
+        """
         task = asyncio.ensure_future(request)
         self._paid_for.add(task)
         task.add_done_callback(self._paid_for.discard)
@@ -272,16 +278,17 @@ class ChatClient:
             await asyncio.wait(left)
 
     def check_whole(self, messages: Messages, reply: Reply) -> None:
-        """Checks that the server has read all of a prompt.
+        """Checks that an endpoint has not truncated a prompt.
 
-        The fewest tokens a byte of the short prompts so far tell how many a long one should have. A
-        server that counts no more in a long prompt than in a short one doesn't count.
+        The lowest number of tokens per byte among the short prompts so far tells how many tokens a
+        long prompt should have. A server that reports no more tokens for a long prompt than for a
+        short one does not count them, so it is not checked.
 
         Raises:
-            ServerError: it has not.
+            ServerError: the prompt was truncated.
         """
         sent, counted = prompt_bytes(messages), reply.prompt_tokens
-        if reply.cached_prompt_tokens > counted:  # counted apart
+        if reply.cached_prompt_tokens > counted:  # counted separately
             counted += reply.cached_prompt_tokens
         if self.settings.kind is not ServerKind.endpoint or not counted:
             return
@@ -300,7 +307,7 @@ class ChatClient:
 
 
 class _Call:
-    """One call, from the question to the completion."""
+    """One call, from the request to the completion."""
 
     def __init__(
         self,
@@ -341,7 +348,7 @@ class _Call:
         return read_reply(self.reply, cut_at)
 
     async def _batch(self, shaped: dict[str, Any], key: str, most: float) -> Reply | None:
-        """Sends the request in a batch. Returns None where the answer got into the cache by another call."""
+        """Sends the request in a batch; returns None if another call has cached the answer."""
         client = self.client
         body = wire(shaped, client.settings, client.transports[0].extras)
         self.tries = 1
@@ -352,13 +359,16 @@ class _Call:
         return await client.batches.ask(key, body, take)
 
     async def _ask(self, shaped: dict[str, Any], key: str, most: float) -> Reply:
-        """Sends the request until it is answered: while the server takes no calls, for `patience_s`;
-        after other faults that may pass, `max_retries` times."""
+        """Sends the request until it is answered.
+
+        Retries for `patience_s` while the server takes no calls, and `max_retries` times after
+        other transient faults.
+        """
         client = self.client
         number = next(client._numbers)
         tokens = prompt_bytes(shaped["messages"]) // 4 + shaped["max_tokens"]
         faults, refused_at = 0, 0.0
-        # The calls themselves meet trouble that the small question has met.
+        # The test request is not retried: the real calls deal with transient faults.
         retries = 0 if self.account is client.check_account else client.settings.max_retries
         while True:
             before, pause = time.monotonic(), 0.0
@@ -390,7 +400,7 @@ class _Call:
     async def _request(
         self, transport: "Transport", shaped: dict[str, Any], key: str, most: float
     ) -> Reply:
-        """Sends the request once; keeps its reply."""
+        """Sends the request once and stores its reply."""
         client = self.client
         body = wire(shaped, client.settings, transport.extras)
         answer = await transport.post(body, self.on_text)
@@ -400,13 +410,17 @@ class _Call:
     def _take(
         self, answer: bytes, shaped: dict[str, Any], key: str, most: float, price: float = 1.0
     ) -> Reply:
-        """The reply in a response's body, kept. `price`: as a share of the usual one."""
+        """Returns the reply in a response's body, after storing it.
+
+        Args:
+            price: of the call, as a share of the usual price.
+        """
         client, reply = self.client, reply_in(answer)
         if reply is None:
             raise ServerFault(f"{client.address.base_url}: the response is not a chat completion")
         if price != reply.price:
             reply = replace(reply, price=price)
-        if reply.aborted:  # is paid for, and no answer: the next run asks again
+        if reply.aborted:  # paid for, but not an answer: the next run asks again
             client.keep("", reply, self.account, most)
             return reply
         client.check_whole(shaped["messages"], reply)
@@ -414,7 +428,7 @@ class _Call:
         return reply
 
     def note(self, text: str, fault: str) -> None:
-        """Notes the call for a trace, where its account takes notes."""
+        """Records the call for a trace, if its account keeps records."""
         if self.account.records is None:
             return
         reply = self.reply

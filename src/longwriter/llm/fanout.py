@@ -1,4 +1,4 @@
-"""Many calls at the same time: their order, progress, failures."""
+"""Runs many calls at the same time: order, progress, failures."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
@@ -13,8 +13,10 @@ T = TypeVar("T")
 
 
 async def together(jobs: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
-    """The results of `jobs` in their order. The first error cancels the jobs that are left and is
-    raised as it is."""
+    """Returns the results of `jobs` in their order.
+
+    The first error cancels the remaining jobs and is raised unchanged.
+    """
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(job) for job in jobs]
@@ -24,9 +26,9 @@ async def together(jobs: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
 
 
 async def all_at_once(jobs: Sequence[Coroutine[Any, Any, T]], what: str) -> list[T]:
-    """The results of `jobs` in their order; the client limits how many run at a time.
+    """Returns the results of `jobs` in their order; the client limits how many run at a time.
 
-    On a terminal a bar shows rate and time left. Errors as in `together`.
+    On a terminal, a bar shows the rate and the time left. Errors are handled as in `together`.
     """
     with tqdm(total=len(jobs), desc=what, unit="", disable=None) as bar:
 
@@ -41,10 +43,10 @@ async def all_at_once(jobs: Sequence[Coroutine[Any, Any, T]], what: str) -> list
 async def each(
     items: Sequence[S], work: Callable[[S], Coroutine[Any, Any, None]], at_once: int, what: str
 ) -> None:
-    """Does `work` on every item, begun in their order, `at_once` of them at a time: those that wait are no
-    coroutines yet, which for a hundred thousand take the memory.
+    """Runs `work` on every item, started in their order, `at_once` of them at a time.
 
-    On a terminal a bar shows rate and time left. Errors as in `together`.
+    Waiting items have no coroutine yet: a hundred thousand of them would take too much memory.
+    On a terminal, a bar shows the rate and the time left. Errors are handled as in `together`.
     """
     rest = iter(items)
     with tqdm(total=len(items), desc=what, unit="", disable=None) as bar:
@@ -58,11 +60,12 @@ async def each(
 
 
 async def all_or_none(jobs: Sequence[Coroutine[Any, Any, T]], what: str) -> list[T]:
-    """`all_at_once`, but a job that fails with CallError cancels no other. All are tried before the
-    error is raised, so another run repeats only those that failed.
+    """Runs jobs as `all_at_once` does, but a job that fails with CallError cancels no other.
+
+    All are tried before the error is raised, so another run repeats only those that failed.
 
     Raises:
-        CallError: a job failed. Its class is that of the first failure.
+        CallError: a job failed; the error's class is that of the first failure.
         ServerError: every call would fail; finished calls are kept.
     """
 

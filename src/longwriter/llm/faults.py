@@ -1,6 +1,6 @@
-"""What a server says when it gives no answer, and which error that is.
+"""Maps a server's error responses to this project's errors.
 
-Providers agree neither on the form of an error's body nor on its status, so the words count too.
+Providers agree neither on the form of an error's body nor on its status, so its wording counts too.
 """
 
 import json
@@ -22,10 +22,10 @@ from longwriter.core.errors import (
 from longwriter.llm.settings import ServerSettings
 
 SHOWN = 300
-"""Characters of a server's words that are shown."""
+"""Most characters of a server's message that are shown."""
 
 BUSY = (429, 529)
-"""The server takes no call at the moment."""
+"""Status codes by which a server says that it takes no calls at the moment."""
 
 _WORDS = (
     "error",
@@ -82,21 +82,21 @@ REFUSABLE: Mapping[str, tuple[str, str]] = {
     "chat_template_kwargs": ("extra_body", "extra_body without chat_template_kwargs"),
     "reasoning_effort": ("extra_body", "extra_body without reasoning_effort"),
 }
-"""Field of a request that a server may refuse → the setting that it comes from, and what to set."""
+"""Request field that a server may refuse → the setting that it comes from, and what to set."""
 
 
 def fault(
     status: int, body: bytes | Any, settings: ServerSettings, model: str, name: str
 ) -> LongwriterError:
-    """The error that a response is.
+    """Returns the error for a response that holds no answer.
 
     Args:
-        body: the response's bytes, or what its JSON holds.
+        body: the response's bytes, or its parsed JSON.
         name: of the server in the settings, such as `teacher`, for the advice.
 
     Returns:
-        ServerError where every call would fail in the same way, else a CallError. Its message begins
-        with the status.
+        A ServerError if every call would fail in the same way, else a CallError. Its message
+        includes the status.
     """
     value = _decoded(body)
     said = said_in(value)
@@ -125,7 +125,10 @@ def fault(
 
 
 def error_in(answer: bytes) -> tuple[int, Any] | None:
-    """The status and the error that a response of status 200 holds in place of an answer."""
+    """Returns the status and error that a response with status 200 holds in place of an answer.
+
+    Returns None if it holds no error.
+    """
     value = (
         _decoded(answer) if b'"error"' in answer[:2000] or b'"error"' in answer[-2000:] else None
     )
@@ -146,7 +149,7 @@ def error_in(answer: bytes) -> tuple[int, Any] | None:
 
 
 def _refused_field(value: Any, signs: str) -> str | None:
-    """The field of the request that an error is about, one of REFUSABLE; None where it names none."""
+    """Returns the request field that an error is about, one of REFUSABLE; None if it names none."""
     named = [text for key, text in _strings(value) if key in ("param", "loc", "parameter")]
     for words in (*named, signs):
         places = [
@@ -160,7 +163,7 @@ def _refused_field(value: Any, signs: str) -> str | None:
 
 
 def _bad_request(what: str, value: Any, signs: str, name: str) -> BadRequest:
-    """The error, with what to set where the server refuses a field of the request."""
+    """Returns the error, with what to set if the server refuses a field of the request."""
     streams_only = re.search(r"stream", signs, re.IGNORECASE) and "only" in signs.lower()
     field = "stream" if streams_only else _refused_field(value, signs)
     if field in ("max_tokens", "max_completion_tokens") and re.search(
@@ -173,8 +176,11 @@ def _bad_request(what: str, value: Any, signs: str, name: str) -> BadRequest:
 
 
 def said_in(value: Any) -> str:
-    """What a server says is wrong, in one line, shortened. `value`: what the body of its response
-    holds, in any of the providers' forms."""
+    """Returns a server's error message in one line, shortened to SHOWN characters.
+
+    Args:
+        value: the response's parsed body, in any of the providers' forms.
+    """
     words = " ".join(_said(value).split())
     return words if len(words) <= SHOWN else f"{words[:SHOWN]} …"
 
@@ -188,10 +194,10 @@ def _said(value: Any) -> str:
         return ""
     said = next((found for key in _WORDS if (found := _said(value.get(key)))), "")
     place = value.get("loc")
-    if said and isinstance(place, list):  # FastAPI's: which field of the request
+    if said and isinstance(place, list):  # FastAPI: the field of the request
         said = f"{'.'.join(map(str, place))}: {said}"
     raw = value.get("metadata", {}).get("raw") if isinstance(value.get("metadata"), dict) else None
-    if said and raw:  # OpenRouter's: what the provider behind it said
+    if said and raw:  # OpenRouter: what the provider behind it said
         said = f"{said} ({_said(_decoded(raw))})"
     return said or (json.dumps(value, ensure_ascii=False) if value else "")
 
@@ -203,7 +209,7 @@ def _codes(value: Any) -> Iterator[str]:
 
 
 def _strings(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """Every string in a JSON value with the key that it stands under."""
+    """Yields every string in a JSON value, with its key."""
     if isinstance(value, dict):
         for name, inner in value.items():
             yield from _strings(inner, str(name))
@@ -224,7 +230,7 @@ def _decoded(body: Any) -> Any:
 
 
 def pause_in(headers: Mapping[str, str], now: datetime) -> float | None:
-    """Seconds until a server takes calls again, as its headers say; None where they don't."""
+    """Returns the seconds after which a server's headers say to retry; None if they don't say."""
     for name, scale in (("retry-after-ms", 1000), ("retry-after", 1)):
         if name in headers:
             seconds = _seconds(headers[name], now)
@@ -244,8 +250,10 @@ _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def _seconds(text: str, now: datetime) -> float | None:
-    """Seconds that a header states: a number, a span like 6m0s, a time of day, or seconds or
-    milliseconds since 1970."""
+    """Returns the seconds from now that a header states; None if it states none.
+
+    Reads a number, a span like 6m0s, a date and time, and seconds or milliseconds since 1970.
+    """
     text = text.strip()
     try:
         number = float(text)
@@ -267,7 +275,7 @@ def _seconds(text: str, now: datetime) -> float | None:
 
 
 def blotted(text: str, secrets: Iterable[tuple[str, str]]) -> str:
-    """`text` without secrets, for some servers send the key back.
+    """Returns `text` with secrets replaced by their variables' names: some servers echo the key.
 
     Args:
         secrets: (secret, name of the environment variable that holds it).

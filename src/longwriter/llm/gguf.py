@@ -1,4 +1,7 @@
-"""GGUF files that llama.cpp serves: requantised ones, and those of checkpoints. Needs no torch itself."""
+"""Makes the GGUF files that llama.cpp serves, by requantising a file or converting a checkpoint.
+
+This module itself doesn't need torch.
+"""
 
 import logging
 import tempfile
@@ -21,22 +24,23 @@ if TYPE_CHECKING:
 Array = NDArray[np.float32]
 
 SMALL = 2**28
-"""Largest file, in bytes, whose speed is bound by arithmetic. In larger ones reading the weights takes
-longest, and more bytes for each weight would slow them down."""
+"""Largest file, in bytes, whose speed is bound by arithmetic.
+
+In larger ones, reading the weights takes longest, so more bytes per weight would slow them down."""
 
 
 CONFIGURATION = frozenset([".jinja", ".json", ".model", ".txt"])
-"""Suffixes of the files in a checkpoint's folder that go into its GGUF file besides the weights."""
+"""Suffixes of the files in a checkpoint folder that go into its GGUF file besides the weights."""
 
 QUANTISATIONS = ("F32", "F16", "BF16", "Q8_0", "Q5_1", "Q5_0", "Q4_1", "Q4_0")
-"""Types of a matrix's weights that can be written, by the names of llama.cpp, the largest first."""
+"""Types in which a matrix can be written, by llama.cpp's names, the largest first."""
 
 
 def requantised(path: Path, cache: Path) -> Path:
-    """The GGUF to serve for `path`: a copy with Q8_0 in the place of Q4_1, made once and kept in
-    `cache`, where the file is small; else `path` itself.
+    """Returns the GGUF file to serve in place of `path`.
 
-    llama.cpp reads prompts 1.6 times as fast from Q8_0, and writes 1.2 times as fast
+    For a small Q4_1 file, that is a copy in Q8_0, made once and kept in `cache`; else `path`
+    itself. llama.cpp reads prompts 1.6 times as fast from Q8_0, and generates 1.2 times as fast
     (docs/log.md).
     """
     import gguf
@@ -48,7 +52,7 @@ def requantised(path: Path, cache: Path) -> Path:
         return copy
     try:
         reader = gguf.GGUFReader(path)
-    except ValueError:  # no GGUF: the server says so
+    except ValueError:  # not a GGUF file: the server will say so
         return path
     kind = reader.fields.get("general.file_type")
     if kind is None or kind.contents() != gguf.LlamaFileType.MOSTLY_Q4_1:
@@ -58,12 +62,12 @@ def requantised(path: Path, cache: Path) -> Path:
 
 
 def cached_path(cache: Path, sources: Sequence[Path]) -> Path:
-    """Where in `cache` the GGUF lies that is made of the bytes of `sources`."""
+    """Returns the path in `cache` of the GGUF file that is made from the content of `sources`."""
     return cache / "gguf" / f"{files_digest(sources)[:32]}.gguf"
 
 
 def build_once(path: Path, write: Callable[[Path], None]) -> Path:
-    """`path`, which `write` makes where it is not there yet."""
+    """Returns `path`, after creating it with `write` if it doesn't exist yet."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):  # two stages may want the same file at once
         if not path.exists():
@@ -78,10 +82,14 @@ def write_tensors(
     path: Path,
     quantisation: str = "Q8_0",
 ) -> None:
-    """Writes a GGUF with the key-values of `template` and `tensors`, name and values, to `path`:
-    matrices quantised, one of QUANTISATIONS, vectors as float32.
+    """Writes a GGUF file with the key-values of `template` and the given tensors.
 
+    Matrices are quantised; other tensors are written as float32.
     Source: the GGUF specification.
+
+    Args:
+        tensors: name and values of each.
+        quantisation: one of QUANTISATIONS.
     """
     import gguf
 
@@ -105,16 +113,16 @@ def write_tensors(
 
 
 def gguf_of(checkpoint: Path, template: str | None, cache: Path) -> Path:
-    """The GGUF file to serve for `checkpoint`, made once for each content and kept in the cache.
+    """Returns the GGUF file to serve for `checkpoint`, made once per content and kept in the cache.
 
     Args:
-        checkpoint: a Hugging Face folder with safetensors, or a GGUF file, returned as it is.
-        template: the GGUF file of a Llama whose tokenizer, chat template and hyper-parameters the
-            checkpoint has; None: llama.cpp's converter reads them from the folder.
+        checkpoint: a Hugging Face folder with safetensors, or a GGUF file, which is returned as is.
+        template: the GGUF file of a Llama with the same tokenizer, chat template and
+            hyper-parameters; None: llama.cpp's converter reads them from the folder.
 
     Raises:
-        DataError: there is no checkpoint, or its tensors are not those of the template.
-        SettingsError: as `convert`.
+        DataError: there is no checkpoint, or its tensors don't match the template's.
+        SettingsError: as for `convert` and `write_gguf`.
     """
     if checkpoint.is_file():
         return checkpoint
@@ -132,15 +140,18 @@ def gguf_of(checkpoint: Path, template: str | None, cache: Path) -> Path:
 def unquantised(
     checkpoint: Path, template: str | None, folder: Path
 ) -> Iterator[tuple["GGUFReader", Callable[[], Iterator[tuple[str, Array]]]]]:
-    """Yields what `write_tensors` writes for a checkpoint: a GGUF file with its key-values, and what
-    iterates over its tensors in float32.
+    """Yields what `write_tensors` needs for a checkpoint.
 
     Args:
-        checkpoint, template: as for `gguf_of`, without GGUF files.
+        checkpoint, template: as for `gguf_of`, but the checkpoint is not a GGUF file.
         folder: on a disk that has room for the checkpoint in float32.
 
+    Yields:
+        A GGUF file with the checkpoint's key-values, and a function that iterates over its tensors
+        in float32.
+
     Raises:
-        DataError, SettingsError: as `gguf_of`.
+        DataError, SettingsError: as for `gguf_of`.
     """
     import gguf
 
@@ -169,17 +180,17 @@ def _shards(checkpoint: Path) -> list[Path]:
 
 
 def write_gguf(shards: list[Path], template: Path, path: Path, quantisation: str = "Q8_0") -> None:
-    """Writes a GGUF with the template's key-values and the shards' tensors, matrices quantised.
+    """Writes a GGUF file of the template's key-values and the shards' tensors, matrices quantised.
 
     Raises:
-        DataError: the tensors are not those of the template.
-        SettingsError: the template is no Llama.
+        DataError: the tensors don't match the template's.
+        SettingsError: the template is not a Llama.
     """
     import gguf
 
     reader = gguf.GGUFReader(template)
     architecture = reader.fields["general.architecture"].contents()
-    if architecture != "llama":  # others keep their rows of q and k in another order
+    if architecture != "llama":  # others order the rows of q and k differently
         raise SettingsError(
             f"student.checkpoint: {template} holds the architecture {architecture}, and only llama "
             "can be written back to GGUF; set student.server.kind=auto"
@@ -190,10 +201,10 @@ def write_gguf(shards: list[Path], template: Path, path: Path, quantisation: str
 def _renamed(
     shards: list[Path], reader: "GGUFReader", template: Path
 ) -> Iterator[tuple[str, Array]]:
-    """The shards' tensors as the template calls and orders them.
+    """Yields the shards' tensors with the template's names and order of rows.
 
-    Source: llama.cpp's conversion of Llama (q and k projections go from Hugging Face's rotary order
-    of rows to llama.cpp's; a tied output matrix is left out).
+    Source: llama.cpp's conversion of Llama (rows of the q and k projections go from Hugging Face's
+    rotary order to llama.cpp's; a tied output matrix is left out).
     """
     import gguf
 
@@ -219,12 +230,12 @@ def _renamed(
 
 
 def _tensors(shards: list[Path]) -> Iterator[tuple[str, Array]]:
-    """Name and float32 values of every tensor."""
+    """Yields name and float32 values of every tensor."""
     from safetensors import deserialize
 
     for shard in shards:
         views = deserialize(shard.read_bytes())  # type: ignore[no-untyped-call]
-        for name, view in sorted(views, key=lambda item: item[0]):  # its order varies
+        for name, view in sorted(views, key=lambda item: item[0]):  # their order varies
             data, dtype = view["data"], view["dtype"]
             if dtype == "BF16":
                 values = (np.frombuffer(data, np.uint16).astype(np.uint32) << 16).view(np.float32)
@@ -236,7 +247,7 @@ def _tensors(shards: list[Path]) -> Iterator[tuple[str, Array]]:
 
 
 def _llama_cpp_rows(matrix: Array, heads: int) -> Array:
-    """Rows of a q or k projection from Hugging Face's order (halves) to llama.cpp's (pairs).
+    """Reorders the rows of a q or k projection from Hugging Face's halves to llama.cpp's pairs.
 
     Args:
         matrix: (heads · head_dim, hidden).

@@ -1,4 +1,4 @@
-"""Limits of the calls to a server: their order, how many are in flight, requests and tokens a minute."""
+"""Limits the calls to a server: order, concurrency, requests and tokens per minute."""
 
 import asyncio
 import heapq
@@ -17,11 +17,11 @@ from longwriter.llm.settings import ServerSettings
 MINUTE = 60.0
 
 SHORTEST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
-"""Seconds of the first pause after a 429 that says none, and most that it grows to."""
+"""Seconds of the first pause after a 429 that names none, and the most that it grows to."""
 
 
 class _Door:
-    """A lock whose next holder is the one with the lowest number of those who wait."""
+    """A lock that goes to the waiter with the lowest number."""
 
     def __init__(self) -> None:
         self._held = False
@@ -55,14 +55,15 @@ class _Door:
 
 
 class RateLimiter:
-    """Lets calls through at the rate that the server takes, in the order in which they came.
+    """Admits calls at the rate that the server accepts, in the order in which they came.
 
-    At most `limit` calls are in flight, `concurrency` to begin with. A 429 halves the limit, once for
-    all requests that were in flight together; each answer that comes while the limit is reached adds
-    1/limit to it, so a round of answers adds one (AIMD, as in TCP: RFC 5681), up to `concurrency`.
-    It also closes the gate for all calls until the server takes some again: for as long as its headers
-    say, else for a pause that doubles from refusal to refusal. Where limits a minute are set, requests
-    wait for them.
+    At most `limit` calls are in flight, `concurrency` to begin with. A 429 halves the limit, once
+    for all requests that were in flight together; each answer that arrives while the limit is
+    reached adds 1/limit, so a round of answers adds one (AIMD, as in TCP: RFC 5681), up to
+    `concurrency`.
+
+    A 429 also pauses all calls: for as long as the response's headers say, else for a time that
+    doubles with each refusal. Requests also wait for the per-minute limits, if any are set.
     """
 
     def __init__(self, settings: ServerSettings) -> None:
@@ -81,13 +82,14 @@ class RateLimiter:
 
     @asynccontextmanager
     async def call(self, number: int, tokens: int) -> AsyncIterator[float]:
-        """Waits for a place for a request of at most `tokens` tokens, prompt and answer, and holds it.
+        """Waits until a request may be sent, and holds its slot.
 
         Args:
-            number: of the call; those with lower numbers go first.
+            number: of the call; calls with lower numbers go first.
+            tokens: most tokens of the request, prompt and answer together.
 
         Yields:
-            When it is sent, for `refused`.
+            The time at which it is sent, to be passed to `refused`.
         """
         async with self._door.turn(number):
             while (left := self._opens_at - time.monotonic()) > 0:
@@ -107,23 +109,25 @@ class RateLimiter:
             self._room.set()
 
     def answered(self) -> None:
-        """Notes that the server took a call."""
+        """Records that the server accepted a call."""
         self._refused_since, self._pause = None, SHORTEST_PAUSE
         if self.in_flight >= int(self.limit):
             self.limit = min(self._most, self.limit + 1 / max(self.limit, 1))
 
     def refused(self, sent_at: float, pause: float | None, why: str, since: float) -> None:
-        """Closes the gate after a request that the server had no room for.
+        """Pauses all calls after the server refused one for lack of capacity.
 
         Args:
-            sent_at: when it was sent.
-            pause: seconds until it may be sent again, as the server says.
-            why: the server's words.
-            since: when its call was first refused.
+            sent_at: when the request was sent.
+            pause: seconds until it may be sent again, according to the server; None if it doesn't
+                say.
+            why: the server's message.
+            since: when this call was first refused.
 
         Raises:
-            RateLimited: the call has been refused for `patience_s`, others not.
-            ServerError: no call has been taken for so long, or the server names a longer pause.
+            RateLimited: this call has been refused for `patience_s`, while others were accepted.
+            ServerError: no call has been accepted for that long, or the server names a longer
+                pause.
         """
         now = time.monotonic()
         first = sent_at >= self._halved_at

@@ -1,4 +1,4 @@
-"""Prices where conf/ gives none: the table of the package genai-prices."""
+"""Fills in prices that conf/ doesn't give, from the table of the package genai-prices."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -10,11 +10,10 @@ from longwriter.llm.settings import ServerKind, ServerSettings
 
 
 def priced(settings: ServerSettings) -> ServerSettings:
-    """The settings with prices from the table where they are null and the table knows the model at that
-    address, those of the `service_tier` in `extra_body`. Of prices that rise with the prompt's length it
-    is the lowest.
+    """Returns the settings with null prices taken from the table, if it knows the model there.
 
-    What runs on one's own machine costs nothing, and needs no table.
+    They are the prices for the `service_tier` in `extra_body`. If a price rises with the prompt's
+    length, it is the lowest. Models that run on one's own machine cost nothing and need no table.
     """
     known = settings.price_prompt is not None and settings.price_completion is not None
     if known or settings.kind is not ServerKind.endpoint or not settings.model:
@@ -43,13 +42,13 @@ def priced(settings: ServerSettings) -> ServerSettings:
 
 
 def _base(price: Any) -> float | None:
-    """Of a price in tiers the first; None where there is none."""
+    """Returns the price, or the first tier of a tiered one; None if there is no price."""
     base = getattr(price, "base", price)
     return float(base) if isinstance(base, Decimal) else None
 
 
 def table_name() -> str:
-    """The table's version and the date of its newest price that holds today."""
+    """Returns the table's version and the start date of its newest price that applies today."""
     from genai_prices.data_snapshot import get_snapshot
     from genai_prices.types import StartDateConstraint
 

@@ -1,5 +1,4 @@
-"""Servers that are programs: `vllm serve` and `transformers serve`, each a process of its own that ends
-with the work.
+"""Runs `vllm serve` and `transformers serve` as separate processes that end with the work.
 
 Source: vLLM's documentation of `vllm serve` (https://docs.vllm.ai/en/v0.18.0/cli/serve/), of data
 parallel deployment and of usage statistics; transformers' documentation of `transformers serve`
@@ -29,19 +28,19 @@ HOST = "127.0.0.1"
 POLL_S = 0.2
 
 LOG_LINES = 20
-"""Last lines of the log that an error shows."""
+"""Number of lines at the end of the log that an error shows."""
 
 SAMPLING = "generation_config.json"
 
 CACHE_BLOCK = 32
-"""Tokens of a block of the cache of keys and values."""
+"""Tokens per block of the KV cache."""
 
 TRANSFORMERS_START_S = 600.0
-"""Longest wait until `transformers serve` has loaded its model, in seconds."""
+"""Longest wait for `transformers serve` to load its model, in seconds."""
 
 
 def running_vllm(model: str, settings: ServerSettings) -> AbstractContextManager[str]:
-    """`vllm serve` as `running` runs it.
+    """Runs `vllm serve` with `running`.
 
     Args:
         model: a Hugging Face hub id or a folder; it is served under the name settings.model.
@@ -70,22 +69,25 @@ def running_vllm(model: str, settings: ServerSettings) -> AbstractContextManager
 def running_transformers(
     folder: Path, settings: ServerSettings, *, in_batches: bool
 ) -> Iterator[tuple[str, str]]:
-    """`transformers serve`, of this environment, as `running` runs it; yields the name that requests must
-    give the model besides the address.
+    """Runs this environment's `transformers serve` with `running`.
 
-    Requests alone say how an answer is sampled. The checkpoint's own generation_config.json would apply
-    where they say nothing: most files leave sampling off (every answer then takes the likeliest tokens,
-    whatever temperature is asked for), and some keep top_k or penalties.
+    The requests alone determine how answers are sampled: the checkpoint's generation_config.json is
+    replaced. It would apply to whatever requests leave out, and most of these files turn sampling
+    off (every answer is then greedy, whatever temperature is requested), while some set top_k or
+    penalties.
 
     Args:
         folder: a checkpoint, whose weights are loaded as they are.
-        in_batches: answers requests side by side, as many as settings.concurrency; they must all have the
-            temperature and top_p of the first. False: one after the other.
+        in_batches: whether up to settings.concurrency requests are answered at the same time; they
+            must all have the temperature and top_p of the first. False: one after the other.
+
+    Yields:
+        The address, and the name by which requests must call the model.
     """
     port = _free_port()
     program = "from transformers.cli.transformers import main; main()"
     options = ["--host", HOST, "--port", str(port), "--log-level", "error"]
-    if in_batches:  # else the cache of keys and values takes most of the memory that is free
+    if in_batches:  # with a fixed size, else the KV cache takes most of the free memory
         blocks = settings.concurrency * -(-settings.context // CACHE_BLOCK)
         options += ["--continuous-batching", "--cb-block-size", str(CACHE_BLOCK)]
         options += ["--cb-num-blocks", str(blocks), "--cb-max-batch-tokens", str(settings.context)]
@@ -99,7 +101,10 @@ def running_transformers(
 
 
 def _write_sampling(folder: Path, path: Path) -> None:
-    """Writes a generation_config.json that samples from the whole distribution and ends as the checkpoint's."""
+    """Writes a generation_config.json that samples from the whole distribution.
+
+    It keeps the checkpoint's special token ids, such as those that end an answer.
+    """
     own = next(file for file in (folder / SAMPLING, folder / "config.json") if file.exists())
     tokens = {k: v for k, v in json.loads(own.read_bytes()).items() if k.endswith("_token_id")}
     path.unlink(missing_ok=True)
@@ -108,16 +113,16 @@ def _write_sampling(folder: Path, path: Path) -> None:
 
 @contextmanager
 def running(title: str, command: list[str], port: int, start_s: float) -> Iterator[str]:
-    """Starts a server, yields its address up to and with /v1, and ends it and its engines.
+    """Starts a server, yields its address up to and including /v1, and ends it and its engines.
 
     Args:
-        title: what errors and the log's name call it.
+        title: the server's name in errors and in the log's file name.
         port: where the command listens; GET /health answers once it is ready.
-        start_s: longest wait for that, in seconds.
+        start_s: longest wait until it is ready, in seconds.
 
     Raises:
-        ServerError: it ends early or is not ready in time. This error, and one of the server's that is
-            raised in the block, shows the end of its log.
+        ServerError: it ends early or is not ready in time. This error, and any ServerError or
+            ServerFault raised in the block, shows the end of the log.
     """
     descriptor, name = tempfile.mkstemp(prefix=f"longwriter-{title.lower()}-", suffix=".log")
     log = Path(name)
@@ -143,21 +148,25 @@ def _arguments(model: str, port: int, settings: ServerSettings) -> list[str]:
         "max-num-seqs": settings.concurrency,
         "tensor-parallel-size": settings.vllm.tensor_parallel_size,
         "data-parallel-size": settings.vllm.data_parallel_size,
-        "generation-config": "vllm",  # else the checkpoint's top_k, penalties and max_new_tokens apply
+        # else the checkpoint's top_k, penalties and max_new_tokens apply
+        "generation-config": "vllm",
     }
     return [
         "serve",
         model,
         *(word for name, value in values.items() for word in (f"--{name}", str(value))),
         "--enable-prefix-caching",
-        "--enable-prompt-tokens-details",  # counts the prompt tokens from the prefix cache
-        "--disable-uvicorn-access-log",  # a line for each call would push out the reason of a fault
+        "--enable-prompt-tokens-details",  # reports the prompt tokens from the prefix cache
+        "--disable-uvicorn-access-log",  # a line per call would push a fault's cause out of sight
     ]
 
 
 def _environment(executable: str) -> dict[str, str]:
-    """This process's environment without keys (VLLM_API_KEY would have to be sent with every call),
-    with the tools beside `executable`, such as ninja, on the PATH, and usage statistics off."""
+    """Returns this process's environment, adapted for a server.
+
+    It has no keys (VLLM_API_KEY would have to be sent with every call), the tools beside
+    `executable`, such as ninja, are on the PATH, and usage statistics are off.
+    """
     kept = {name: value for name, value in os.environ.items() if not name.endswith("_KEY")}
     path = f"{Path(executable).absolute().parent}{os.pathsep}{kept.get('PATH', os.defpath)}"
     return kept | {"PATH": path, "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
@@ -172,7 +181,7 @@ def _free_port() -> int:
 def _wait_until_healthy(
     title: str, server: subprocess.Popen[bytes], port: int, start_s: float
 ) -> None:
-    from tqdm import tqdm  # here, for TQDM_DISABLE, which training sets, is read at its import
+    from tqdm import tqdm  # here: it reads TQDM_DISABLE, which training sets, when imported
 
     started = time.monotonic()
     with tqdm(

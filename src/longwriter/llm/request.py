@@ -1,4 +1,4 @@
-"""A chat request: what is asked, and how its server wants it."""
+"""Builds chat requests: what is asked, in the form that the server expects."""
 
 import json
 import os
@@ -21,20 +21,20 @@ SHAPES_NOTHING = {
     "prompt_cache_key",
     "safety_identifier",
 }
-"""Fields of `extra_body` that change price or accounting and no answer: not in the cache's keys."""
+"""Fields of `extra_body` that affect price or accounting but not answers: not in cache keys."""
 
 _LENGTHS = {
     *("minLength", "maxLength", "pattern", "format", "default", "minimum", "maximum", "multipleOf"),
     *("exclusiveMinimum", "exclusiveMaximum", "minItems", "maxItems", "uniqueItems"),
 }
-"""Keywords of JSON schema that servers with strict schemas refuse."""
+"""JSON schema keywords that servers with strict schemas refuse."""
 
 _SECRET = re.compile(
     r"(?:^|[-_.])(?:x?api)?[-_]?(?:key|token|secret|password|passwd|authorization|auth|cookie|"
     r"credentials?|signature|sig)$",
     re.IGNORECASE,
 )
-"""Names of headers and fields that hold a key."""
+"""Matches names of headers and fields that hold a key."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Asked:
 
     messages: Messages
     max_tokens: int
-    """Of the answer, its thinking not counted."""
+    """Most tokens of the answer, not counting its thinking."""
     temperature: float | None
     seed: int
     schema: Mapping[str, Any] | None = None
@@ -53,7 +53,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Extras:
-    """Settings' further fields with keys from the environment put in."""
+    """The `extra_*` settings, with keys filled in from the environment."""
 
     body: dict[str, Any]
     headers: dict[str, str]
@@ -63,7 +63,7 @@ class Extras:
 
 
 def shape(asked: Asked, settings: ServerSettings, model: str) -> dict[str, Any]:
-    """Everything that determines an answer, in OpenAI's terms: what the cache's key is made of."""
+    """Returns everything that determines an answer, in OpenAI's terms, for the cache's key."""
     shaped: dict[str, Any] = {
         "model": model,
         "messages": asked.messages,
@@ -101,8 +101,10 @@ def shape(asked: Asked, settings: ServerSettings, model: str) -> dict[str, Any]:
 
 
 def _portable(schema: Any) -> Any:
-    """A JSON schema without the keywords that strict servers refuse: what they say is checked when the
-    answer is read."""
+    """Returns a JSON schema without the keywords that strict servers refuse.
+
+    The constraints that they express are checked when the answer is read.
+    """
     if isinstance(schema, Mapping):
         names = schema.get("properties")
         return {
@@ -116,7 +118,7 @@ def _portable(schema: Any) -> Any:
 
 
 def cache_shape(shaped: Mapping[str, Any], settings: ServerSettings) -> dict[str, Any]:
-    """The shape with further fields that may determine the answer; keys stand in it by name only."""
+    """Returns the shape with the extra fields that may affect the answer; API keys by name only."""
     body = {k: v for k, v in settings.extra_body.items() if k not in SHAPES_NOTHING}
     extras = {"body": body, "headers": settings.extra_headers, "query": settings.extra_query}
     given = {name: value for name, value in extras.items() if value}
@@ -124,9 +126,9 @@ def cache_shape(shaped: Mapping[str, Any], settings: ServerSettings) -> dict[str
 
 
 def wire(shaped: Mapping[str, Any], settings: ServerSettings, extras: Extras) -> dict[str, Any]:
-    """The request's body as its server wants it."""
+    """Returns the request's body in the form that its server expects."""
     body = dict(shaped)
-    if settings.kind is ServerKind.llama_cpp:  # it would read control tokens in a message as such
+    if settings.kind is ServerKind.llama_cpp:  # it would obey control tokens in a message
         body["messages"] = [
             message | {"content": defused(message["content"])} for message in body["messages"]
         ]
@@ -140,13 +142,13 @@ def wire(shaped: Mapping[str, Any], settings: ServerSettings, extras: Extras) ->
 
 
 def extras_of(settings: ServerSettings, name: str) -> Extras:
-    """The settings' further fields; a string `$NAME` in them is the environment variable NAME.
+    """Returns the `extra_*` settings, with each `$NAME` replaced by the environment variable NAME.
 
     Args:
         name: of the server in the settings, such as `teacher`.
 
     Raises:
-        SettingsError: a field that holds a key by its name holds one in plain text.
+        SettingsError: a field whose name says that it holds a key has one in plain text.
         ServerError: an environment variable is not set.
     """
     secrets: list[tuple[str, str]] = []
@@ -182,6 +184,9 @@ def extras_of(settings: ServerSettings, name: str) -> Extras:
 
 
 def prompt_bytes(messages: Messages) -> int:
-    """UTF-8 bytes of a prompt. A quarter of them is a fair estimate of its tokens, in English and in
-    Chinese; half of them is more than any tokenizer in use makes of natural text."""
+    """Returns the UTF-8 bytes of a prompt, plus 16 per message.
+
+    A quarter of that is a fair estimate of its tokens, in English and in Chinese; half is more than
+    any tokenizer in use produces for natural text.
+    """
     return sum(len(message["content"].encode()) + 16 for message in messages)

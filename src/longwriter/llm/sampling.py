@@ -1,4 +1,4 @@
-"""Sampling a call until an answer is usable."""
+"""Samples a call until an answer is usable."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -10,13 +10,15 @@ from longwriter.llm.answers import Completion
 T = TypeVar("T")
 
 _QUICKLY_READ = 50_000
-"""Characters of an answer that are read within milliseconds; longer ones would hold up all other calls."""
+"""Longest answer, in characters, that is parsed on the event loop, which takes milliseconds.
+
+Longer ones would hold up all other calls, so they are parsed in a thread."""
 
 ATTEMPTS = 3
-"""Samples of an answer of which only the ending matters: of a benchmark, a candidate, a grade."""
+"""Samples tried where only how the answer ended matters: benchmark answers, candidates, grades."""
 
 STRIDE = 1000
-"""Between the samples of such an answer, larger than the number of answers to one prompt."""
+"""Offset between the sample indices of such tries; exceeds the number of answers to one prompt."""
 
 
 async def first_usable(
@@ -25,16 +27,17 @@ async def first_usable(
     attempts: int,
     what: str,
 ) -> T:
-    """Returns what `read` makes of the first sample that it accepts.
+    """Returns the result of `read` for the first sample that it accepts.
 
     Args:
-        ask: makes the call for a sample's index, from 0.
-        read: raises BadCompletion, with the reason, where an answer cannot be used.
-        attempts: most samples.
-        what: what is sampled, such as `plan`, for the error.
+        ask: makes the call for a sample index, counted from 0.
+        read: raises BadCompletion, with the reason, if an answer cannot be used.
+        attempts: maximum number of samples.
+        what: what is sampled, such as `plan`, for the error message.
 
     Raises:
-        BadCompletion, Aborted: no sample was usable; the class and the message are the last one's.
+        BadCompletion, Aborted: no sample was usable; the error's class is the last one's, and its
+            message quotes it.
         CallError: a call failed for good.
     """
     last: BadCompletion | Aborted = BadCompletion("")
@@ -53,11 +56,12 @@ async def first_ended(ask: Callable[[int], Awaitable[Completion]], sample: int) 
     """Returns the first answer to a prompt that the server did not break off.
 
     Args:
-        ask: makes the call for a sample's index.
+        ask: makes the call for a sample index.
         sample: index of the answer.
 
     Raises:
-        Moderated, Aborted: all were; CallError: a call failed for good.
+        Moderated, Aborted: all ATTEMPTS answers were broken off.
+        CallError: a call failed for good.
     """
     for attempt in range(ATTEMPTS - 1):
         try:

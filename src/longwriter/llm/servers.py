@@ -1,5 +1,8 @@
-"""Servers with an OpenAI-compatible address: an endpoint that is up, llama.cpp in this process, vLLM or
-transformers as a process of its own."""
+"""Provides a model at an OpenAI-compatible address.
+
+The server is an endpoint that is already running, llama.cpp in this process, or vLLM or
+transformers as a separate process.
+"""
 
 import os
 from collections.abc import Iterator
@@ -22,19 +25,18 @@ def serve(
     version: str = "",
     one_sampling: bool = True,
 ) -> Iterator[Address]:
-    """Yields the address of the model that `settings` name; a server that it started ends with the
-    block.
+    """Yields the address of the model in `settings`; a server started for it ends with the block.
 
     Args:
         checkpoint: the GGUF file (`llama_cpp`) or the folder (the others) to serve instead of
             settings.model, under that name.
-        threads: of `llama_cpp`; None: every core.
-        version: of an `endpoint`: tells apart models of the same name in the cache's keys.
-        one_sampling: all calls have the same temperature and top_p, which `transformers` needs to
-            answer several at a time.
+        threads: for `llama_cpp`; None: every core.
+        version: for an `endpoint`: distinguishes models of the same name in the cache's keys.
+        one_sampling: whether all calls have the same temperature and top_p, which `transformers`
+            needs to answer several at a time.
 
     Raises:
-        SettingsError: a setting that this kind of server needs is null, or there is no such file.
+        SettingsError: a setting that this kind of server needs is null, or the file doesn't exist.
         DataError: the file is not a GGUF file, or the folder holds no safetensors.
         ServerError: the server does not start, or the key is not in the environment.
     """
@@ -77,9 +79,9 @@ def _endpoint(settings: ServerSettings, version: str) -> Address:
 
 @contextmanager
 def _llama_cpp(settings: ServerSettings, gguf: Path, threads: int | None) -> Iterator[Address]:
-    """llama.cpp's own server on a free loopback port, in this process.
+    """Runs llama.cpp's own server in this process, on a free loopback port.
 
-    One slot a call in flight; continuous batching and prompt caching are on.
+    It has one slot per call in flight; continuous batching and prompt caching are on.
     Source: llama.cpp, tools/server/README.md.
     """
     import xllamacpp
@@ -127,14 +129,14 @@ def _transformers(
     if checkpoint is None and not Path(settings.model or "").is_dir():
         raise SettingsError(f"model: {settings.model}, and kind=transformers needs a local folder")
     folder = (checkpoint or Path(settings.model or "")).absolute()
-    ends = folder / SAMPLING  # the tokens that end an answer
+    ends = folder / SAMPLING  # sets the tokens that end an answer
     identity = _weights(folder) + (digest(ends) if ends.exists() else "")
     with running_transformers(folder, settings, in_batches=one_sampling) as (base_url, name):
         yield Address(base_url, name, f"transformers, sampled as asked, {identity}")
 
 
 def _weights(folder: Path) -> str:
-    """Digest of a checkpoint's weights."""
+    """Returns the digest of a checkpoint's weights."""
     found = weights_digest(folder)
     if not found:
         raise DataError(f"{folder}: holds no safetensors; name a checkpoint's folder")

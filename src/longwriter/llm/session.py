@@ -1,4 +1,4 @@
-"""Work with a model: the server that it needs, a client, and what they cost."""
+"""Runs work with a model: starts its server, opens a client and reports the cost."""
 
 import asyncio
 import sys
@@ -27,19 +27,21 @@ class CallContext:
     cache: Path
     """Folder of finished calls."""
     seed: int
-    """Shifts the seed that is sent with every call, so another one gives other samples."""
+    """Shifts the seed sent with every call; change it to get different samples."""
     threads: int | None
-    """Of an embedded server; None: every core."""
+    """Threads of an embedded server; None: every core."""
     spending: Spending = field(default_factory=Spending)
     parameters: Parameters = field(default_factory=Parameters)
-    """What its calls send beyond messages and settings, for the question that goes before them."""
+    """What the calls send in addition to messages and settings; the test request sends it too."""
 
 
 def spending(max_cost: float | None, stage: str, *what: Any) -> Spending:
-    """The money of a stage: runs that do the same share it, whatever `max_cost` each has.
+    """Returns the budget of a stage, shared by all runs that do the same work.
+
+    Their `max_cost` may differ.
 
     Args:
-        what: groups of settings, names and numbers that say what the stage does.
+        what: groups of settings, names and numbers that identify the work.
     """
     shapes = [
         {k: v for k, v in asdict(part).items() if k != "max_cost"}
@@ -59,7 +61,7 @@ def with_client(
     checkpoint: Path | None = None,
     version: str = "",
 ) -> tuple[T, dict[str, float]]:
-    """Serves the model that `settings` name (or `checkpoint`), runs `work` on it and ends the server.
+    """Serves the model in `settings` (or `checkpoint`), runs `work` with it and ends the server.
 
     Args:
         name: of the server in the settings, such as `teacher`.
@@ -69,7 +71,7 @@ def with_client(
         What `work` returned, and the calls, tokens and US dollars it took (`ChatClient.spent`).
 
     Raises:
-        SettingsError: there is a limit of cost, and no price.
+        SettingsError: max_cost is set, but the model has no price.
     """
     given, settings = settings, priced(settings)
     if settings != given:
@@ -86,7 +88,8 @@ def with_client(
         )
 
     async def open_and_work(address: Address) -> tuple[T, dict[str, float]]:
-        # Servers of our own take what we send; and of transformers the first call says how all are sampled.
+        # Servers that we start accept what we send; and with transformers, the first call fixes how
+        # all are sampled.
         own = settings.kind in (ServerKind.llama_cpp, ServerKind.transformers)
         check = None if own else partial(ask_first, parameters=calls.parameters)
         async with ChatClient.open(
@@ -95,14 +98,14 @@ def with_client(
             return await work(client), client.spent
 
     checkpoint = checkpoint or _embedded(settings, calls.cache)
-    # Around the event loop: inside, a Ctrl-C would wait until the server has started.
+    # Outside the event loop: inside, a Ctrl-C would wait until the server has started.
     with serve(settings, checkpoint=checkpoint, threads=calls.threads, version=version) as address:
         return asyncio.run(open_and_work(address))
 
 
 def _embedded(settings: ServerSettings, cache: Path) -> Path | None:
     if settings.kind is ServerKind.llama_cpp and settings.model:
-        from longwriter.llm.gguf import requantised  # numpy, for this kind only
+        from longwriter.llm.gguf import requantised  # needs numpy, so for this kind only
 
         return requantised(locate(settings.model), cache)
     return None

@@ -1,6 +1,7 @@
-"""HTTP to an OpenAI-compatible server, by `openai`'s client: one request, its answer or a typed error.
+"""HTTP to an OpenAI-compatible server, through `openai`'s client.
 
-Importing `openai` takes half a second, so `llm.client` imports this module when a client is made.
+A request returns its answer or raises a typed error. Importing `openai` takes half a second, so
+`llm.client` imports this module only when a client is created.
 """
 
 import ipaddress
@@ -31,14 +32,14 @@ from longwriter.llm.request import Extras
 from longwriter.llm.settings import Address, ServerSettings
 
 CONNECTIONS = 8
-"""Connections of one pool, about. For each request httpx goes through all connections of its pool,
-which for a thousand takes longer than the request."""
+"""Approximate number of connections per pool. For each request httpx goes through all connections
+of its pool, which with a thousand of them takes longer than the request."""
 
 _UNKNOWN_PATH = (b"<", b'{"error":"Unexpected endpoint', b'{"error": "Unexpected endpoint')
-"""How bodies begin of servers that answer a path that they don't know with status 200: web pages, LM Studio."""
+"""Starts of bodies sent with status 200 for an unknown path: web pages, and LM Studio's error."""
 
 OnText = Callable[[str], None]
-"""Takes each piece of text of an answer as it comes."""
+"""Called with each piece of an answer's text as it arrives."""
 
 
 class Transport:
@@ -47,9 +48,10 @@ class Transport:
     def __init__(
         self, settings: ServerSettings, address: Address, extras: Extras, name: str
     ) -> None:
-        """
+        """Creates the connection pools.
+
         Args:
-            name: of the server in the settings, such as `teacher`, for the errors' advice.
+            name: of the server in the settings, such as `teacher`, for the advice in errors.
         """
         self.base_url = address.base_url
         self._settings = settings
@@ -63,20 +65,22 @@ class Transport:
         self._next = cycle(self.pools)
 
     async def post(self, request: dict[str, Any], on_text: OnText | None = None) -> bytes:
-        """The body of the response to `request`: a chat completion, or what else comes with status 200.
+        """Posts a request and returns the body of its response.
+
+        That is a chat completion, or whatever else comes with status 200.
 
         Args:
-            on_text: called with each piece of text, where the request asks for a stream.
+            on_text: called with each piece of text, if the request asks for a stream.
 
         Raises:
-            CallError: this request failed. Of RateLimited the attribute `pause` holds the seconds that
-                the server says to wait, or None.
+            CallError: this request failed. If it is a RateLimited, its attribute `pause` holds the
+                seconds that the server says to wait, or None.
             ServerError: every request would fail.
         """
         client = next(self._next)
         try:
-            # `chat.completions.create` would walk request and answer by their types, which takes
-            # longer than everything else that a call costs here.
+            # `chat.completions.create` would walk through the request and the answer by their
+            # types, which takes longer than all the other work for a call here.
             if request.get("stream"):
                 answer = await _streamed(client, request, on_text)
             else:
@@ -103,8 +107,10 @@ class Transport:
     async def _elsewhere(
         self, client: openai.AsyncOpenAI, request: dict[str, Any]
     ) -> ServerError | None:
-        """The error of an address that lacks its /v1, or names the request's path too, where the server
-        answers below the right one."""
+        """Returns an error that names the right base_url, if the server answers there.
+
+        Catches an address that lacks its /v1 or that includes the request's path.
+        """
         base = self._address.base_url.rstrip("/")
         api = base.removesuffix("/completions").removesuffix("/chat")
         for right in dict.fromkeys((api, api if api.endswith("/v1") else f"{api}/v1")):
@@ -127,7 +133,7 @@ class Transport:
             await pool.close()
 
     def typed(self, error: Exception) -> LongwriterError:
-        """The error that an exception of the HTTP client is."""
+        """Converts an exception of the HTTP client to one of this project's errors."""
         where = self._address.base_url
         match error:
             case openai.APITimeoutError() | httpx2.TimeoutException():
@@ -159,7 +165,10 @@ class Transport:
     def told(
         self, error: LongwriterError, response: httpx2.Response | None = None
     ) -> LongwriterError:
-        """The error with the address before it, without keys, and with the pause that it asks for."""
+        """Returns the error with the address before its message, and without keys.
+
+        Adds the pause that the response asks for; with one, a ServerFault becomes RateLimited.
+        """
         message = blotted(f"{self._address.base_url}: {error}", self._secrets)
         pause = pause_in(response.headers, datetime.now(UTC)) if response is not None else None
         busy = isinstance(error, ServerFault) and pause is not None
@@ -173,7 +182,7 @@ class Transport:
 async def _streamed(
     client: openai.AsyncOpenAI, request: dict[str, Any], on_text: OnText | None
 ) -> bytes | None:
-    """The body that the pieces of a stream make; None where it broke off."""
+    """Returns the body assembled from the pieces of a stream; None if the stream broke off."""
     reads: list[bytes] = []
     rest = b""
     response = await client.post(
@@ -195,7 +204,7 @@ async def _streamed(
 
 
 def _pools(settings: ServerSettings, address: Address, extras: Extras) -> list[openai.AsyncOpenAI]:
-    """Clients with a pool of connections each, one for every CONNECTIONS calls in flight."""
+    """Returns clients with a connection pool each, one per CONNECTIONS calls in flight."""
     tls = httpx2.create_ssl_context()
     return [
         openai.AsyncOpenAI(
@@ -212,7 +221,7 @@ def _pools(settings: ServerSettings, address: Address, extras: Extras) -> list[o
 
 
 def _http_client(tls: Any, url: str) -> httpx2.AsyncClient:
-    """The HTTP client of a pool.
+    """Returns the HTTP client of a pool.
 
     Raises:
         ServerError: the environment names a proxy that cannot be used.
@@ -223,7 +232,7 @@ def _http_client(tls: Any, url: str) -> httpx2.AsyncClient:
             trust_env=not _loopback(url),
             limits=httpx2.Limits(max_connections=None, max_keepalive_connections=None),
         )
-    except (ImportError, ValueError) as error:  # no package for SOCKS, an unknown kind of proxy
+    except (ImportError, ValueError) as error:  # no package for SOCKS, or an unknown kind of proxy
         named = [n for n in ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY") if _variable(n)]
         raise ServerError(
             f"{' and '.join(named) or 'a proxy'}, set in the environment, cannot be used "
@@ -237,7 +246,7 @@ def _variable(name: str) -> str | None:
 
 
 def _proxy(url: str) -> str:
-    """Which proxy of the environment a connection to the address goes through, for errors."""
+    """Returns the words that name the proxy to the address in an error; empty without a proxy."""
     place = urlsplit(url)
     proxies = getproxies()
     proxy = proxies.get(place.scheme) or proxies.get("all")
@@ -247,7 +256,7 @@ def _proxy(url: str) -> str:
 
 
 def _loopback(url: str) -> bool:
-    """Whether the address is on this machine, where no proxy from the environment may be used."""
+    """Returns whether the address is on this machine, for which no proxy may be used."""
     host = httpx2.URL(url).host
     try:
         return ipaddress.ip_address(host).is_loopback

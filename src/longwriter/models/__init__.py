@@ -1,1 +1,1 @@
-"""Checkpoints: where they come from, how they are served, what every training run shares."""
+"""Checkpoints: their origin, serving, export, and what all training runs share."""

@@ -9,10 +9,10 @@ from longwriter.core.templates import render
 def write_card(folder: Path, template: str, **values: object) -> None:
     """Writes README.md into the checkpoint `folder`.
 
-    The card holds no time and no path of this machine, so that the same run gives the same card.
+    The card has no timestamps or local paths, so identical runs write identical cards.
 
     Args:
-        template: a file of models/templates, without `.md.jinja`.
-        values: the template's variables; each that it uses must be given.
+        template: name of a file in models/templates, without `.md.jinja`.
+        values: the template's variables; every one that it uses is required.
     """
     write_text(folder / "README.md", render("longwriter.models", f"{template}.md.jinja", **values))

@@ -1,4 +1,4 @@
-"""A chat as the student's tokens."""
+"""Converts a chat to the student's tokens."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,8 +12,11 @@ from longwriter.text.chat_tokens import part_tokens
 
 
 def tokenizer_digest(checkpoint: Path) -> str:
-    """A hash of all that changes the tokens of a chat: the files of a checkpoint folder that its tokenizer and
-    chat template are read from, and the code of this module."""
+    """Returns a hash of everything that determines the tokens of a chat.
+
+    It covers the tokenizer and chat template files of a checkpoint folder, and the code of this
+    module and of `text.chat_tokens`.
+    """
     kinds = ("*.json", "*.jinja", "*.model")
     files = sorted(file for kind in kinds for file in checkpoint.glob(kind))
     return files_digest([*files, Path(__file__), Path(chat_tokens.__file__)])
@@ -22,17 +25,19 @@ def tokenizer_digest(checkpoint: Path) -> str:
 def answer_tokens(
     tokenizer: Any, messages: Sequence[Message], answers: Sequence[int], what: str
 ) -> list[list[int]]:
-    """Returns the tokens of a chat in parts: what precedes the first answer, the answer, what precedes the
-    second one, and so on. Each answer ends with its end-of-turn; the last one is all that is left.
+    """Returns the tokens of a chat, split where answers begin and end.
+
+    The parts are what precedes the first answer, that answer, what precedes the second one, and so
+    on. Each answer ends with its end-of-turn; the last one runs to the end of the chat.
 
     Args:
-        answers: indices of the messages that answers begin with, in order; the last answer goes to the
-            end of the chat.
-        what: names the chat in errors, such as `row one`.
+        answers: index of each answer's first message, in order.
+        what: name of the chat in errors, such as `row one`.
 
     Raises:
-        TrainingError: the chat template fails, renders the messages before an answer differently when
-            they stand alone, drops an answer, or does not end it with the tokenizer's eos_token.
+        TrainingError: the chat template fails, renders the messages before an answer differently
+            when they are rendered on their own, drops an answer, or does not end it with the
+            tokenizer's eos_token.
     """
     import jinja2
 
@@ -61,7 +66,7 @@ def answer_tokens(
 def _parts(
     tokenizer: Any, turns: list[dict[str, Any]], answers: Sequence[int], what: str
 ) -> list[str]:
-    """The rendered chat, cut where answers begin and end."""
+    """Returns the rendered chat, split where answers begin and end."""
     chat = tokenizer.apply_chat_template(turns, tokenize=False)
     parts: list[str] = []
     end = 0
@@ -87,7 +92,7 @@ def _parts(
 
 
 def _turn_end(tokenizer: Any, chat: str, start: int, turn: dict[str, Any]) -> int:
-    """Where the end-of-turn ends that follows an answer; -1 where there is none."""
+    """Returns the index just after the end-of-turn that follows an answer; -1 if there is none."""
     text = str(turn["content"]).strip()
     after = chat.find(text, start)
     end = chat.find(tokenizer.eos_token, max(after, start) + len(text) * (after >= 0))

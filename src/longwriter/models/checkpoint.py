@@ -1,4 +1,4 @@
-"""Checkpoints of the student: how they are loaded and saved, and where the first one comes from."""
+"""Loads and saves checkpoints of the student, and creates the starting one."""
 
 import os
 import shutil
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 def quiet_unless_terminal() -> None:
-    """Hides the progress bars of transformers and datasets where there is no terminal."""
+    """Hides the progress bars of transformers and datasets unless stderr is a terminal."""
     if sys.stderr.isatty():
         return
-    # For bars that are tqdm's own; read when tqdm is imported.
+    # For tqdm's own bars; tqdm reads the variable when it is imported.
     os.environ.setdefault("TQDM_DISABLE", "1")
 
     import datasets
@@ -31,14 +31,14 @@ def quiet_unless_terminal() -> None:
 def load(
     checkpoint: Path, student: StudentSettings, **more: Any
 ) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
-    """Returns model (weights in student.dtype) and tokenizer of a checkpoint folder.
+    """Returns the model, with weights in student.dtype, and the tokenizer of a checkpoint folder.
 
     Args:
-        more: arguments of the model's `from_pretrained`, such as `attn_implementation`, or a `dtype` in
-            place of student.dtype.
+        more: further arguments of the model's `from_pretrained`, such as `attn_implementation`, or
+            a `dtype` that overrides student.dtype.
 
     Raises:
-        TrainingError: the folder is no checkpoint, or has no chat template.
+        TrainingError: the folder is not a checkpoint, or has no chat template.
     """
     quiet_unless_terminal()
     from transformers import AutoModelForCausalLM
@@ -56,7 +56,7 @@ def load_tokenizer(checkpoint: Path, student: StudentSettings) -> "PreTrainedTok
     """Returns the tokenizer of a checkpoint folder.
 
     Raises:
-        TrainingError: the folder is no checkpoint, or has no chat template.
+        TrainingError: the folder is not a checkpoint, or has no chat template.
     """
     from transformers import AutoTokenizer
 
@@ -86,15 +86,15 @@ def save(model: Any, tokenizer: Any, path: Path) -> None:
 def finish(
     start: Path, path: Path, student: StudentSettings, *, adapter: bool, merge: bool
 ) -> None:
-    """Makes a checkpoint in student.dtype of what a trainer wrote to the folder `path`.
+    """Turns what a trainer wrote to the folder `path` into a checkpoint in student.dtype.
 
-    In a process that accelerate did not start: in one that it did, loading a model may wait for all the
-    others.
+    Call it only in a process that accelerate did not start; in one that it did, loading a model may
+    wait for all the other processes.
 
     Args:
         start: the checkpoint that was trained.
-        adapter: an adapter was trained, not all weights.
-        merge: it is merged into `start`, in float32.
+        adapter: whether an adapter was trained instead of all weights.
+        merge: whether to merge the adapter into `start`, in float32; else it stays as it is.
     """
     import torch
     from peft import PeftModel
@@ -145,7 +145,7 @@ def materialise(student: StudentSettings, path: Path) -> int:
     if student.rope_scaling:
         _stretch(model.config, student)
     if student.checkpoint.endswith(".gguf"):
-        del model.config.quantization_config  # the weights are plain numbers now
+        del model.config.quantization_config  # the weights are dequantised now
         plain = type(model)(model.config)  # save_pretrained refuses a model read from GGUF
         plain.load_state_dict(model.state_dict())
         plain.generation_config = model.generation_config
@@ -158,7 +158,7 @@ def _end_turns_with(token: str, tokenizer: Any, model: Any) -> None:
     """Makes `token` the tokenizer's end-of-text and the first of the tokens that stop generation.
 
     Raises:
-        SettingsError: the tokenizer does not know it.
+        SettingsError: it is not in the tokenizer's vocabulary.
     """
     if token not in tokenizer.get_vocab():
         raise SettingsError(f"student.eos_token: {token} is no token of the checkpoint")
@@ -171,7 +171,7 @@ def _end_turns_with(token: str, tokenizer: Any, model: Any) -> None:
 
 
 def _stretch(config: Any, student: StudentSettings) -> None:
-    """Writes student.rope_scaling and the context that results from it into the configuration.
+    """Writes student.rope_scaling and the resulting context length into the configuration.
 
     Raises:
         SettingsError: the model has no rotary positions.

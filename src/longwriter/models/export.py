@@ -1,4 +1,4 @@
-"""Writes a trained model in the forms that other programs take: GGUF, Ollama's Modelfile, vLLM's command."""
+"""Exports a trained model for other programs: GGUF, Ollama's Modelfile, vLLM's command line."""
 
 import json
 import shlex
@@ -21,22 +21,23 @@ if TYPE_CHECKING:
 Chat = Sequence[dict[str, str]]
 
 MOST_ERROR = 0.2
-"""Of the weights, as a share of their size, that the coarsest quantisation makes; more is a fault."""
+"""Largest relative error of the weights that the coarsest quantisation causes; more is a bug."""
 
 
 def export_gguf(checkpoint: Path, template: str | None, path: Path, quantisation: str) -> float:
-    """Writes the folder `checkpoint` as a GGUF file, and reads it back.
+    """Writes the folder `checkpoint` as a GGUF file, and reads it back as a check.
 
     Args:
         template: as for `llm.gguf.gguf_of`.
         quantisation: one of `llm.gguf.QUANTISATIONS`.
 
     Returns:
-        How far the weights are from the checkpoint's: the root of the mean squared difference over that of
-        the mean square.
+        The relative error of the written weights: the RMS difference from the checkpoint's weights,
+        divided by their RMS.
 
     Raises:
-        DataError, SettingsError: as `gguf_of`; what was written is not the checkpoint.
+        DataError, SettingsError: as `gguf_of`.
+        DataError: the relative error is not below MOST_ERROR.
     """
     import gguf
 
@@ -61,24 +62,24 @@ def export_gguf(checkpoint: Path, template: str | None, path: Path, quantisation
 
 @dataclass(frozen=True)
 class Pieces:
-    """What a chat template puts around the messages of a conversation."""
+    """The text that a chat template puts around the messages of a conversation."""
 
     without_system: str
-    """At the beginning, where the first message is the user's: often a system message of its own."""
+    """Text at the start of a chat without a system message: often a default system message."""
     around: dict[str, tuple[str, str]]
-    """Role → before and after its content."""
+    """Role → text before and after the content of its messages."""
     answer: str
-    """Before the answer that is asked for."""
+    """Text before the answer to be generated."""
 
     def rendered(self, messages: Chat) -> str:
-        """A conversation by these pieces."""
+        """Returns a conversation rendered with these pieces."""
         turns = [message["content"].join(self.around[message["role"]]) for message in messages]
         head = "" if messages[0]["role"] == "system" else self.without_system
         return head + "".join(turns) + self.answer
 
     @property
     def as_go(self) -> str:
-        """A template of Ollama, in Go's language. Source: ollama, docs/template.md."""
+        """The template for Ollama, in Go's template language. Source: ollama, docs/template.md."""
         turns = [
             f'{{{{ {"else " if number else ""}if eq .Role "{role}" }}}}{before}{{{{ .Content }}}}{after}'
             for number, (role, (before, after)) in enumerate(self.around.items())
@@ -89,13 +90,13 @@ class Pieces:
 
 
 def pieces_of(render: Callable[[Chat, bool], str]) -> Pieces:
-    """The pieces of a chat template.
+    """Returns the pieces of a chat template.
 
     Args:
-        render: renders messages, and with True what comes before an answer.
+        render: renders messages; with True it also appends the text before an answer.
 
     Raises:
-        DataError: the template does more than put pieces around messages.
+        DataError: the template does more than put fixed text around messages.
     """
     system, first, answer, second = (
         {"role": role, "content": content}
@@ -139,14 +140,16 @@ def pieces_of(render: Callable[[Chat, bool], str]) -> Pieces:
 
 
 def export_ollama(gguf_file: Path, folder: Path, server: ServerSettings) -> str:
-    """Writes a Modelfile for `gguf_file`, which lies in `folder`: template, stop tokens, sampling, and room
-    for a long text, which Ollama's default context would cut.
+    """Writes a Modelfile for `gguf_file` to `folder`, where that file is.
+
+    It sets the template, the stop tokens, the sampling parameters and the model's whole context;
+    with Ollama's default context long texts would be cut off.
 
     Returns:
-        The Modelfile.
+        The Modelfile's text.
 
     Raises:
-        DataError: the template cannot be written as Ollama's (`pieces_of`).
+        DataError: the chat template cannot be written as an Ollama template (`pieces_of`).
     """
     import gguf
 
@@ -172,7 +175,7 @@ def export_ollama(gguf_file: Path, folder: Path, server: ServerSettings) -> str:
 
 
 def vllm_command(checkpoint: Path, name: str, server: ServerSettings) -> str:
-    """The command line by which vLLM serves the folder as the project samples it.
+    """Returns the vLLM command line that serves the folder with the project's sampling settings.
 
     Raises:
         DataError: the folder lacks something that vLLM needs.
@@ -195,7 +198,10 @@ def vllm_command(checkpoint: Path, name: str, server: ServerSettings) -> str:
 
 
 def _renderer(reader: "GGUFReader") -> Callable[[Chat, bool], str]:
-    """Renders chats by the file's template, without the token that the server puts before all text."""
+    """Returns a function that renders chats with the file's template.
+
+    It leaves out the BOS token if the server adds one to every prompt itself.
+    """
     tokens = reader.fields["tokenizer.ggml.tokens"].contents()
     special = {
         f"{name}_token": tokens[int(_value(reader, f"tokenizer.ggml.{name}_token_id"))]
@@ -216,7 +222,7 @@ def _renderer(reader: "GGUFReader") -> Callable[[Chat, bool], str]:
 
 
 def _stops(reader: "GGUFReader") -> list[str]:
-    """The tokens that end a turn."""
+    """Returns the tokens that end a turn."""
     tokens = reader.fields["tokenizer.ggml.tokens"].contents()
     ids = {
         int(_value(reader, f"tokenizer.ggml.{name}_token_id"))

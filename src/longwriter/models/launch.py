@@ -1,11 +1,11 @@
-"""Runs a training in the processes that `accelerate launch` starts.
+"""Runs training in the processes that `accelerate launch` starts.
 
-The stage reads, tracks and writes; the processes only train. They communicate through a folder, which
-for several machines must be on a disk that all of them see (LONGWRITER_CACHE):
+The stage handles input, tracking and output; the processes only train. They communicate through a
+folder, which has to be on a shared disk if there are several machines (LONGWRITER_CACHE):
 
-    job.yaml          what to do, written by the stage
-    accelerate.yaml   runtime.accelerate as the file that `accelerate launch` reads
-    result.json       what the first process returned
+    job.yaml          the job, written by the stage
+    accelerate.yaml   runtime.accelerate, as the config file of `accelerate launch`
+    result.json       the return value of the first process
     error-RANK.txt    the message of the error that ended a process
 """
 
@@ -43,19 +43,21 @@ def read_job(folder: Path, kind: type[J]) -> J:
 
 
 def run_processes(module: str, job: Any, tracking: Mapping[str, str]) -> tuple[Any, ...]:
-    """Runs `module` in the processes that the job's runtime.accelerate describes, each with the folder as
-    argument where the job lies. They end with this one, however it ends. Then removes the folder.
+    """Runs `module` in the processes that the job's runtime.accelerate describes.
+
+    Each process gets the job's folder as its argument. The processes are stopped when this one
+    ends, however it ends. The folder is removed on success.
 
     Args:
         job: has `runtime` and `checkpoints`.
         tracking: environment variables that name the MLflow run to log into.
 
     Returns:
-        What training returned in the first of them.
+        What training returned in the first process.
 
     Raises:
-        TrainingError: any error of theirs, with its message; of several, the first.
-        SettingsError: a SLURM job has another number of nodes than `num_machines`.
+        TrainingError: a process failed; the message is that of the first error.
+        SettingsError: the SLURM job's number of nodes differs from `num_machines`.
     """
     folder = job.checkpoints.with_name(f"{job.checkpoints.name}.job")
     shutil.rmtree(folder, ignore_errors=True)
@@ -63,8 +65,9 @@ def run_processes(module: str, job: Any, tracking: Mapping[str, str]) -> tuple[A
     configuration = _on_slurm(job.runtime.accelerate or {})
     write_text(folder / ACCELERATE, OmegaConf.to_yaml(configuration))
     command = _command(configuration, module, folder)
-    # All of them, which the processes share; unset, `accelerate launch` gives each process one.
-    # Without keys: for several machines accelerate writes all variables to a file (.deepspeed_env).
+    # The total, which the processes share; unset, `accelerate launch` gives each one thread.
+    # API keys are left out: with several machines accelerate writes all variables to a file
+    # (.deepspeed_env).
     threads = {"OMP_NUM_THREADS": str(job.runtime.threads or cores())}
     environment = {**without_keys(os.environ), **threads, **tracking}
     with own_session(command, STDOUT, environment) as processes:
@@ -83,10 +86,12 @@ def run_processes(module: str, job: Any, tracking: Mapping[str, str]) -> tuple[A
 
 
 def _on_slurm(configuration: dict[str, Any]) -> dict[str, Any]:
-    """`runtime.accelerate` with the address of this node, the first one of a SLURM job of several.
+    """Returns `runtime.accelerate`, with this node's address if a SLURM job has several nodes.
+
+    This node is then the first one of the job.
 
     Raises:
-        SettingsError: the job has another number of nodes.
+        SettingsError: the job's number of nodes differs from `num_machines`.
     """
     nodes, machines = _nodes(), configuration.get("num_machines", 1)
     if nodes == 1:
@@ -105,18 +110,20 @@ def _nodes() -> int:
 
 
 def _port() -> int:
-    """A port for this job: two jobs may have the same first node."""
+    """Returns a port specific to this SLURM job, because two jobs may have the same first node."""
     return 20_000 + int(os.environ["SLURM_JOB_ID"]) % 10_000
 
 
 def _command(configuration: dict[str, Any], module: str, folder: Path) -> list[str]:
-    """What starts the processes: of this machine, or of all nodes of a SLURM job. Where others are to be started
-    by hand, says how."""
+    """Returns the command that starts the processes, here or on all nodes of a SLURM job.
+
+    If processes on other machines have to be started by hand, prints the command for that.
+    """
     program = [sys.executable, "-m", "accelerate.commands.launch"]
     arguments = ["--config_file", str(folder / ACCELERATE), "--module", module, str(folder)]
     if (nodes := _nodes()) > 1:  # a shell on each node, which knows the node's number
         each = 'exec "$0" -m accelerate.commands.launch --machine_rank "$SLURM_NODEID" "$@"'
-        # `overlap`: the stage itself is a step of this job, and holds the first node.
+        # --overlap: the stage itself is a step of this job and occupies the first node.
         step = ["srun", "--overlap", f"--nodes={nodes}", f"--ntasks={nodes}", "--kill-on-bad-exit"]
         return [*step, "sh", "-c", each, sys.executable, *arguments]
     deepspeed = configuration.get("deepspeed_config") or {}
@@ -128,14 +135,16 @@ def _command(configuration: dict[str, Any], module: str, folder: Path) -> list[s
 
 
 def in_process(folder: Path, train: Callable[[], tuple[Any, ...]]) -> None:
-    """Trains: the whole of each process. The first one writes the result to `folder`; each writes the
-    message of the error that ended it.
+    """Runs the training of one process, start to end.
+
+    The process of rank 0 writes the result to `folder`; any process that fails writes its error
+    message there.
 
     Args:
-        train: returns a TrainResult, and what else can be written as JSON.
+        train: returns a TrainResult, followed by values that can be written as JSON.
 
     Raises:
-        SystemExit: training failed, which makes `accelerate launch` end the other processes.
+        SystemExit: training failed; `accelerate launch` then ends the other processes.
     """
     rank = os.environ.get("RANK", "0")
     error_file = folder / f"error-{rank}.txt"

@@ -1,4 +1,4 @@
-"""The models of the pipeline: the one place, besides the matrix in dvc.yaml, that lists them."""
+"""The pipeline's models, listed only here and in the matrix of dvc.yaml."""
 
 from typing import NamedTuple
 
@@ -7,15 +7,15 @@ class Model(NamedTuple):
     """A checkpoint that the pipeline trains or starts from, and how reports show it."""
 
     name: str
-    """As in models/NAME, metrics/eval/NAME.json and dvc.yaml's matrix."""
+    """Name in models/NAME, metrics/eval/NAME.json and dvc.yaml's matrix."""
     title: str
-    """What made it, as the subject of a sentence."""
+    """How it was made, worded as the subject of a sentence."""
     before: str | None
-    """The model that it is compared with: the one that it was trained from."""
+    """The model it was trained from and is compared with; None: it is the first."""
     colour: str
-    """Okabe and Ito's colours, which people with any kind of colour vision can tell apart."""
+    """Hex colour of the Okabe-Ito palette, which is safe for colour-blind readers."""
     marker: str
-    """matplotlib's."""
+    """matplotlib marker."""
 
 
 MODELS = (
@@ -23,9 +23,9 @@ MODELS = (
     Model("sft", "Supervised fine-tuning", "base", "#0072B2", "s"),
     Model("dpo", "DPO", "sft", "#D55E00", "D"),
 )
-"""In the order of training, which is the order of every table and figure."""
+"""In training order, which is also the order of every table and figure."""
 
 BY_NAME = {model.name: model for model in MODELS}
 
 STEPS = {f"{model.name}-{model.before}": model for model in MODELS if model.before}
-"""Paired comparison, such as `sft-base` → the model that it is about."""
+"""Paired comparison, such as `sft-base` → the model that is compared with its predecessor."""

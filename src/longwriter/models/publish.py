@@ -1,4 +1,4 @@
-"""A checkpoint or a data set as a repository of the Hugging Face hub: its files, its card, the upload."""
+"""Publishes a checkpoint or data set to the Hugging Face hub: its files, its card, the upload."""
 
 import json
 import re
@@ -24,23 +24,23 @@ from longwriter.core.files import locate
 from longwriter.core.tables import Table, count, markdown, with_interval
 
 Files = Mapping[str, Path | bytes]
-"""Path in the repository → the file that is sent, or its content."""
+"""Path in the repository → the local file to upload, or its content."""
 
 PARTS = {
     "weights (*.safetensors)": ("*.safetensors",),
     "a configuration (config.json)": ("config.json", "adapter_config.json"),
     "a tokenizer (tokenizer.json)": ("tokenizer.json", "tokenizer.model", "vocab.json"),
 }
-"""What a checkpoint needs → files of which one must be there."""
+"""What a checkpoint needs → file patterns, at least one of which must match."""
 
 PUBLISHED = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", "*.py")
-"""Files of a checkpoint that are sent, beside the card; a trainer's state is not."""
+"""Checkpoint files to upload besides the card; a trainer's state is left out."""
 
 LICENSE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]*")
-"""What a licence's id looks like, such as `apache-2.0`."""
+"""Pattern of a licence id, such as `apache-2.0`."""
 
 LOCAL_LINK = re.compile(r"\[([^\]]+)\]\((?!https?:|#)(?:\.\./)*([^)]*)\)")
-"""A Markdown link to a file, which the hub would not have."""
+"""Pattern of a Markdown link to a local file, which would be broken on the hub."""
 
 
 class Base(NamedTuple):
@@ -48,7 +48,7 @@ class Base(NamedTuple):
 
     hub_id: str | None
     license: str | None
-    """As the hub writes it; None: not known here."""
+    """Licence id as the hub spells it; None: unknown."""
 
 
 BASES = {
@@ -67,7 +67,7 @@ BASES = {
         )
     },
 }
-"""Those of conf/student/ whose model card names a licence that the hub lists."""
+"""The base models of conf/student/ whose model card names a licence that the hub lists."""
 
 
 class Score(NamedTuple):
@@ -78,28 +78,30 @@ class Score(NamedTuple):
     meaning: str
     value: float
     interval: Sequence[float] | None
-    """Lower and upper end, 95 %."""
+    """Lower and upper end of the 95 % interval."""
     n: int
-    """Answers that were scored."""
+    """Number of scored answers."""
 
 
 class Results(NamedTuple):
-    """What the card says of a checkpoint's scores."""
+    """What the card reports about a checkpoint's scores."""
 
     benchmark: str
-    """The file of prompts."""
+    """File with the benchmark's prompts."""
     digest: str
-    """Of that file, such as `sha256:…`."""
+    """Digest of that file, such as `sha256:…`."""
     hub_id: str | None
-    """Of the benchmark's data set on the hub, if it is there."""
+    """Hub id of the benchmark's data set; None: it isn't on the hub."""
     scores: Sequence[Score]
     remark: str
-    """What the table does not show; may be empty."""
+    """Note on what the table does not show; may be empty."""
 
 
 def check_repository(name: str) -> None:
-    """Raises:
-    SettingsError: `name` is no USER/NAME of the hub.
+    """Checks that `name` is a valid USER/NAME on the hub.
+
+    Raises:
+        SettingsError: it is not.
     """
     try:
         validate_repo_id(name)
@@ -110,8 +112,10 @@ def check_repository(name: str) -> None:
 
 
 def base_of(checkpoint: str) -> Base:
-    """The base model that `student.checkpoint` names, as far as it is known without the network: by
-    BASES, a GGUF's `general.license`, or the model card in a local folder."""
+    """Returns the base model that `student.checkpoint` names, as far as it is known offline.
+
+    It is looked up in BASES, a GGUF file's `general.license`, or the model card in a local folder.
+    """
     if checkpoint in BASES:
         return BASES[checkpoint]
     if checkpoint.endswith(".gguf"):
@@ -126,11 +130,11 @@ def base_of(checkpoint: str) -> Base:
 
 
 def checkpoint_files(folder: Path) -> dict[str, Path | bytes]:
-    """The files of a checkpoint that are sent, without a card.
+    """Returns the files of a checkpoint to upload, by name, without a card.
 
     Raises:
-        DataError: weights, configuration or tokenizer are missing, or it is an adapter whose base is a
-            folder of this machine.
+        DataError: weights, configuration or tokenizer are missing, or it is an adapter whose base
+            is a local folder.
     """
     for part, names in PARTS.items():
         if not any(any(folder.glob(name)) for name in names):
@@ -159,13 +163,14 @@ def model_card(
     dataset: str | None,
     results: Results | None,
 ) -> str:
-    """The checkpoint's own card with what a reader on the hub needs: licence, base model, data set,
-    results. Of links to files of the checkout the path remains.
+    """Returns the checkpoint's own card, extended with licence, base model, data set and results.
+
+    Links to files of the checkout are replaced by the link text and the path.
 
     Args:
-        base: with the licence of the checkpoint itself.
-        data: source, rows and licence of the rows that it was trained on.
-        dataset: the repository of these rows, if they are published.
+        base: the base model, with the licence of the checkpoint itself.
+        data: (source, number of rows, licence) of the training rows.
+        dataset: hub repository of these rows; None: they aren't published.
     """
     path = folder / "README.md"
     text = path.read_text(encoding="utf-8") if path.exists() else ""
@@ -212,7 +217,7 @@ def _eval_result(results: Results, score: Score) -> EvalResult:
 
 
 def eval_results(results: Results) -> bytes:
-    """The content of a file in .eval_results/.
+    """Returns the content of a file in .eval_results/.
 
     Source: https://huggingface.co/docs/hub/eval-results
     """
@@ -225,20 +230,20 @@ def eval_results(results: Results) -> bytes:
 
 
 def size(content: Path | bytes) -> int:
-    """Bytes of a file that is sent."""
+    """Returns the size in bytes of a file to upload."""
     return len(content) if isinstance(content, bytes) else content.stat().st_size
 
 
 def send(repository: str, kind: str, files: Files, private: bool) -> str:
-    """Creates the repository if it is not there, uploads `files` in one commit and returns the address.
+    """Creates the repository if needed, uploads `files` in one commit and returns its URL.
 
     Args:
         kind: `model` or `dataset`.
-        private: make it private; False: as the account's settings have it.
+        private: whether to create it as private; False: the account's default applies.
 
     Raises:
-        SettingsError: there is no token, or a public repository should be private.
-        ServerError: the hub cannot be reached or refuses.
+        SettingsError: there is no token, or `private` is set and the repository exists as public.
+        ServerError: the hub cannot be reached or refuses the request.
     """
     token = get_token()
     if not token:

@@ -1,4 +1,4 @@
-"""What serves a checkpoint of the student."""
+"""Chooses the server for a checkpoint of the student."""
 
 import json
 import shutil
@@ -11,18 +11,21 @@ from longwriter.models.settings import StudentSettings
 
 
 class Choice(NamedTuple):
-    """What serves a checkpoint, and why."""
+    """The server chosen for a checkpoint, and why."""
 
     kind: ServerKind
     reason: str
 
 
 def server_kind(student: StudentSettings, checkpoint: Path, cache: Path) -> Choice:
-    """What serves `checkpoint`, a folder of the student or a GGUF file: student.server.kind, or where that
-    is `auto` the first of these that can: vLLM where it is installed, llama.cpp, transformers. A student
-    that came as a Llama's GGUF file stays with llama.cpp.
+    """Returns the server to use for `checkpoint`, a folder of the student or a GGUF file.
 
-    Whether llama.cpp can is found out by making the file that it serves, which is kept in `cache`.
+    It is student.server.kind unless that is `auto`. Under `auto`, llama.cpp serves GGUF files and a
+    student that came as a Llama's GGUF file; any other checkpoint gets the first that can serve it
+    of vLLM (if installed), llama.cpp and transformers.
+
+    Whether llama.cpp can serve it is tested by converting it; the converted file is kept in
+    `cache`.
 
     Raises:
         DataError: the folder holds no checkpoint.
@@ -35,7 +38,7 @@ def server_kind(student: StudentSettings, checkpoint: Path, cache: Path) -> Choi
         return Choice(ServerKind.llama_cpp, "the student is a GGUF file")
     if kind is ServerKind.auto and vllm and shutil.which(vllm.executable):
         return Choice(ServerKind.vllm, "it is installed")
-    from longwriter.llm.gguf import gguf_of  # numpy, for this kind only
+    from longwriter.llm.gguf import gguf_of  # imports numpy, which only this kind needs
 
     try:
         gguf_of(checkpoint, None, cache)
@@ -49,8 +52,11 @@ def server_kind(student: StudentSettings, checkpoint: Path, cache: Path) -> Choi
 
 
 def template_of(student: StudentSettings, checkpoint: Path) -> str | None:
-    """The GGUF file that has all but the weights of `checkpoint`, a folder of the student; None where there
-    is none: the student came as a folder, is no Llama, whose rows of q and k are known, or was stretched."""
+    """Returns the GGUF file that supplies all but the weights of `checkpoint`, if there is one.
+
+    `checkpoint` is a folder of the student. None: the student didn't come as a GGUF file, had its
+    context extended, or isn't a Llama (the only family whose row order of q and k is known).
+    """
     file = checkpoint / "config.json"
     family = json.loads(file.read_bytes()).get("model_type") if file.exists() else None
     own = family in (None, "llama") and student.rope_scaling is None

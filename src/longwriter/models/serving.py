@@ -1,4 +1,4 @@
-"""Serves a checkpoint of the student: by llama.cpp, vLLM or transformers, or at an endpoint that is up."""
+"""Serves a checkpoint of the student with llama.cpp, vLLM, transformers or a running endpoint."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
@@ -17,7 +17,7 @@ from longwriter.models.settings import StudentSettings
 T = TypeVar("T")
 
 NAME = "student.server"
-"""Of the group of settings."""
+"""Name of the settings group."""
 
 
 class Placement(NamedTuple):
@@ -29,18 +29,19 @@ class Placement(NamedTuple):
 
 
 def placement(checkpoint: Path, student: StudentSettings, cache: Path) -> Placement:
-    """How `checkpoint` is served as `student.server` says.
+    """Returns how to serve `checkpoint` according to `student.server`.
 
-    llama.cpp serves the checkpoint's conversion to GGUF, made once and kept in `cache`; vLLM and
-    transformers its folder. An endpoint must serve it itself, under the name student.server.model or,
-    where that is null, the DAG's name (`models/sft`).
+    llama.cpp serves the checkpoint converted to GGUF, which is done once and kept in `cache`; vLLM
+    and transformers serve its folder. An endpoint must already serve it, under the name
+    student.server.model or, if that is null, the name in the DAG (`models/sft`).
 
     Raises:
-        DataError, SettingsError: as `gguf_of`; a GGUF file that only llama.cpp can serve.
+        DataError, SettingsError: as `gguf_of`.
+        DataError: a GGUF file, which only llama.cpp can serve, with another server.
     """
     server = replace(student.server, kind=server_kind(student, checkpoint, cache).kind)
     if server.kind is ServerKind.llama_cpp:
-        from longwriter.llm.gguf import gguf_of  # numpy, for this kind only
+        from longwriter.llm.gguf import gguf_of  # imports numpy, which only this kind needs
 
         template = template_of(student, checkpoint)
         return Placement(server, gguf_of(checkpoint, template, cache), "")
@@ -53,10 +54,10 @@ def placement(checkpoint: Path, student: StudentSettings, cache: Path) -> Placem
 
 
 def model_named(name: str, root: Path) -> Path:
-    """The checkpoint that a person names: a model of the DAG, a folder, or a GGUF file.
+    """Returns the checkpoint that a user names: a model of the DAG, a folder or a GGUF file.
 
     Raises:
-        SettingsError: there is none.
+        SettingsError: it does not exist.
     """
     path = root / "models" / name if name in BY_NAME else Path(name)
     if path.exists():
@@ -67,10 +68,10 @@ def model_named(name: str, root: Path) -> Path:
 
 
 def models_named(models: Sequence[str], root: Path) -> dict[str, Path]:
-    """The checkpoints by the names under which they are served.
+    """Returns the checkpoints that a user names, keyed by the name under which each is served.
 
     Raises:
-        SettingsError: one is not there, or two have the same name.
+        SettingsError: one does not exist, or two have the same name.
     """
     checkpoints: dict[str, Path] = {}
     for model in models:
@@ -88,10 +89,10 @@ def with_student(
     student: StudentSettings,
     calls: CallContext,
 ) -> tuple[T, dict[str, float]]:
-    """Runs `work` on `checkpoint`, served as `placement` says.
+    """Runs `work` on `checkpoint`, served as `placement` describes.
 
     Returns:
-        What `work` returned, and the calls, tokens and US dollars it took.
+        The result of `work`, and the calls, tokens and US dollars it used.
 
     Raises:
         DataError, SettingsError: as `placement` and `serve`.

@@ -1,4 +1,4 @@
-"""What SFT and DPO share: TRL's arguments, checkpoints that survive a kill, and what a run reports."""
+"""Shared by SFT and DPO: TRL's arguments, resuming from checkpoints, and what a run reports."""
 
 import ctypes
 import hashlib
@@ -18,7 +18,7 @@ from longwriter.core.workspace import cores
 from longwriter.models.settings import StudentSettings, TrainerSettings
 
 THROUGHPUT = ("tokens_per_s", "target_tokens_per_s", "packing_efficiency", "peak_memory_mb", "mfu")
-"""Keys of a log entry that differ from run to run: they go to MLflow and not into the loss curve."""
+"""Log keys that vary from run to run, so they go to MLflow but not into the loss curve."""
 
 DECIDED = frozenset(
     [
@@ -36,11 +36,11 @@ DECIDED = frozenset(
         "max_steps",
     ]
 )
-"""TRL's arguments that the trainers would ignore: rows come packed and with targets, and the loss is their
-own."""
+"""TRL arguments that the trainers would ignore: rows arrive packed and with targets, and the
+trainers compute the loss themselves."""
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
-"""Numbers of <malloc.h>."""
+"""mallopt parameters, with the values of <malloc.h>."""
 
 
 @dataclass(frozen=True)
@@ -48,44 +48,47 @@ class TrainResult:
     """What a training run returns besides its weights."""
 
     curve: list[dict[str, float]]
-    """TRL's log, one entry every logging_steps: `step`, `loss`, `learning_rate`, …, and `eval_loss` where
-    it was evaluated at that step."""
+    """TRL's log, one entry every logging_steps: `step`, `loss`, `learning_rate`, …, and `eval_loss`
+    at steps with an evaluation."""
     seconds: float
-    """Wall time of this process's optimiser steps, evaluations among them, without those before a resume."""
+    """Wall time of this process's optimiser steps, including evaluations but not the steps before a
+    resume."""
     share: float
-    """Share of the run's optimiser steps that this process made; 0 where a resumed run had none left."""
+    """Share of the run's optimiser steps made by this process; 0 if a resumed run had none left."""
     train_loss: float
     """Mean of the logged losses."""
     checkpoints: Path
-    """Folder of the run's checkpoints, to be removed once the stage has written its outputs."""
+    """Folder of the run's checkpoints, which can go once the stage has written its outputs."""
     peak_memory_mb: float
-    """Peak memory in MiB: of the GPU where there is one, else of the process."""
+    """Peak memory in MiB, of the GPU if there is one, else of the process."""
 
     def rate(self, tokens: float) -> float | None:
-        """Returns this process's tokens/s, for a whole run of `tokens`; None where it made no step."""
+        """Returns this process's tokens/s from the run's `tokens`; None if it made no step."""
         return round(tokens * self.share / self.seconds, 1) if self.share else None
 
 
 def bf16_here() -> bool:
-    """Whether this machine computes in bfloat16 natively: its GPU, else the processor's AVX-512."""
+    """Returns whether the GPU, or without one the CPU (by AVX-512), supports bfloat16 natively."""
     import torch
 
     if torch.cuda.is_available():
         return bool(torch.cuda.is_bf16_supported())
-    # A private name of torch, because there is no public one: torch.backends.cpu.get_cpu_capability()
-    # says "AVX512" for processors with and without bfloat16 instructions.
+    # A private function, because torch has no public one: torch.backends.cpu.get_cpu_capability()
+    # returns "AVX512" for CPUs with and without bfloat16 instructions.
     return bool(torch.cpu._is_avx512_bf16_supported())
 
 
 def keeps_float32(runtime: RuntimeSettings) -> bool:
-    """Whether what runs the training keeps a float32 copy of weights in bfloat16: FSDP and DeepSpeed do,
-    one process and DDP don't."""
+    """Returns whether the training backend keeps a float32 copy of bfloat16 weights.
+
+    FSDP and DeepSpeed do; a single process and DDP don't.
+    """
     kind = (runtime.accelerate or {}).get("distributed_type")
     return kind in ("FSDP", "DEEPSPEED")
 
 
 def set_threads(runtime: RuntimeSettings) -> None:
-    """Makes torch use runtime.threads, divided among the processes that train on this machine."""
+    """Sets torch's threads to runtime.threads, divided among this machine's training processes."""
     import torch
 
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
@@ -93,8 +96,10 @@ def set_threads(runtime: RuntimeSettings) -> None:
 
 
 def use_one_gpu(runtime: RuntimeSettings) -> None:
-    """Shows this process the first of several GPUs where no launcher gives it one: TRL refuses to train
-    on several in one process."""
+    """Limits this process to the first of several GPUs, unless a launcher assigns GPUs.
+
+    TRL refuses to train on several GPUs in one process.
+    """
     import torch
 
     if runtime.accelerate or torch.cuda.device_count() < 2:
@@ -110,8 +115,9 @@ def use_one_gpu(runtime: RuntimeSettings) -> None:
 def keep_freed_memory() -> None:
     """On Linux with glibc, keeps the memory of freed tensors in the process for the next step.
 
-    By default malloc returns every block above 32 MiB to the system at once, and the system must zero
-    each page of the next one: a third of a step on a CPU (docs/log.md). Source: mallopt(3).
+    By default malloc returns every block above 32 MiB to the system at once, and the system has to
+    zero each page of the next one, which takes a third of a step on a CPU (docs/log.md). Source:
+    mallopt(3).
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt:
@@ -127,20 +133,21 @@ def trainer_config(
     runtime: RuntimeSettings,
     **more: Any,
 ) -> Any:
-    """Returns TRL's configuration: the settings as they are, the fixed arguments, and those of
-    `settings.trl`.
+    """Returns TRL's configuration: the settings, the fixed arguments and those of `settings.trl`.
 
-    It also sets torch's threads and malloc's behaviour, which must precede training.
+    It also sets torch's threads, malloc's behaviour and the visible GPU, which must happen before
+    training.
 
     Args:
         kind: SFTConfig or DPOConfig.
-        name: of the group of settings, for errors.
-        folder: for checkpoints.
-        more: arguments of this kind.
+        name: name of the settings group, for errors.
+        folder: folder for checkpoints.
+        more: further arguments of `kind`.
 
     Raises:
-        SettingsError: `trl` names what TRL doesn't know, what is a setting of its own, or what the
-            trainers do in their own way.
+        SettingsError: `settings.trl` names an argument that TRL doesn't know, that has a setting of
+            its own or that the trainers handle themselves; TRL rejects the values; or early
+            stopping is set without load_best_model_at_end.
     """
     fixed = _arguments(settings, folder, runtime) | more
     known = {field.name for field in fields(kind)}
@@ -165,13 +172,14 @@ def trainer_config(
 
 
 def require_validation(name: str, settings: TrainerSettings, found: bool) -> None:
-    """Checks that there is something to evaluate on.
+    """Checks that there are validation rows if training evaluates.
 
     Args:
-        name: of the group of settings, for the error.
+        name: name of the settings group, for the error.
+        found: whether there are any.
 
     Raises:
-        SettingsError: there is not.
+        SettingsError: there are none.
     """
     if settings.evaluates and not found:
         raise SettingsError(
@@ -196,7 +204,7 @@ def _arguments(settings: TrainerSettings, folder: Path, runtime: RuntimeSettings
         "save_strategy": "steps",
         "save_total_limit": 2,
         "per_device_eval_batch_size": 1,
-        "logging_first_step": True,  # so that there is a curve however few the steps are
+        "logging_first_step": True,  # so there is a curve even with very few steps
         "logging_nan_inf_filter": False,  # would log NaN as 0
         "report_to": ["mlflow"],
         "ddp_find_unused_parameters": False,
@@ -214,9 +222,9 @@ def checkpoint_folder(
     data: str,
     model: Path,
 ) -> Path:
-    """Folder for the checkpoints of exactly this run: its name is a hash of settings, rows and model.
+    """Returns the folder for this run's checkpoints, named by a hash of settings, rows and model.
 
-    Settings that name files don't count, because the rows themselves do.
+    Settings that name files are left out of the hash, because the rows themselves are in it.
 
     Args:
         data: a digest of the rows.
@@ -234,20 +242,20 @@ def checkpoint_folder(
 
 
 def save_weights(trainer: Any, path: Path) -> None:
-    """Writes what was trained, gathered from all processes, to the folder `path`."""
+    """Writes the trained weights, gathered from all processes, to the folder `path`."""
     if trainer.is_fsdp_enabled:  # its checkpoints are sharded
         trainer.accelerator.state.fsdp_plugin.set_state_dict_type("FULL_STATE_DICT")
     trainer.save_model(str(path))
 
 
 def run_trainer(trainer: Any, folder: Path, patience: int | None) -> TrainResult:
-    """Trains, resuming from the last whole checkpoint in `folder` if there is one.
+    """Trains, resuming from the last complete checkpoint in `folder` if there is one.
 
     Args:
         patience: early_stopping_patience.
 
     Raises:
-        TrainingError: out of memory, the loss is not a number, or the checkpoint is damaged.
+        TrainingError: memory ran out, the loss became NaN, or the checkpoint is damaged.
     """
     from transformers import EarlyStoppingCallback
 
@@ -284,7 +292,7 @@ def _train(trainer: Any, start: Path | None) -> Any:
     from transformers import TrainerCallback
 
     class Begun(TrainerCallback):
-        """Records that training has begun, so that the checkpoint has been read."""
+        """Records that training has begun, which means that the checkpoint could be read."""
 
         happened = False
 
@@ -311,7 +319,10 @@ def _train(trainer: Any, start: Path | None) -> Any:
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    """On a GPU or on the host, where PyTorch raises a bare RuntimeError."""
+    """Returns whether the GPU or the host ran out of memory.
+
+    On the host PyTorch raises a bare RuntimeError.
+    """
     import torch
 
     host = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
@@ -319,9 +330,9 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 
 def _last_whole_checkpoint(folder: Path) -> Path | None:
-    """Returns the newest complete checkpoint; removes those that a kill left half written.
+    """Returns the newest complete checkpoint, and removes those that a killed run left incomplete.
 
-    transformers writes trainer_state.json last.
+    transformers writes trainer_state.json last, so a checkpoint that has it is complete.
     """
     whole = []
     for checkpoint in folder.glob("checkpoint-*"):
@@ -334,17 +345,17 @@ def _last_whole_checkpoint(folder: Path) -> Path | None:
 
 
 def peak_memory_mb() -> float:
-    """Peak memory so far in MiB: of this process's GPU where there is one, else of the process."""
+    """Returns peak memory so far in MiB, of the GPU if there is one, else of this process."""
     import torch
 
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / 2**20
-    unit = 1 if os.uname().sysname == "Darwin" else 1024  # ru_maxrss: bytes there, KiB elsewhere
+    unit = 1 if os.uname().sysname == "Darwin" else 1024  # ru_maxrss: bytes on macOS, KiB elsewhere
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
 
 
 def without_prints(trainer: Any) -> Any:
-    """Returns `trainer` without the callback that prints every log entry where there is no terminal."""
+    """Returns `trainer` without the callback that prints log entries if there is no terminal."""
     from transformers.trainer_callback import PrinterCallback
 
     trainer.remove_callback(PrinterCallback)

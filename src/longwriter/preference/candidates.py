@@ -17,14 +17,14 @@ from longwriter.text.words import count_words
 async def sample_candidates(
     client: ChatClient, instructions: list[Instruction], settings: PairsSettings
 ) -> list[Candidate]:
-    """Asks for `settings.samples` answers to every instruction.
+    """Samples `settings.samples` answers to every instruction.
 
     Returns:
         Candidates in order of instruction and sample.
 
     Raises:
         DataError: two instructions have the same id.
-        CallError: a call failed for good; all were tried, and finished calls are in the cache.
+        CallError: a call failed permanently; all were tried, and finished calls are in the cache.
     """
 
     async def one(instruction: Instruction, sample: int) -> Candidate:
@@ -62,9 +62,9 @@ async def sample_candidates(
 async def judged(
     client: ChatClient, candidates: list[Candidate], prompt: JudgePrompt, repeats: int
 ) -> list[Candidate]:
-    """Returns the candidates with S_q, or with the reason in `unscored` where the judge gave none.
+    """Returns the candidates with S_q, or with the reason in `unscored` if the judge gave none.
 
-    Empty answers are not sent to the judge, because they become no pair.
+    Empty answers are not sent to the judge, because they are never paired.
 
     Args:
         prompt, repeats: as for `evaluation.judge.judge`.
@@ -84,8 +84,10 @@ async def judged(
 
 
 def _as_prediction(candidate: Candidate) -> Prediction:
-    """The candidate as the judge takes it. The judge is not told the length, so any value will do
-    where the instruction asks for none."""
+    """Returns the candidate in the form that the judge takes.
+
+    The judge is not told the length, so any value will do if the instruction asks for none.
+    """
     return Prediction(
         prompt=candidate.prompt,
         type="",
@@ -99,9 +101,9 @@ def _as_prediction(candidate: Candidate) -> Prediction:
 def scored(candidates: list[Candidate], weights: ScoreWeights) -> list[Candidate]:
     """Returns the candidates with their scores.
 
-    A score is the weighted mean of S_l (where the instruction asks for a length) and S_q, minus the
-    weighted percentage of repeated 8-grams. With a length, both weights 1 and no penalty it is the
-    paper's (S_l + S_q) / 2. A candidate without a number that the score needs stays unscored.
+    A score is the weighted mean of S_l (if the instruction asks for a length) and S_q, minus the
+    weighted percentage of repeated 8-grams. With a length, both weights 1 and no penalty, it is the
+    paper's (S_l + S_q) / 2. A candidate that lacks a number needed for the score stays unscored.
 
     Raises:
         SettingsError: the weights of length and quality are both 0.

@@ -1,4 +1,4 @@
-"""Chat pairs: preference pairs of general chat, in any of TRL's formats, mixed with our own."""
+"""Chat pairs: preference pairs of general chat, in any of TRL's formats, to mix with our own."""
 
 import hashlib
 import json
@@ -21,14 +21,14 @@ FORMATS = (
 
 
 def read_chat_pairs(settings: ChatMixPairsSettings, root: Path, seed: int) -> list[Pair]:
-    """The pairs that `settings.path` names, `limit` of them at random; none where it is null.
+    """Returns the pairs that `settings.path` names, `limit` of them at random; none if it is null.
 
     Args:
         root: the checkout, to which the path is relative.
 
     Raises:
         DataError: a file or row cannot be read, or a row is not a preference.
-        SettingsError: a data set of the hub without a revision.
+        SettingsError: a data set on the hub is named without a revision.
     """
     given = settings.path
     if given is None:
@@ -44,17 +44,19 @@ def read_chat_pairs(settings: ChatMixPairsSettings, root: Path, seed: int) -> li
 
 
 def as_pair(row: dict[str, Any], source: str, where: str) -> Pair:
-    """A row of a preference data set as a pair of messages; columns that TRL does not know are dropped.
+    """Converts a row of a preference data set to a pair of message lists.
+
+    Columns that TRL does not know are dropped.
 
     Raises:
-        DataError: it is not a preference; the message names `where` it was read.
+        DataError: the row is not a preference; the message names `where` it was read.
     """
     chosen, rejected, prompt = row.get("chosen"), row.get("rejected"), row.get("prompt")
     if isinstance(chosen, list) and isinstance(rejected, list):
         shared = _shared(chosen, rejected)
         if isinstance(prompt, list) and prompt:
             turns = prompt
-        elif shared:  # both begin with the prompt; a text beside them repeats it
+        elif shared:  # both begin with the prompt; a text in `prompt` repeats it
             turns, chosen, rejected = chosen[:shared], chosen[shared:], rejected[shared:]
         elif isinstance(prompt, str):
             turns = _turn("user", prompt)
@@ -71,7 +73,7 @@ def as_pair(row: dict[str, Any], source: str, where: str) -> Pair:
 
 
 def _shared(chosen: Turns, rejected: Turns) -> int:
-    """Number of messages that both begin with, the last answers left out."""
+    """Returns the number of leading messages that both share, without the last answers."""
     most = min(len(chosen), len(rejected)) - 1
     return next((n for n in range(most) if chosen[n] != rejected[n]), max(most, 0))
 

@@ -1,4 +1,4 @@
-"""Direct preference optimisation of the SFT model with TRL, by LoRA or of all weights."""
+"""Direct preference optimisation of the SFT model with TRL, of a LoRA adapter or all weights."""
 
 import warnings
 from dataclasses import asdict, dataclass
@@ -36,7 +36,7 @@ from longwriter.preference.validation import instruction_margins
 def read_pairs(dpo: DpoSettings, work: Workspace) -> tuple[list[Pair], list[Pair]]:
     """Returns the pairs to train on and the validation pairs.
 
-    There are no validation pairs where the stage `pairs` set none aside, or where `dpo.pairs` is given
+    There are no validation pairs if the stage `pairs` set none aside, or if `dpo.pairs` is given
     without `dpo.validation`.
 
     Raises:
@@ -51,7 +51,7 @@ def read_pairs(dpo: DpoSettings, work: Workspace) -> tuple[list[Pair], list[Pair
 
 
 def _read(path: Path) -> list[Pair]:
-    """The pairs of a file: our own, with all that they say, or any of TRL's preference formats."""
+    """Returns the pairs of a file, in our own format or any of TRL's preference formats."""
     return [
         checked(row, Pair, where)
         if "id" in row and isinstance(row.get("prompt"), list)
@@ -62,7 +62,7 @@ def _read(path: Path) -> list[Pair]:
 
 @dataclass(kw_only=True)
 class DpoJob:
-    """One preference optimisation."""
+    """One DPO run."""
 
     start: Path
     """Checkpoint to align, which is also the reference policy."""
@@ -71,14 +71,14 @@ class DpoJob:
     path: Path
     """Folder that the result is written to."""
     cache: Path
-    """Folder of checkpoints in progress and of the reference's log-probabilities."""
+    """Folder for checkpoints in progress and the reference's log-probabilities."""
     dpo: DpoSettings
     student: StudentSettings
     runtime: RuntimeSettings
 
     @property
     def checkpoints(self) -> Path:
-        """Folder of the checkpoints of exactly this run."""
+        """Folder for the checkpoints of this run only."""
         return checkpoint_folder(
             self.cache, "dpo", self.dpo, self.student, self.runtime, self.pairs.name, self.start
         )
@@ -91,15 +91,16 @@ class DpoResult(NamedTuple):
     metrics: dict[str, Any]
     """For metrics/dpo.json, without `validation`."""
     rewards: list[tuple[float, float]]
-    """Of the chosen and the rejected answer of each validation pair."""
+    """Rewards of the chosen and the rejected answer of each validation pair."""
 
 
 def train_here(job: DpoJob) -> DpoResult:
-    """Aligns the job's checkpoint on its pairs and writes the weights to its `path`: all of them, in the type
-    that they are trained in, or an adapter (`models.checkpoint.finish` makes the checkpoint of either).
+    """Aligns the job's checkpoint on its pairs and writes the weights to its `path`.
 
-    It trains in this process, which may be one of several that accelerate started. The reference's
-    log-probabilities are computed once and kept in `cache`/reference.
+    It writes either all weights, in the type that they are trained in, or an adapter;
+    `models.checkpoint.finish` turns either into a checkpoint. Training runs in this process, which
+    may be one of several that accelerate started. The reference's log-probabilities are computed
+    once and kept in `cache`/reference.
 
     Raises:
         TrainingError: training failed.
@@ -158,11 +159,11 @@ def write_dpo_card(job: DpoJob, metrics: dict[str, Any]) -> None:
 
 
 def check(dpo: DpoSettings, student: StudentSettings, start: Path, cache: Path) -> None:
-    """Checks settings that must fit each other.
+    """Checks that settings fit each other.
 
     Raises:
-        SettingsError: losses and weights differ in number, or the adapter alone would be saved and
-            the student's server is llama.cpp.
+        SettingsError: there is no loss or not one weight for each, or only the adapter would be
+            saved and the student's server is llama.cpp.
     """
     if not dpo.loss_type or len(dpo.loss_type) != len(dpo.loss_weights):
         raise SettingsError(
@@ -188,7 +189,7 @@ def _config(job: DpoJob) -> Any:
         dpo,
         job.checkpoints,
         job.runtime,
-        # Rows go through the model one at a time, so more pairs a batch would only take memory.
+        # Rows go through the model one at a time, so larger batches would only cost memory.
         per_device_train_batch_size=1,
         gradient_accumulation_steps=(
             dpo.per_device_train_batch_size * dpo.gradient_accumulation_steps
@@ -204,10 +205,10 @@ def _config(job: DpoJob) -> Any:
 def build_trainer(
     job: DpoJob, config: Any, model: Any, tokenizer: Any, pairs: TokenizedPairs
 ) -> Any:
-    """Returns the trainer, after it has computed the reference's log-probabilities of all pairs.
+    """Returns the trainer, which has computed the reference's log-probabilities of all pairs.
 
     Args:
-        config: DPOConfig.
+        config: a DPOConfig.
         model, tokenizer: the checkpoint `job.start`, loaded.
     """
     from peft import LoraConfig

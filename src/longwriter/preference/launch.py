@@ -16,16 +16,16 @@ from longwriter.preference.validation import summarise_validation
 def train(
     job: DpoJob, validation: Sequence[Pair], tracking: Mapping[str, str]
 ) -> tuple[TrainResult, dict[str, Any]]:
-    """Aligns the job's checkpoint on its pairs and writes the aligned one, with its card, to its `path`.
+    """Aligns the job's checkpoint on its pairs and writes the result, with a card, to its `path`.
 
-    It trains in the processes that runtime.accelerate describes; in this one where that is null.
+    Training runs in the processes that runtime.accelerate describes, or in this one if it is null.
 
     Args:
-        validation: the pairs that were measured after training, in the order of the job's.
-        tracking: environment variables for the processes that name the MLflow run to log into.
+        validation: the pairs to measure after training, in the same order as in the job.
+        tracking: environment variables that tell the processes which MLflow run to log to.
 
     Returns:
-        What the run reports, and metrics/dpo.json.
+        What the run reports, and the content of metrics/dpo.json.
 
     Raises:
         TrainingError: training failed.

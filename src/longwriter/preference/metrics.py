@@ -1,4 +1,4 @@
-"""Numbers of candidates and pairs for metrics/pairs.json and the report: scores, margins, length bias."""
+"""Statistics of candidates and pairs for metrics/pairs.json and the report."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from longwriter.core.statistics import bootstrap
 from longwriter.preference.pairing import PairingResult
 
 BINS = 12
-"""Of a histogram."""
+"""Number of bins in a histogram."""
 
 _SIDES = ("chosen", "rejected")
 
@@ -23,20 +23,22 @@ class Correlation(NamedTuple):
     low: float
     high: float
     n: int
-    """Instructions."""
+    """Number of instructions."""
 
 
 def length_bias(pairs: Sequence[Pair], statistics: StatisticsSettings) -> Correlation | None:
-    """Correlates being chosen with length: 1 where the longer answer is always chosen, by the same
-    factor each time; -1 where the shorter one is; 0 without a bias.
+    """Returns the correlation between being chosen and length, as a measure of length bias.
 
-    It is Pearson's correlation, over both answers of every pair, of being chosen (1, else 0) with
-    length relative to the pair's mean. With x = (chosen - rejected) / (chosen + rejected) words of a
-    pair, the two relative lengths are x and -x, and the correlation is mean(x) / √mean(x²). The
-    interval is the percentile bootstrap's over instructions.
+    It is 1 if the longer answer is always chosen and longer by the same factor in every pair, -1 if
+    the same holds for the shorter answer, and 0 without a bias.
+
+    It is Pearson's correlation, over both answers of every pair, between being chosen (1 or 0) and
+    length relative to the pair's mean. With x = (chosen - rejected) / (chosen + rejected) words of
+    a pair, the two relative lengths are x and -x, and the correlation is mean(x) / √mean(x²). The
+    interval is a percentile bootstrap over instructions.
 
     Returns:
-        None where the answers of every pair have the same length.
+        The correlation; None if the two answers have the same length in every pair.
     """
     sums: dict[str, list[float]] = {}
     for pair in pairs:
@@ -64,10 +66,10 @@ def length_bias(pairs: Sequence[Pair], statistics: StatisticsSettings) -> Correl
 
 
 def histogram(*samples: Sequence[float]) -> dict[str, list[float]]:
-    """Counts each sample in the same BINS bins.
+    """Counts the values of each sample in the same BINS bins.
 
     Returns:
-        `edges`, BINS + 1 of them, and `counts0`, `counts1`, … of the samples.
+        `edges`, of length BINS + 1, and `counts0`, `counts1`, …, one list for each sample.
     """
     import numpy as np
 
@@ -80,10 +82,10 @@ def histogram(*samples: Sequence[float]) -> dict[str, list[float]]:
 
 
 def describe(candidates: Sequence[Candidate], paired: PairingResult) -> dict[str, Any]:
-    """Returns metrics/pairs.json: numbers of the candidates and of all pairs made of them, validation
-    pairs included.
+    """Returns the statistics in metrics/pairs.json of the candidates and all pairs made from them.
 
-    The report adds intervals and `length_bias`, which it computes from the pairs.
+    Validation pairs are included. The report adds intervals and `length_bias`, which it computes
+    from the pairs.
     """
     pairs = paired.pairs
     instructions = len({candidate.id for candidate in candidates})

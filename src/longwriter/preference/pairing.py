@@ -1,7 +1,7 @@
 """Preference pairs from the SFT model's own samples.
 
-Source: LongWriter (arXiv 2408.07055), section 4.2: of 4 samples the best is chosen and one of the others
-is rejected at random. Its code and data were not released.
+Source: LongWriter (arXiv 2408.07055), section 4.2: of 4 samples the best is chosen, and one of the
+others, picked at random, is rejected. Its code and data were not released.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from longwriter.preference.settings import PairsSettings, Selection
 
 @dataclass(frozen=True)
 class PairingResult:
-    """Pairs, and why the other instructions gave none."""
+    """The pairs, and the reasons why other instructions yielded none."""
 
     pairs: list[Pair]
     without_pair: dict[str, int]
@@ -35,15 +35,15 @@ class _Two(NamedTuple):
 def build_pairs(
     candidates: list[Candidate], settings: PairsSettings, checkpoint: str = ""
 ) -> PairingResult:
-    """Pairs the candidates of each instruction as `settings.select` says, at most `max_pairs` times.
+    """Pairs each instruction's candidates according to `settings.select`, up to `max_pairs` pairs.
 
-    An answer that was cut off by max_tokens can be rejected but never chosen, for it has no end. An
-    unscored or empty candidate is in no pair. Of equal scores the lower sample index counts as the
-    best. The pairs of one instruction do not depend on other instructions.
+    An answer that was cut off by max_tokens has no ending, so it can be rejected but never chosen.
+    Unscored and empty candidates are in no pair. On equal scores the lower sample index counts as
+    the best. The pairs of one instruction do not depend on other instructions.
 
     Args:
-        candidates: scored, in any order.
-        checkpoint: SHA-256 of the weights that wrote the candidates.
+        candidates: scored candidates, in any order.
+        checkpoint: SHA-256 of the weights of the model that wrote the candidates.
     """
     pairs, without = [], Counter[str]()
     groups: dict[str, list[Candidate]] = {}
@@ -61,7 +61,7 @@ def build_pairs(
 def _select(
     group: list[Candidate], settings: PairsSettings, rng: random.Random
 ) -> list[_Two] | str:
-    """Returns the pairs of one instruction, or why there is none."""
+    """Returns the pairs of one instruction, or the reason why there are none."""
     scored = [c for c in group if c.score is not None and c.response.strip()]
     whole = [c for c in scored if c.finish_reason == "stop"]
     if not whole:
@@ -117,11 +117,12 @@ def split_validation(
 ) -> tuple[list[Pair], list[Pair]]:
     """Splits pairs into training and validation pairs, which share no instruction.
 
-    Validation instructions are chosen by a hash of id and seed, so that one more instruction changes
-    the choice of few others.
+    Validation instructions are chosen by a hash of id and seed, so adding an instruction changes
+    the assignment of few others.
 
     Args:
-        fraction: share of the instructions that become validation instructions, below 1, rounded down.
+        fraction: share of the instructions to set aside for validation, below 1; the number is
+            rounded down.
 
     Returns:
         Training pairs and validation pairs.

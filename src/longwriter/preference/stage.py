@@ -1,7 +1,7 @@
-"""The stage `pairs`, from instructions to preference pairs.
+"""The stage `pairs`, which makes preference pairs from instructions.
 
-It drops instructions that overlap a benchmark or the SFT data, samples the SFT model's answers, scores
-and pairs them, sets validation pairs aside and mixes chat pairs in.
+It drops instructions that overlap a benchmark or the SFT data, samples the SFT model's answers,
+scores and pairs them, sets validation pairs aside and mixes chat pairs in.
 """
 
 from collections import Counter
@@ -30,10 +30,10 @@ from longwriter.preference.settings import PairsSettings
 from longwriter.text.demands import words_asked
 
 SFT_MODEL, SFT_ROWS = "models/sft", "data/sft/train.jsonl"
-"""Where the DAG puts the inputs that no setting names."""
+"""Paths in the DAG of the inputs that no setting names."""
 
 BENCHMARK, SFT = "in a benchmark", "in the SFT data"
-"""Reasons why an instruction was dropped."""
+"""Reasons for dropping an instruction."""
 
 T = TypeVar("T")
 
@@ -43,7 +43,7 @@ class PairsResult:
     """What the stage writes."""
 
     train: list[Pair]
-    """With the chat pairs at the end; the trainer shuffles."""
+    """Training pairs, with the chat pairs at the end; the trainer shuffles them."""
     validation: list[Pair]
     candidates: list[Candidate]
     metrics: dict[str, Any]
@@ -56,11 +56,11 @@ def make_pairs(
     work: Workspace,
     calls: CallContext,
 ) -> PairsResult:
-    """Samples, scores and pairs as the settings say.
+    """Samples candidates, scores them and pairs them as the settings say.
 
     Raises:
-        DataError: a file cannot be read, no instruction is left, or none gave a pair.
-        CallError, ServerError: as the chat client.
+        DataError: a file cannot be read, no instruction is left, or none yielded a pair.
+        CallError, ServerError: raised by the chat client.
     """
     benchmarks = read_benchmarks(locate_benchmarks(work.root, contamination.benchmarks).found)
     instructions, dropped = choose_instructions(settings, contamination, benchmarks, work)
@@ -96,8 +96,9 @@ def choose_instructions(
     benchmarks: PromptIndex,
     work: Workspace,
 ) -> tuple[list[Instruction], dict[str, int]]:
-    """Chooses the first `limit` instructions that overlap no benchmark and, where
-    `settings.exclude_sft` says so, no prompt of the SFT data.
+    """Returns the first `limit` instructions that don't overlap a benchmark prompt.
+
+    With `settings.exclude_sft`, they don't overlap a prompt of the SFT data either.
 
     Returns:
         The instructions; reason → number of instructions dropped.
@@ -134,11 +135,12 @@ def drop_shared(
 
     Args:
         prompt: returns the prompt of a row.
-        others: reason, such as `in a benchmark` → prompts.
-        contamination: thresholds of an overlap.
+        others: reason for dropping, such as `in a benchmark` → prompts.
+        contamination: thresholds that define an overlap.
 
     Returns:
-        The rows that are left, in order; reason → number of rows dropped, each under its first reason.
+        The rows that are left, in order; reason → number of rows dropped, each under its first
+        reason.
     """
     kept, dropped = [], Counter[str]()
     for row in rows:
@@ -159,10 +161,10 @@ def write_candidates(
     work: Workspace,
     calls: CallContext,
 ) -> tuple[list[Candidate], dict[str, float]]:
-    """Samples the checkpoint `model`, and has the candidates graded where quality weighs anything.
+    """Samples the checkpoint `model`, and has a judge grade the candidates if quality has a weight.
 
     Returns:
-        The candidates; calls, tokens and US dollars of both.
+        The candidates; calls, tokens and US dollars of sampling and grading together.
     """
     candidates, spent = with_student(
         lambda client: sample_candidates(client, instructions, settings), model, student, calls
@@ -187,5 +189,5 @@ def write_candidates(
 
 
 def _last_request(pair: Pair) -> str:
-    """The user's last message."""
+    """Returns the user's last message; empty if there is none."""
     return next((m.content for m in reversed(pair.prompt) if m.role == "user"), "")

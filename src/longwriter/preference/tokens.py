@@ -1,4 +1,4 @@
-"""Preference pairs as tokens: made once, in every core, and opened by memory map."""
+"""Tokenises preference pairs once, on all cores, and opens them by memory map."""
 
 import hashlib
 import json
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 TRAIN, VALIDATION = "train", "validation"
-"""Names in the folder of pairs, each an Arrow data set."""
+"""Names of the Arrow data sets in a pairs folder."""
 
 PAIRS_A_PROCESS = 1000
-"""Pairs that are worth a process of their own to tokenise."""
+"""Minimum pairs per process when several processes tokenise."""
 
 
 class TokenizedPairs(NamedTuple):
-    """Pairs with the columns that `tokenize` gives."""
+    """Pairs with the columns that `tokenize` returns."""
 
     train: "Dataset"
     validation: "Dataset | None"
-    """None where there is none."""
+    """None if there are no validation pairs."""
 
 
 def make_tokens(
@@ -41,17 +41,17 @@ def make_tokens(
     student: StudentSettings,
     cache: Path,
 ) -> Path:
-    """Tokenises pairs, once for the same pairs, tokenizer and max_length.
+    """Tokenises pairs, only once for the same pairs, tokenizer and max_length.
 
     Args:
         start: checkpoint whose tokenizer and chat template are used.
-        cache: the workspace's.
+        cache: cache folder of the workspace.
 
     Returns:
         A folder for `open_tokens`, named by a hash of what it was made from.
 
     Raises:
-        TrainingError: as `tokenize`, or `start` is no checkpoint.
+        TrainingError: as `tokenize`, or `start` is not a checkpoint.
     """
     from datasets import Dataset
 
@@ -100,13 +100,13 @@ def open_tokens(folder: Path) -> TokenizedPairs:
 
 
 def tokenize(pair: Pair, tokenizer: Any, max_length: int) -> dict[str, list[int]]:
-    """Returns `prompt_ids`, `chosen_ids` and `rejected_ids`, the columns that TRL would make of a pair.
+    """Returns `prompt_ids`, `chosen_ids` and `rejected_ids`, as TRL would make them from a pair.
 
-    A rejected answer that was cut off has no end-of-turn: it wrote none, and DPO would make it less
-    likely.
+    A rejected answer that was cut off gets no end-of-turn: the model wrote none, and DPO would make
+    an end-of-turn less likely.
 
     Raises:
-        TrainingError: as `answer_tokens`; prompt and an answer are longer than max_length.
+        TrainingError: as `answer_tokens`, or the prompt plus an answer is longer than max_length.
     """
     what, first = f"pair {pair.id}", len(pair.prompt)
     prompt, chosen = answer_tokens(tokenizer, pair.prompt + pair.chosen, [first], what)

@@ -1,11 +1,11 @@
 """TRL's DPOTrainer, without padding and with reference log-probabilities cached on disk.
 
-Imports torch and TRL: import it where training begins.
+It imports torch and TRL, so import it only where training begins.
 
-Four private names of TRL 1.16 appear in `PreferenceTrainer`, each in one place, because TRL offers no
-public hook: `_prepare_dataset` (where pairs are tokenised), `_precompute_ref_logps` (where the reference is
-computed), `_compute_loss` (where the model is called on a padded batch) and `_metrics` (what the loss
-collects for the log).
+`PreferenceTrainer` uses four private names of TRL 1.16, each in one place, because TRL offers no
+public hook: `_prepare_dataset` (tokenises pairs), `_precompute_ref_logps` (computes the reference),
+`_compute_loss` (calls the model on a padded batch) and `_metrics` (what the loss collects for the
+log).
 """
 
 import hashlib
@@ -29,22 +29,23 @@ REFERENCE = ("ref_chosen_logps", "ref_rejected_logps")
 
 
 def _is_real(batch: dict[str, torch.Tensor]) -> torch.Tensor:
-    """(pairs), whether the two answers of each pair of a padded batch differ: those of a filler don't."""
+    """Returns (pairs): whether a padded batch's pair is real; the answers of a filler are equal."""
     sides = [batch[name].chunk(2) for name in ("input_ids", "attention_mask")]
     return torch.cat([chosen != rejected for chosen, rejected in sides], dim=1).any(dim=1)
 
 
 class RowByRow:
-    """Calls a model on each row of a right-padded batch alone, without its padding.
+    """Calls a model on each row of a right-padded batch separately, without the padding.
 
-    TRL pads the two answers of a pair to the longer one. Row by row the cost is the sum of their
-    tokens, not twice the larger, and attention needs no mask (of tokens²: a GiB at 32,768 tokens).
+    TRL pads the two answers of a pair to the longer one. Row by row, the cost is the sum of their
+    tokens instead of twice the larger number, and attention needs no mask of tokens² entries (a GiB
+    at 32,768 tokens).
     """
 
     def __init__(self, model: Any) -> None:
         self._model = model
         self.log_probs: torch.Tensor
-        """(rows, tokens - 1), of the last call; 0 outside the answers."""
+        """Log-probabilities of the last call, (rows, tokens - 1); 0 outside the answers."""
 
     def __call__(
         self,
@@ -53,12 +54,14 @@ class RowByRow:
         labels: torch.Tensor,
         **more: Any,
     ) -> FusedCausalLMOutput:
-        """Returns what the model would for the batch: each field (rows, tokens - 1), 0 at padding; and of a
-        mixture of experts the router's load-balancing loss, a mean over rows.
+        """Returns what the model would return for the batch.
+
+        Each field is (rows, tokens - 1), 0 at padding. With a mixture of experts there is also the
+        router's load-balancing loss, a mean over rows.
 
         Args:
             input_ids, attention_mask, labels: (rows, tokens), padded on the right.
-            more: of the model's forward, such as `fused_lm_head`.
+            more: arguments of the model's forward, such as `fused_lm_head`.
         """
         outputs = [
             self._model(input_ids=row[None, :length], labels=targets[None, :length], **more)
@@ -81,11 +84,12 @@ class RowByRow:
 
 
 def filled(dataset: Any, multiple: int) -> Any:
-    """Returns `dataset` with fillers, pairs of two equal answers, until its length is a multiple of `multiple`.
+    """Returns `dataset` with filler pairs added until its length is a multiple of `multiple`.
 
-    With the pairs of an optimiser step as `multiple`, every process gets the same number of pairs
-    (accelerate would repeat some and train them twice), every step has at least one real pair, and the
-    order does not depend on the number of processes. A filler changes nothing: `PreferenceTrainer`.
+    If that is the number of pairs in an optimiser step, every process gets the same number of pairs
+    (otherwise accelerate would repeat some and train on them twice), every step has at least one
+    real pair, and the order does not depend on the number of processes. A filler's two answers are
+    equal; `PreferenceTrainer` leaves it out of the loss.
     """
     from datasets import Dataset, concatenate_datasets
 
@@ -110,19 +114,19 @@ class PreferenceTrainer(DPOTrainer):  # type: ignore[misc]
     """
 
     def __init__(self, *, reference: Path, identity: dict[str, str], **arguments: Any) -> None:
-        self._reference, self._identity = reference, identity  # TRL's __init__ precomputes
+        self._reference, self._identity = reference, identity  # TRL's __init__ uses them
         self._share = 1.0
         super().__init__(**arguments)
 
     def _prepare_dataset(self, dataset: Any, *more: Any) -> Any:
-        """Returns `dataset`, whose pairs are tokens already (`preference.tokens.tokenize`)."""
+        """Returns `dataset` as it is: its pairs are already tokenised (`preference.tokens`)."""
         return dataset
 
     def _precompute_ref_logps(self, dataset: Any, name: str, batch_size: int) -> Any:
-        """Returns `dataset` with a column for each of REFERENCE, from the file of an earlier run or
-        computed.
+        """Returns `dataset` with the columns REFERENCE, cached by an earlier run or computed now.
 
-        TRL's own cache of them ignores `ld_alpha` (seen with 1.16) but for the data set's fingerprint.
+        TRL's own cache of them ignores `ld_alpha` (seen with 1.16), so the data set gets our key,
+        which includes it, as its fingerprint.
         """
         validation = name == "eval"
         key = self._reference_key(dataset, validation)
@@ -142,10 +146,10 @@ class PreferenceTrainer(DPOTrainer):  # type: ignore[misc]
 
     @contextmanager
     def _without_autocast(self) -> Iterator[None]:
-        """Computes in the type of the weights.
+        """Turns autocast off in the block, so that it computes in the type of the weights.
 
-        Rounding to bfloat16 changes the log-ratio of an answer of some hundred tokens by more than a
-        short training does (docs/log.md).
+        Rounding to bfloat16 changes the log-ratio of an answer of a few hundred tokens by more than
+        a short training run does (docs/log.md).
         """
         native_amp, own = self.accelerator.native_amp, self.model.__dict__
         wrapper = {name: own[name] for name in ("forward", "_original_forward") if name in own}
@@ -158,9 +162,9 @@ class PreferenceTrainer(DPOTrainer):  # type: ignore[misc]
             own.update(wrapper)
 
     def _reference_key(self, dataset: Any, validation: bool) -> str:
-        """A hash of everything that affects the reference's log-probabilities.
+        """Returns a hash of everything that affects the reference's log-probabilities.
 
-        transformers chooses the kind of attention, by model and version.
+        It needs no attention implementation: transformers chooses that by model and version.
         """
         shape = {
             **self._identity,
@@ -174,14 +178,17 @@ class PreferenceTrainer(DPOTrainer):  # type: ignore[misc]
         return hashlib.sha256(json.dumps(shape, sort_keys=True).encode()).hexdigest()[:24]
 
     def compute_ref_log_probs(self, model: Any, inputs: dict[str, Any]) -> Any:
-        """As TRL's, row by row."""
+        """Computes the same as TRL's method, row by row."""
         return super().compute_ref_log_probs(RowByRow(model), inputs)
 
     def get_batch_samples(
         self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
     ) -> tuple[list[Any], Any]:
-        """As transformers', and sets `_share`: all pairs of the optimiser step, of all processes, by its
-        real ones, which the mean over all of them is multiplied by to be the mean over the real ones."""
+        """Returns the same as transformers' method, and sets `_share`.
+
+        `_share` is the number of pairs in the optimiser step, over all processes, divided by the
+        number of real ones. The mean over all pairs times `_share` is the mean over the real ones.
+        """
         batches, number = super().get_batch_samples(epoch_iterator, num_batches, device)
         if batches:
             real = torch.stack([_is_real(batch).sum() for batch in batches]).sum()
@@ -191,8 +198,10 @@ class PreferenceTrainer(DPOTrainer):  # type: ignore[misc]
         return batches, number
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool) -> Any:
-        """As TRL's, row by row; also logs lengths in tokens and log-probabilities a token. Fillers count
-        neither in the loss nor in what is logged."""
+        """Computes TRL's loss row by row; also logs lengths and log-probabilities per token.
+
+        Lengths are in tokens. Fillers count neither in the loss nor in what is logged.
+        """
         rows = RowByRow(model)
         real = _is_real(inputs) if self.model.training else torch.tensor([True])
         real = real.to(inputs["input_ids"].device)
@@ -210,16 +219,16 @@ class PreferenceTrainer(DPOTrainer):  # type: ignore[misc]
         return loss * self._share if real.any() else loss * 0
 
     def evaluation_loop(self, *arguments: Any, **keywords: Any) -> Any:
-        """As transformers', without autocast, as the reference's log-probabilities are computed."""
+        """Runs transformers' loop without autocast, as for the reference's log-probabilities."""
         with self._without_autocast():
             return super().evaluation_loop(*arguments, **keywords)
 
     @contextmanager
     def _gathers(self, real: torch.Tensor) -> Iterator[None]:
-        """Within it, what is logged comes from the processes whose batch is real.
+        """Limits what is logged in the block to the processes whose batch is real.
 
         Args:
-            real: (processes), whether the batch of each is.
+            real: (processes), whether the batch of each is real.
         """
         if real.all():
             yield
@@ -246,7 +255,7 @@ class PreferenceTrainer(DPOTrainer):  # type: ignore[misc]
                 del values[kept.get(name, 0) :]
 
     def _logged(self, mode: str) -> Any:
-        """What the loss has collected since the last log entry: name → values, one a batch.
+        """Returns what the loss has collected since the last log entry: name → one value per batch.
 
         Args:
             mode: `train` or `eval`.
@@ -254,11 +263,11 @@ class PreferenceTrainer(DPOTrainer):  # type: ignore[misc]
         return self._metrics[mode]
 
     def validation_rewards(self) -> list[tuple[float, float]]:
-        """Returns the rewards of the chosen and the rejected answer, β times the log-ratio of policy and
-        reference, of every pair of `eval_dataset` under the current policy, in order.
+        """Returns the rewards of the chosen and rejected answer of each pair in `eval_dataset`.
 
-        They are computed without autocast. Every process goes through all pairs, so that what TRL
-        gathers is the same from each.
+        They are in the order of `eval_dataset`. A reward is β times the log-ratio of the current
+        policy and the reference, computed without autocast. Every process goes through all pairs,
+        so what TRL gathers is the same from each.
         """
         training, found = self.model.training, self._logged("eval")
         self.model.eval()

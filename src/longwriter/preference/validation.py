@@ -11,20 +11,20 @@ from longwriter.core.statistics import grouped
 def summarise_validation(
     pairs: Sequence[Pair], rewards: Sequence[tuple[float, float]]
 ) -> dict[str, Any]:
-    """Sums up what DPO did on pairs that it was not trained on.
+    """Summarises the effect of DPO on pairs that it was not trained on.
 
     Args:
         pairs: the validation pairs.
-        rewards: theirs, in the same order: β times the log-ratio of policy and reference, of the chosen
-            and of the rejected answer.
+        rewards: of the chosen and the rejected answer of each pair, in the same order: β times the
+            log-ratio of policy and reference.
 
     Returns:
-        pairs, instructions: their numbers.
-        margin: mean reward margin over instructions, in β times nats. Before training it is 0, because
-            the policy is the reference.
+        pairs, instructions: number of each.
+        margin: mean reward margin over instructions, in β times nats. Before training it is 0,
+            because the policy is the reference.
         chosen_reward, rejected_reward: means over pairs.
         accuracy: share of pairs whose chosen answer has the higher reward.
-        ids, margins: instruction and margin of each pair, from which intervals follow.
+        ids, margins: instruction and margin of each pair, from which intervals can be computed.
     """
     ids, margins = [pair.id for pair in pairs], [chosen - rejected for chosen, rejected in rewards]
     by_instruction = instruction_margins({"ids": ids, "margins": margins})
@@ -44,7 +44,7 @@ def summarise_validation(
 
 
 def instruction_margins(validation: Mapping[str, Any]) -> list[float]:
-    """Returns the mean margin of each instruction: pairs of one instruction are one observation.
+    """Returns the mean margin of each instruction, whose pairs count as one observation.
 
     Args:
         validation: as `summarise_validation` returns it.

@@ -1,1 +1,1 @@
-"""Figures and the one page that says what a run found."""
+"""The report on a run's results: figures, tables and one page."""

@@ -1,6 +1,6 @@
-"""The report's figures: all of them drawn and saved, and those of the models' results.
+"""Draws and saves the report's figures, and defines those of the models' results.
 
-Those of the training data are in `figures_data`, those of training in `figures_training`.
+Figures of the training data are in `figures_data`, those of training in `figures_training`.
 """
 
 import textwrap
@@ -39,7 +39,7 @@ Judgements = Mapping[str, Sequence[Judgement]]
 def draw(
     folder: Path, evals: Mapping[str, Metrics], judgements: Judgements, metrics: Metrics
 ) -> list[ReportFigure]:
-    """Draws every figure whose numbers are there, as SVG files in `folder`.
+    """Draws every figure whose metrics are available, as SVG files in `folder`.
 
     Args:
         folder: where the files go.
@@ -61,10 +61,10 @@ def draw(
 def result_panels(
     evals: Mapping[str, Metrics], judgements: Judgements, *, graded: bool
 ) -> Iterator[Panel]:
-    """Yields the figures of what the models score and how long they write.
+    """Yields the figures of the models' scores and output lengths.
 
     Args:
-        graded: whether the judge can be trusted, so that its grades are drawn.
+        graded: whether the judge can be trusted; its grades are drawn only then.
     """
     caption = (
         "Words required and written, one mark per text. On the grey line a text has exactly the required "
@@ -101,7 +101,7 @@ def result_panels(
 
 
 def scores(evals: Mapping[str, Metrics], graded: bool) -> Figure:
-    """S_l and the share within 20 % of each model with 95 % intervals, and S_q if `graded`."""
+    """Draws each model's S_l and share within 20 % with 95 % intervals, and S_q if `graded`."""
     drawn: list[tuple[str, Callable[[Metrics], Any], Callable[[Metrics], Any]]] = [
         ("length score S_l", lambda found: found["S_l"], lambda found: found["intervals"]["S_l"]),
         (
@@ -139,7 +139,7 @@ def scores(evals: Mapping[str, Metrics], graded: bool) -> Figure:
 
 
 def scores_by_length(evals: Mapping[str, Metrics]) -> Figure:
-    """S_l of each model in each bin of required words."""
+    """Draws each model's S_l in each bin of required words."""
     figure = Figure(figsize=(6.4, 3.0))
     axes = figure.subplots()
     labels: dict[str, int] = {}
@@ -162,7 +162,7 @@ def scores_by_length(evals: Mapping[str, Metrics]) -> Figure:
 
 
 def written_words(judgements: Judgements) -> Figure:
-    """Required against written words on logarithmic axes; an empty output is drawn at 1 word."""
+    """Draws written against required words on log axes; an empty output is drawn at 1 word."""
     figure = Figure(figsize=(6.4, 4.2))
     axes = figure.subplots()
     for model, rows in judgements.items():
@@ -191,7 +191,10 @@ def written_words(judgements: Judgements) -> Figure:
 
 
 def _medians(rows: Sequence[Judgement]) -> tuple[list[float], list[float]]:
-    """Medians of required and written words of a quarter of the texts each, by required words."""
+    """Returns the medians of required and of written words in each quarter of the texts.
+
+    The texts are sorted by required words.
+    """
     ordered = sorted(rows, key=lambda row: row.length)
     ends = [len(ordered) * part // 4 for part in range(5)]
     parts = [ordered[start:end] for start, end in pairwise(ends) if end > start]
@@ -202,7 +205,7 @@ def _medians(rows: Sequence[Judgement]) -> tuple[list[float], list[float]]:
 
 
 def ruler(curves: Mapping[str, Mapping[str, Metrics]]) -> Figure:
-    """Written over required words on logarithmic axes, a line a model."""
+    """Draws written against required words on logarithmic axes, one line per model."""
     figure = Figure(figsize=(6.4, 3.8))
     axes = figure.subplots()
     lengths = sorted({int(length) for curve in curves.values() for length in curve})
@@ -233,12 +236,12 @@ def ruler(curves: Mapping[str, Mapping[str, Metrics]]) -> Figure:
 
 
 def _line() -> Line2D:
-    """The legend's key of the line on which written equals required."""
+    """Returns the legend handle for the line where written equals required."""
     return Line2D([], [], color=NEUTRAL, linewidth=1)
 
 
 def dimensions(evals: Mapping[str, Metrics]) -> Figure:
-    """Bars of the six dimensions, a colour a model."""
+    """Draws the judge's six dimensions as bars, one colour per model."""
     figure = Figure(figsize=(6.4, 3.2))
     axes = figure.subplots()
     names = list(next(iter(evals.values()))["dimensions"])
@@ -255,7 +258,7 @@ def dimensions(evals: Mapping[str, Metrics]) -> Figure:
 
 
 def health(healths: Mapping[str, Metrics]) -> Figure:
-    """Bars of the shares that say how healthy the texts are, a colour a model."""
+    """Draws the text-health shares as bars, one colour per model."""
     figure = Figure(figsize=(6.4, 3.4))
     axes = figure.subplots()
     values = {model: [100 * found[key] for key in HEALTH] for model, found in healths.items()}
@@ -272,7 +275,7 @@ def _bars(
     names: list[str],
     label: Callable[[float], str],
 ) -> None:
-    """Horizontal bars: a group for each of `names`, in it a bar a model."""
+    """Draws horizontal bars: one group per name, with one bar per model."""
     height = 0.8 / len(values)
     for row, (model, numbers) in enumerate(values.items()):
         places = [place + (row - (len(values) - 1) / 2) * height for place in range(len(names))]

@@ -1,4 +1,4 @@
-"""Figures of the training data: SFT rows with what was lost on the way, and preference pairs."""
+"""Figures of the training data: from instructions to SFT rows, and preference pairs."""
 
 from collections.abc import Iterator, Sequence
 
@@ -10,7 +10,7 @@ from longwriter.report.style import CHOSEN, KEPT, LOST, NEUTRAL, REJECTED, Metri
 
 
 def data_panels(metrics: Metrics) -> Iterator[Panel]:
-    """Yields every figure whose numbers are there.
+    """Yields every figure whose metrics are available.
 
     Args:
         metrics: name → metrics/<name>.json, with the intervals of `intervals.with_intervals`.
@@ -42,8 +42,11 @@ def data_panels(metrics: Metrics) -> Iterator[Panel]:
 
 
 def data_funnel(agentwrite: Metrics, filtered: Metrics) -> Figure:
-    """Instructions, those planned, complete drafts and kept rows, and between them what each error
-    and each rule took, with its share of what came before."""
+    """Draws the funnel from instructions to kept rows.
+
+    Bars show instructions, those planned, complete drafts and kept rows; between them, what each
+    error removed (as a share of the instructions) and each rule (as a share of the drafts).
+    """
     failed = sorted(agentwrite.get("failures_by_error", {}).items())
     rejected = sorted(filtered["rejected"].items(), key=lambda item: -item[1])
     drafts = filtered["drafts"]
@@ -69,7 +72,7 @@ def _share(part: int, whole: int) -> str:
 
 
 def length_histograms(filtered: Metrics) -> Figure:
-    """Drafts by their words before and after the rules, on a logarithmic axis."""
+    """Draws histograms of draft length before and after the filter rules, in logarithmic bins."""
     edges, before, after = (filtered["histogram"][key] for key in ("words", "before", "after"))
     used = [place for place, found in enumerate(before) if found] or [0]
     first, last = used[0], used[-1] + 1
@@ -88,7 +91,7 @@ def length_histograms(filtered: Metrics) -> Figure:
 
 
 def pair_distributions(histograms: Metrics) -> Figure:
-    """Scores and words of chosen and rejected answers, and margins, in panels."""
+    """Draws the scores and words of chosen and rejected answers, and the score margins."""
     figure = Figure(figsize=(6.4, 2.6))
     panels = figure.subplots(1, 3)
     both = (("counts0", "chosen", CHOSEN), ("counts1", "rejected", REJECTED))
@@ -111,7 +114,7 @@ def pair_distributions(histograms: Metrics) -> Figure:
 
 
 def _length_bias(pairs: Metrics) -> str:
-    if "length_bias" not in pairs:  # its pairs are not there
+    if "length_bias" not in pairs:  # no pairs of the model's own samples
         return ""
     found = pairs["length_bias"]
     if not found:
@@ -124,7 +127,7 @@ def _length_bias(pairs: Metrics) -> str:
 
 
 def pair_outcomes(pairs: Metrics) -> Figure:
-    """Instructions that gave a pair, and those that gave none by the reason why."""
+    """Draws how many instructions gave a pair, and how many gave none, by reason."""
     without = sorted(pairs["without_pair"].items(), key=lambda item: -item[1])
     paired = pairs["instructions"] - sum(n for _, n in without)
     names = ["gave a pair", *(reason for reason, _ in without)]
@@ -140,7 +143,7 @@ def _bars(
     labels: Sequence[str],
     unit: str,
 ) -> Figure:
-    """Counts as horizontal bars, the first on top."""
+    """Draws counts as horizontal bars, the first on top."""
     figure = Figure(figsize=(6.4, 0.75 + 0.3 * len(names)))
     axes = figure.subplots()
     bars = axes.barh(range(len(names)), counts, color=colours, height=0.7)

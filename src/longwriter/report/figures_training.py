@@ -1,4 +1,4 @@
-"""Figures of training: losses, the loss by position, DPO's margins, and the length bound."""
+"""Figures of training: loss curves, loss by position, DPO margins and the length bound."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -19,7 +19,7 @@ _BOUND_BY = BY_NAME["sft"]
 
 
 def training_panels(metrics: Metrics) -> Iterator[Panel]:
-    """Yields every figure whose numbers are there.
+    """Yields every figure whose metrics are available.
 
     Args:
         metrics: name → metrics/<name>.json, with the intervals of `intervals.with_intervals`.
@@ -57,7 +57,7 @@ def training_panels(metrics: Metrics) -> Iterator[Panel]:
 
 
 def loss_curves(curves: Mapping[str, Sequence[Metrics]]) -> Figure:
-    """Training loss by optimiser step, a panel a model.
+    """Draws the training loss by optimiser step, one panel per model.
 
     Args:
         curves: model → metrics/<model>_curve.json.
@@ -76,10 +76,10 @@ def loss_curves(curves: Mapping[str, Sequence[Metrics]]) -> Figure:
 
 
 def loss_by_position(position: Metrics) -> Figure:
-    """The loss of each model by position in the text: in each bin, and of all positions so far.
+    """Draws each model's loss by position in the text: per bin, and over all positions so far.
 
     Args:
-        position: metrics/sft_position.json with `bins` of `intervals.position_bins`, at least one.
+        position: metrics/sft_position.json with `bins` from `intervals.position_bins`, not empty.
     """
     figure = Figure(figsize=(6.4, 2.8))
     panels = figure.subplots(1, 2, sharey=True)
@@ -94,7 +94,7 @@ def loss_by_position(position: Metrics) -> Figure:
 
 
 def _draw_bins(axes: Axes, bins: Sequence[Metrics], found: Sequence[Metrics]) -> None:
-    """A point a bin, at its end, on a logarithmic axis, and a band where there is an interval."""
+    """Draws one point per bin, at its end on a log axis, and a band where there is an interval."""
     ends = [each["to"] for each in bins]
     for model in (model for model in MODELS if model.name in found[0]):
         points = [numbers[model.name] for numbers in found]
@@ -119,13 +119,15 @@ def _draw_bins(axes: Axes, bins: Sequence[Metrics], found: Sequence[Metrics]) ->
 
 
 def three_decimals(value: float | None) -> str:
-    """Such as "0.044"."""
+    """Returns the number with three decimals, such as "0.044"."""
     return number(value, 3)
 
 
 def validation_margins(validation: Metrics) -> Figure:
-    """The mean reward margin on validation pairs, with its interval, over the pairs; training
-    starts at 0."""
+    """Draws the mean reward margin on validation pairs with its interval, and each pair's margin.
+
+    A line marks 0, where training starts.
+    """
     figure = Figure(figsize=(6.4, 1.5))
     axes = figure.subplots()
     pairs: Sequence[float] = validation["margins"]
@@ -149,7 +151,7 @@ def validation_margins(validation: Metrics) -> Figure:
 
 
 def length_bound(points: Sequence[Metrics]) -> Figure:
-    """Reached against longest trained length, in words, both axes logarithmic.
+    """Draws reached against longest trained length, in words, on logarithmic axes.
 
     Args:
         points: metrics/length_bound.json.

@@ -1,4 +1,4 @@
-"""95 % intervals for what the stages that write, train and generate left as raw numbers."""
+"""Adds 95 % intervals to metrics that earlier stages saved as raw numbers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -17,7 +17,7 @@ from longwriter.text.lengths import length_score
 
 
 def with_intervals(results: Results, root: Path, statistics: StatisticsSettings) -> Results:
-    """Returns the results with intervals in `metrics`, each where its stage has run:
+    """Returns the results with intervals added to `metrics`, for each stage that has run.
 
     - agentwrite: `S_l_interval`, over drafts with a required length;
     - pairs: `margin_interval` and `length_bias`, over instructions;
@@ -25,7 +25,7 @@ def with_intervals(results: Results, root: Path, statistics: StatisticsSettings)
     - sft_position: `bins` (see `position_bins`), over drafts.
 
     Args:
-        root: the checkout, whose drafts and pairs are read.
+        root: the checkout from which drafts and pairs are read.
     """
     metrics = dict(results.metrics)
     if "agentwrite" in metrics:
@@ -46,7 +46,7 @@ def with_intervals(results: Results, root: Path, statistics: StatisticsSettings)
 
 
 def _of_pairs(root: Path, statistics: StatisticsSettings) -> dict[str, Any]:
-    """Of the pairs of the model's own samples, validation pairs included; nothing without any."""
+    """Returns the intervals for the model's own pairs, validation included; empty without any."""
     pairs = [
         pair
         for name in ("pairs", "validation")
@@ -63,16 +63,16 @@ def _of_pairs(root: Path, statistics: StatisticsSettings) -> dict[str, Any]:
 
 
 def position_bins(position: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Returns the mean loss by bin of positions.
+    """Returns the mean loss in each bin of token positions.
 
     Args:
         position: metrics/sft_position.json, with at least one row.
 
     Returns:
-        A bin each: `from`, `to`, `tokens`, `rows`; for each model `mean`, `low`, `high` of the bin,
-        and of all positions up to its end (`cumulative`); and `difference`, of the last model from
-        the first, paired by row, likewise. `low` and `high` are null where only one row is that
-        long.
+        One object per bin: `from`, `to`, `tokens`, `rows`; `mean`, `low` and `high` for each model;
+        the same for `difference`, the last model minus the first, paired by row; and `cumulative`,
+        all of these over the positions up to the bin's end. `low` and `high` are null where only
+        one row is that long.
     """
     ends, targets = position["ends"], position["targets"]
     bins = []
@@ -87,7 +87,7 @@ def position_bins(position: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _losses(position: Mapping[str, Any], bins: slice) -> dict[str, Any]:
-    """Each model's mean loss in a range of bins, and the difference of the last from the first."""
+    """Returns each model's mean loss over some bins, and the last model's minus the first's."""
     sizes = [sum(row[bins]) for row in position["targets"]]
     sums = {name: [sum(row[bins]) for row in rows] for name, rows in position["nll"].items()}
     first, *_, last = sums.values()
@@ -104,7 +104,7 @@ def _ratio(sums: Sequence[float], sizes: Sequence[int]) -> dict[str, float | Non
 
 
 def _rows(path: Path, kind: type[R]) -> list[R]:
-    """The rows of a file; none where its stage has not run or left none."""
+    """Returns the rows of a file; an empty list if it is missing or empty."""
     return read_jsonl(path, kind) if path.exists() and path.stat().st_size else []
 
 

@@ -1,4 +1,4 @@
-"""What the stages left behind, read for the report."""
+"""Reads the stages' outputs for the report."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -22,17 +22,17 @@ from longwriter.text.languages import benchmark_language
 from longwriter.tracking.provenance import GitState, git_state, locked_stages
 
 STAGES = ("agentwrite", "short_answers", "filter", "sft", "pairs", "dpo", "judge_audit")
-"""Those that leave a file in metrics/ itself, in the order of the pipeline."""
+"""Stages that write a file directly in metrics/, in pipeline order."""
 
 OWN = ("comparison", "summary")
 """Files in metrics/ that the report itself writes."""
 
 MOST_CHARACTERS = 300
-"""Of a prompt or a text in MLflow's table."""
+"""Maximum characters of a prompt or a text in MLflow's table."""
 
 
 class Output(NamedTuple):
-    """A stage's output as dvc.lock has it."""
+    """A stage's output as recorded in dvc.lock."""
 
     path: str
     md5: str
@@ -42,20 +42,20 @@ class Output(NamedTuple):
 
 @dataclass(frozen=True)
 class Results:
-    """Everything the report is made of."""
+    """Everything the report is built from."""
 
     metrics: Mapping[str, Any]
-    """Name → metrics/<name>.json: an object, or a list of points for a curve. Raw numbers, until
-    `intervals.with_intervals` adds the intervals."""
+    """Name → metrics/<name>.json: an object, or a list of points for a curve. Has no intervals
+    until `intervals.with_intervals` adds them."""
     evals: Mapping[str, Mapping[str, Any]]
     """Model → metrics/eval/<model>.json, in the order of training."""
     predicts: Mapping[str, Mapping[str, Any]]
-    """Model → metrics/predict/<model>.json, likewise."""
+    """Model → metrics/predict/<model>.json, in the order of training."""
     judgements: Mapping[str, Sequence[Judgement]]
     outputs: Sequence[Output]
     git: GitState
     rejected: Sequence[Rejections] = ()
-    """Of each rule of the filter, drafts that it rejected."""
+    """Rejected drafts by filter rule."""
 
     @property
     def graded(self) -> bool:
@@ -69,15 +69,15 @@ class Results:
 
     @property
     def pointers(self) -> dict[str, str]:
-        """Path → md5 of every output that DVC keeps."""
+        """Path → md5 of every output in dvc.lock, except the report's own."""
         return {output.path: output.md5 for output in self.outputs}
 
 
 def read_results(root: Path) -> Results:
-    """Reads the outputs of the stages in the checkout `root`. A stage that has not run is left out.
+    """Reads the stages' outputs in the checkout `root`; stages that have not run are left out.
 
     Raises:
-        DataError: no model has been evaluated, or a file is not what its stage writes.
+        DataError: no model has been evaluated, or a file is malformed.
     """
     evals = _by_model(root / "metrics/eval")
     if not evals:
@@ -100,7 +100,7 @@ def read_results(root: Path) -> Results:
 
 
 def read_audit(root: Path) -> Mapping[str, Any] | None:
-    """Returns metrics/judge_audit.json; None where the judge was not audited."""
+    """Returns metrics/judge_audit.json; None if the judge was not audited."""
     path = root / "metrics/judge_audit.json"
     return _read_json(path) if path.exists() else None
 
@@ -108,8 +108,10 @@ def read_audit(root: Path) -> Mapping[str, Any] | None:
 def compare_models(
     results: Results, bench: BenchSettings, statistics: StatisticsSettings
 ) -> dict[str, dict[str, Interval]]:
-    """Returns step → name → paired difference (see `comparison`), for every step, such as `sft-base`,
-    whose two models ran."""
+    """Returns step → name → paired difference (see `comparison`).
+
+    Includes every step, such as `sft-base`, whose two models have been evaluated.
+    """
     found = {}
     rows = results.judgements
     for step, model in STEPS.items():
@@ -123,7 +125,7 @@ def compare_models(
 
 
 def as_json(comparisons: Mapping[str, Mapping[str, Interval]]) -> dict[str, Any]:
-    """Returns metrics/comparison.json: the difference of S_l itself, those of the rest by name."""
+    """Returns metrics/comparison.json: per step, S_l's difference inline and the others by name."""
     return {
         step: found["S_l"]._asdict()
         | {name: each._asdict() for name, each in found.items() if name != "S_l"}
@@ -132,7 +134,7 @@ def as_json(comparisons: Mapping[str, Mapping[str, Interval]]) -> dict[str, Any]
 
 
 def summary(results: Results) -> dict[str, dict[str, float | None]]:
-    """Returns metrics/summary.json, what `dvc metrics show` prints: model → its main scores."""
+    """Returns metrics/summary.json, which `dvc metrics show` prints: model → main scores."""
     return {
         model: {
             "S_l": found["S_l"],
@@ -146,8 +148,10 @@ def summary(results: Results) -> dict[str, dict[str, float | None]]:
 def compared_numbers(
     results: Results, comparisons: Mapping[str, Mapping[str, Interval]]
 ) -> dict[str, dict[str, float | None]]:
-    """Returns the numbers that people compare between pipelines, score → model or step → value, in the form and under
-    the names that MLflow's charts show."""
+    """Returns the numbers to compare between pipelines: score → model or step → value.
+
+    The form and the names are those that MLflow's charts show.
+    """
     found: dict[str, dict[str, float | None]] = {}
     for model, scores in summary(results).items():
         result = results.evals[model]
@@ -165,9 +169,10 @@ def compared_numbers(
 
 
 def row_table(judgements: Mapping[str, Sequence[Judgement]], *, graded: bool) -> dict[str, Any]:
-    """Returns every answer of every model with its marks, in the form in which MLflow shows tables:
-    `columns` and `data`. MLflow's view compares the second column between runs, by the first. Texts
-    are cut; the whole ones are in data/judgements/.
+    """Returns every answer with its marks as a table in MLflow's form: `columns` and `data`.
+
+    MLflow's view matches rows of different runs by the first column and compares the second. Texts
+    are truncated; the full ones are in data/judgements/.
 
     Args:
         graded: whether S_q is shown.
@@ -199,7 +204,7 @@ def _grades(row: Judgement) -> dict[str, Any]:
 
 
 def _place(path: Path) -> tuple[int, str]:
-    """Sorts metric files in the order of the pipeline, those of other names last."""
+    """Returns a sort key that puts metric files in pipeline order, other names last."""
     known = path.stem in STAGES
     return (STAGES.index(path.stem) if known else len(STAGES), path.stem)
 
@@ -226,8 +231,10 @@ def _read_json(path: Path) -> Any:
 
 
 def _outputs(root: Path) -> list[Output]:
-    """Reads dvc.lock, except for this stage's own outputs: a page with the md5 of the page before it
-    would never come out the same twice."""
+    """Reads the outputs in dvc.lock, except those of the report stage.
+
+    A page that contained the md5 of the page before it would differ on every run.
+    """
     return [
         Output(out["path"], out["md5"], out["size"])
         for name, stage in locked_stages(root).items()

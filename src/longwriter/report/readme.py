@@ -1,7 +1,7 @@
-"""Keeps the results in README.md up to date: `python -m longwriter.report.readme [--check]`.
+"""Updates the results in README.md: `python -m longwriter.report.readme [--check]`.
 
-The block between `<!-- results -->` and `<!-- /results -->` is written from the metric files of
-the folder it runs in. With --check nothing is written, and the status is 1 where they differ.
+Rewrites the block between `<!-- results -->` and `<!-- /results -->` from the metric files in the
+current folder. With --check it writes nothing, and exits with 1 if the block is out of date.
 """
 
 import argparse
@@ -20,10 +20,10 @@ START, END = "<!-- results -->", "<!-- /results -->"
 
 
 def with_results(readme: str, table: str) -> str:
-    """Returns `readme` with `table` as its block of results.
+    """Returns `readme` with its results block replaced by `table`.
 
     Raises:
-        DataError: the two marks are not there, in order and once each.
+        DataError: the two markers do not each occur exactly once, in order.
     """
     before, start, rest = readme.partition(START)
     _, end, after = rest.partition(END)
@@ -33,7 +33,7 @@ def with_results(readme: str, table: str) -> str:
 
 
 def committed_table(root: Path) -> str:
-    """Returns the table of results from the metric files below `root`.
+    """Returns the results table built from the metric files below `root`.
 
     Raises:
         DataError: a metric file is missing.
@@ -55,7 +55,7 @@ def committed_table(root: Path) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Writes the block, or with --check compares it; returns the exit status."""
+    """Writes the block, or with --check only compares it; returns the exit status."""
     parser = argparse.ArgumentParser(prog="longwriter.report.readme", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing, exit 1 if they differ")
     check = parser.parse_args(arguments).check

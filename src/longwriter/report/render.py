@@ -1,4 +1,4 @@
-"""The report as one self-contained HTML page, and the same as Markdown."""
+"""Renders the report as one self-contained HTML page, and as Markdown."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -31,17 +31,17 @@ class ReportProvenance(NamedTuple):
     """Where the results come from."""
 
     run: str
-    """Id of the pipeline's run in MLflow."""
+    """Id of the pipeline's MLflow run."""
     address: str
-    """Where `make ui` shows it."""
+    """URL at which `make ui` shows the run."""
     links: Sequence["Link"]
-    """From the scores back to the instructions."""
+    """Lineage from the scores back to the instructions."""
     params: str
-    """params.yaml."""
+    """Content of params.yaml."""
 
     @property
     def table(self) -> Table:
-        """The links, a row each."""
+        """The links as a table, one row each."""
         columns = ("path", "digest", "stage", "MLflow run", "code")
         rows = [
             (link.marked_path, link.digest, link.stage or NONE)
@@ -52,7 +52,7 @@ class ReportProvenance(NamedTuple):
 
 
 def headline(evals: Mapping[str, Metrics], comparisons: Mapping[str, Interval]) -> str:
-    """Returns what each step of training did to S_l, and whether its interval excludes 0."""
+    """Returns how each training step changed S_l, and whether its interval excludes 0."""
     parts = []
     for step, found in comparisons.items():
         title, after, before = STEPS[step].title, STEPS[step].name, STEPS[step].before
@@ -69,7 +69,7 @@ def headline(evals: Mapping[str, Metrics], comparisons: Mapping[str, Interval]) 
 
 
 def lengths_line(judgements: Mapping[str, Sequence[Judgement]]) -> str:
-    """Returns how long the texts are, against what was asked for."""
+    """Returns the mean words that were required and that each model wrote."""
     required = fmean(row.length for row in next(iter(judgements.values())))
     parts = [
         f"{model} {count(fmean(row.response_length for row in rows))}"
@@ -87,10 +87,10 @@ def _verdict(found: Interval) -> tuple[str, str]:
 
 
 def judge_remark(audit: Metrics | None) -> str:
-    """Returns why S_q and S̄ are not shown; empty where the judge passed its audit.
+    """Returns why S_q and S̄ are not shown; empty if the judge passed its audit.
 
     Args:
-        audit: metrics/judge_audit.json; None: the judge was not audited.
+        audit: metrics/judge_audit.json; None if the judge was not audited.
     """
     if audit is None:
         return "S_q is not shown: the judge was not audited (stage judge_audit)."
@@ -107,12 +107,12 @@ def render(
     seconds: Mapping[str, float],
     origin: ReportProvenance,
 ) -> str:
-    """Returns the page: HTML that needs no other file and no network.
+    """Returns the report as an HTML page that needs no other file and no network.
 
     Args:
         comparisons: step → name → paired difference.
-        seconds: stage → what its last run took, where MLflow knows it.
-        origin: of the results.
+        seconds: stage → duration of its last run, where MLflow knows it.
+        origin: where the results come from.
     """
     shown = [(_data_address(drawn.path), drawn.caption) for drawn in figures]
     return templates.render(
@@ -135,8 +135,11 @@ def render_markdown(
     seconds: Mapping[str, float],
     origin: ReportProvenance,
 ) -> str:
-    """Returns the page without the sample outputs as Markdown, to lie beside the folder of the
-    figures. Arguments as of `render`."""
+    """Returns the report as Markdown, without the sample texts.
+
+    Links to the figures are relative, so save it next to the figures' folder. Arguments as for
+    `render`.
+    """
     shown = [(f"{drawn.path.parent.name}/{drawn.path.name}", drawn.caption) for drawn in figures]
     return templates.render(
         "longwriter.report",
@@ -150,7 +153,7 @@ def render_markdown(
 def _shared(
     results: "Results", comparisons: Comparisons, seconds: Mapping[str, float]
 ) -> dict[str, Any]:
-    """What both templates show."""
+    """Returns the variables that both templates use."""
     of_length = {step: found["S_l"] for step, found in comparisons.items() if "S_l" in found}
     return {
         "headline": headline(results.evals, of_length),

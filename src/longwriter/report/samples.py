@@ -1,5 +1,8 @@
-"""Texts for the page: every request with every model's answer and what is wrong with it, and of each rule of
-the filter ten drafts that it rejected."""
+"""Sample texts for the report page.
+
+Every benchmark prompt with each model's answer and its visible faults, and up to EXAMPLES drafts
+that each filter rule rejected.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -8,23 +11,23 @@ from longwriter.core.rows import Judgement, RejectedRow
 from longwriter.evaluation.health import health, marks
 
 SAMPLE_CHARACTERS = 100_000
-"""Characters of an answer that the page shows."""
+"""Maximum characters of an answer that the page shows."""
 
 EXAMPLES = 10
-"""Rejected drafts of each rule that the page shows."""
+"""Maximum number of rejected drafts per rule that the page shows."""
 
 EXAMPLE_CHARACTERS = 300
-"""Characters of a rejected draft's beginning, and of its end, that the page shows."""
+"""Characters shown of a rejected draft's beginning, of its end, and of its prompt."""
 
 
 class Sample(NamedTuple):
-    """One model's answer; `text` may be cut, `rest` counts the characters left out."""
+    """One model's answer. `text` may be truncated; `rest` counts the characters left out."""
 
     model: str
     words: int
     score: float
     marks: list[str]
-    """What is wrong with it, as far as it can be counted."""
+    """Faults that can be detected by counting, such as "loops" or "cut off"."""
     text: str
     rest: int
 
@@ -38,12 +41,12 @@ class Request(NamedTuple):
 
     @property
     def marks(self) -> list[str]:
-        """Those of any of its answers."""
+        """Marks that at least one of its answers has."""
         return sorted({mark for sample in self.samples for mark in sample.marks})
 
 
 def pick_samples(judgements: Mapping[str, Sequence[Judgement]]) -> list[Request]:
-    """Returns what every model wrote for each request that all answered, from the shortest to the longest."""
+    """Returns the prompts that every model answered, with the answers, by required length."""
     answers = {model: {row.prompt: row for row in rows} for model, rows in judgements.items()}
     first, *others = answers.values()
     shared = [row for prompt, row in first.items() if all(prompt in other for other in others)]
@@ -58,7 +61,7 @@ def pick_samples(judgements: Mapping[str, Sequence[Judgement]]) -> list[Request]
 
 
 class Example(NamedTuple):
-    """A rejected draft, shortened in its middle."""
+    """A rejected draft; the middle of a long text is left out."""
 
     id: str
     detail: str
@@ -67,7 +70,7 @@ class Example(NamedTuple):
 
 
 class Rejections(NamedTuple):
-    """What a rule of the filter rejected."""
+    """How many drafts a filter rule rejected, with examples."""
 
     rule: str
     number: int
@@ -75,7 +78,7 @@ class Rejections(NamedTuple):
 
 
 def pick_rejected(rows: Iterable[RejectedRow]) -> list[Rejections]:
-    """Returns the first EXAMPLES rejected drafts of each rule, the rule that took most first."""
+    """Returns the first EXAMPLES rejected drafts of each rule, the most frequent rule first."""
     found: dict[str, Rejections] = {}
     for row in rows:
         before = found.get(row.rule, Rejections(row.rule, 0, []))

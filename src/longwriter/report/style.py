@@ -1,7 +1,7 @@
-"""What all figures share: colours, marks, legends, files.
+"""Style shared by all figures: colours, marks, legends and files.
 
-Colours and marks of the models are in `models.lineup`. All colours are Okabe and Ito's, which people
-with any kind of colour vision can tell apart.
+The models' colours and marks are in `models.lineup`. All colours are from Okabe and Ito's palette,
+which people with any kind of colour vision can tell apart.
 """
 
 import math
@@ -20,9 +20,9 @@ from longwriter.models.lineup import BY_NAME
 Metrics = Mapping[str, Any]
 
 NEUTRAL = "#999999"
-"""References, and what is neither good nor bad."""
+"""Reference lines, and values that are neither good nor bad."""
 KEPT, LOST = "#0072B2", "#E69F00"
-"""Rows of data."""
+"""Rows of data that were kept, and that were lost."""
 CHOSEN, REJECTED = "#009E73", "#CC79A7"
 """Answers of a preference pair."""
 
@@ -36,27 +36,27 @@ STYLE: Any = {
     "legend.frameon": False,
     "svg.hashsalt": "longwriter",
 }
-"""matplotlib's settings; the salt makes the same figure the same bytes."""
+"""matplotlib settings; with the fixed salt, the same figure gives the same bytes."""
 
 
 class Panel(NamedTuple):
     """A figure before it is saved."""
 
     name: str
-    """Of its file, without `.svg`."""
+    """File name without `.svg`."""
     figure: Figure
     caption: str
 
 
 class ReportFigure(NamedTuple):
-    """A figure's file and what it shows, in words."""
+    """A saved figure and its caption."""
 
     path: Path
     caption: str
 
 
 def save(panel: Panel, folder: Path) -> ReportFigure:
-    """Writes the figure as SVG into `folder`, the same bytes for the same figure."""
+    """Saves the figure as SVG in `folder`; the same figure always gives the same bytes."""
     path = folder / f"{panel.name}.svg"
     with replacing(path) as (temporary,):
         panel.figure.savefig(temporary, format="svg", metadata={"Date": None})
@@ -83,7 +83,7 @@ def mark(
 def legend(
     figure: Figure, models: Mapping[str, Any], more: Mapping[str, Line2D] | None = None
 ) -> None:
-    """Names the models, and what `more` shows, above the figure."""
+    """Adds a legend of the models, and of `more`, above the figure."""
     handles = {
         model: Line2D(
             [], [], marker=BY_NAME[model].marker, linestyle="", color=BY_NAME[model].colour
@@ -101,7 +101,7 @@ def legend(
 
 
 def word_axes(axes: Axes) -> None:
-    """Makes both axes logarithmic, with round numbers of words as ticks."""
+    """Makes both axes logarithmic, with round word counts as ticks."""
     axes.set_xscale("log")
     axes.set_yscale("log")
     for axis in (axes.xaxis, axes.yaxis):

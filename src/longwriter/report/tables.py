@@ -1,4 +1,4 @@
-"""What the report says in tables, the same for the page, report.md and README.md."""
+"""The report's tables, shared by the page, report.md and README.md."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,7 +34,7 @@ SCORES = (
     "n",
 )
 GRADES = ("S_q [95 %]", "S̄", "unscored")
-"""Heads of `score_cells`, and further ones where the judge can be trusted."""
+"""Column heads of `score_cells`: SCORES always, GRADES only if the judge can be trusted."""
 
 HEALTH = {
     "repetition": "repeated 8-grams",
@@ -45,7 +45,7 @@ HEALTH = {
     "other_language": "other language",
     "distinct_2": "distinct bigrams",
 }
-"""Key of `health` in metrics/eval/X.json → what the figure and the page call it."""
+"""Key of `health` in metrics/eval/X.json → its label in the figure and on the page."""
 
 COMPARED = {
     "S_l": "length score S_l",
@@ -58,7 +58,7 @@ COMPARED = {
     "looping": "texts that loop (points of 100)",
     "repetition": "repeated 8-grams (points of 100)",
 }
-"""Paired difference of `evaluation.scoring.comparison` → what it is called."""
+"""Key of `evaluation.scoring.comparison` → label of that paired difference."""
 
 _BIASES = {
     "length": "length: whole text − its first half",
@@ -80,17 +80,17 @@ _COSTS = (
 
 
 class Section(NamedTuple):
-    """A part of the report."""
+    """A section of the report."""
 
     title: str
     note: str
     tables: Sequence[Table]
     folded: bool = False
-    """Whether the page hides it until it is opened."""
+    """Whether the page shows it collapsed."""
 
 
 def score_cells(result: Metrics, *, graded: bool) -> list[str]:
-    """Returns a model's scores, a cell for each of SCORES, and if `graded` of GRADES.
+    """Returns a model's scores, one cell per column of SCORES and, if `graded`, of GRADES.
 
     Args:
         result: metrics/eval/<model>.json.
@@ -116,11 +116,11 @@ def score_cells(result: Metrics, *, graded: bool) -> list[str]:
 
 
 def scores_table(evals: Mapping[str, Metrics], *, graded: bool) -> Table:
-    """Returns the scores, a row a model in the order of training.
+    """Returns the scores, one row per model in training order.
 
     Args:
         evals: model → metrics/eval/<model>.json.
-        graded: whether S_q and S̄ are among them.
+        graded: whether to include the columns of GRADES.
     """
     names = [model.name for model in MODELS if model.name in evals]
     columns = ("model", *SCORES, *(GRADES if graded else ()))
@@ -143,7 +143,7 @@ def differences(comparisons: Mapping[str, Interval]) -> str:
 def results_table(
     evals: Mapping[str, Metrics], comparisons: Mapping[str, Interval], *, graded: bool
 ) -> str:
-    """Returns the scores as a Markdown table, and below it the paired differences of S_l."""
+    """Returns the scores as a Markdown table, followed by the paired differences of S_l."""
     lines = [markdown(scores_table(evals, graded=graded))]
     if comparisons:
         lines += ["", differences(comparisons)]
@@ -151,8 +151,11 @@ def results_table(
 
 
 def bin_title(label: str) -> str:
-    """Returns a bin of lengths in words: `[0,150)` as "under 150 words", `[150,400)` as "150 to 399
-    words", `[400,∞)` as "400 words or more"; any other label as it is."""
+    """Returns a length bin in words.
+
+    `[0,150)` becomes "under 150 words", `[150,400)` "150 to 399 words", `[400,∞)` "400 words or
+    more"; any other label is returned unchanged.
+    """
     found = re.fullmatch(r"\[(\d+),(\d+|∞)\)", label)
     if not found:
         return label
@@ -167,13 +170,13 @@ def bin_title(label: str) -> str:
 def sections(
     evals: Mapping[str, Metrics], comparisons: Comparisons, audit: Metrics | None, *, graded: bool
 ) -> list[Section]:
-    """Returns everything that was measured besides the scores; what has no numbers is left out.
+    """Returns the sections on everything measured besides the scores, without empty ones.
 
     Args:
         evals: model → metrics/eval/<model>.json.
         comparisons: step → name → paired difference.
-        audit: metrics/judge_audit.json, where the judge was audited.
-        graded: whether the judge can be trusted; else nothing is shown that rests on its grades.
+        audit: metrics/judge_audit.json; None if the judge was not audited.
+        graded: whether the judge can be trusted; if not, the models' grades are left out.
     """
     found = [
         _differences(comparisons, graded),
@@ -190,7 +193,7 @@ def sections(
 
 
 def without_dashes(table: Table) -> Table:
-    """Returns the table without the columns of which no number is known."""
+    """Returns the table without columns that have no value in any row."""
     kept = [
         place
         for place in range(len(table.columns))
@@ -271,7 +274,7 @@ def _length(evals: Mapping[str, Metrics]) -> Section:
 
 
 def constraints_met(obedience: Metrics) -> str:
-    """Returns such as "50% of 2": the share of prompts with a length constraint whose text meets it."""
+    """Returns how many length constraints were met, such as "50% of 2" prompts that state one."""
     n = obedience["n"]
     return f"{percent(obedience['share'])} of {n}" if n else NONE
 
@@ -386,11 +389,11 @@ def _with(evals: Mapping[str, Metrics], key: str) -> Iterator[tuple[str, Metrics
 
 
 def costs_table(numbers: Mapping[str, Any], seconds: Mapping[str, float]) -> Table:
-    """Returns what each stage took, a row for every stage whose metrics say it.
+    """Returns calls, tokens, cost and time, one row per stage whose metrics record them.
 
     Args:
         numbers: all metrics.
-        seconds: stage → what its last run took, for those whose metrics do not say it.
+        seconds: stage → duration of its last run; otherwise `seconds` of its metrics is used.
     """
     return without_dashes(Table(_COSTS, list(_costs(numbers, seconds))))
 

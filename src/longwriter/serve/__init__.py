@@ -1,1 +1,1 @@
-"""Models of the pipeline behind OpenAI's API, with a page to write with them."""
+"""Serves the pipeline's models through OpenAI's API, with a web page for writing."""

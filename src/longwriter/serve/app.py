@@ -1,4 +1,4 @@
-"""The web application of `longwriter serve`: OpenAI's chat API over one or more models, and the page."""
+"""Web application of `longwriter serve`: OpenAI's chat API for one or more models, and a page."""
 
 import asyncio
 import base64
@@ -26,27 +26,27 @@ from longwriter.text.languages import prompt_language
 T = TypeVar("T")
 
 GONE = 499
-"""Status of a request whose client did not wait for the answer: nginx's, nobody reads it."""
+"""Status for a client that disconnected before the answer; as in nginx, and nobody reads it."""
 
 
 @dataclass(frozen=True)
 class Served:
-    """A model that is up."""
+    """A model that is running."""
 
     name: str
-    """As requests name it."""
+    """The name that requests use for it."""
     address: Address
     sampling: dict[str, Any] = field(default_factory=dict)
-    """Fields of a request that says nothing about them, such as `temperature`."""
+    """Default request fields, such as `temperature`; a request's own fields override them."""
     reads_control_tokens: bool = False
-    """Whether the server reads `<|im_end|>` in a message as the end of the turn (llama.cpp does)."""
+    """Whether the server reads `<|im_end|>` in a message as the turn's end (llama.cpp does)."""
 
 
 def application(models: Sequence[Served], token: str = "") -> Guard:
-    """The ASGI application.
+    """Returns the ASGI application.
 
     Args:
-        models: the first answers requests that name none.
+        models: the models to offer; the first answers requests that name no model.
         token: as for `Guard`.
     """
     state = _Models(models)
@@ -70,7 +70,7 @@ class _Models:
         self.models = {model.name: model for model in models}
         page = resources.files("longwriter.serve").joinpath("page.html").read_text("utf-8")
         self._page = page
-        # The page's own script and style, and nothing else, by their digests.
+        # The policy allows only the page's own script and style, by their digests.
         [script], [style] = (
             [_sha256(part) for part in re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.DOTALL)]
             for tag in ("script", "style")
@@ -85,7 +85,7 @@ class _Models:
 
     @asynccontextmanager
     async def lifespan(self, _: Starlette) -> AsyncIterator[None]:
-        async with aiohttp.ClientSession(  # takes less time a token than httpx2
+        async with aiohttp.ClientSession(  # takes less time per token than httpx2
             connector=aiohttp.TCPConnector(limit=0),
             timeout=aiohttp.ClientTimeout(),
             auto_decompress=False,
@@ -104,7 +104,7 @@ class _Models:
         return JSONResponse({"object": "list", "data": data})
 
     async def length(self, request: Request) -> Response:
-        """What a prompt asks for, as `longwriter explain --prompt` shows it."""
+        """Returns the length to aim at and the language that a prompt asks for."""
         body = await _body(request)
         if isinstance(body, Response):
             return body
@@ -148,7 +148,7 @@ class _Models:
 
 
 async def _body(request: Request) -> dict[str, Any] | Response:
-    """The JSON object that a request holds, or what refuses it."""
+    """Returns the JSON object in a request's body, or the response that refuses the request."""
     read = bytearray()
     try:
         async for piece in request.stream():
@@ -167,7 +167,7 @@ async def _body(request: Request) -> dict[str, Any] | Response:
 
 
 def _fault_in(messages: Any) -> str:
-    """What is wrong with a request's messages; empty where nothing is."""
+    """Returns what is wrong with a request's messages; empty if nothing is."""
     if not isinstance(messages, list) or not messages:
         return "messages: a list of at least one {role, content} is needed"
     for number, message in enumerate(messages):
@@ -179,7 +179,7 @@ def _fault_in(messages: Any) -> str:
 
 
 def _defused(content: Any) -> Any:
-    """A message's content with its control tokens as plain characters."""
+    """Returns a message's content with its control tokens turned into plain characters."""
     if isinstance(content, str):
         return defused(content)
     return [
@@ -191,7 +191,7 @@ def _defused(content: Any) -> Any:
 
 
 async def _while_there(request: Request, work: Coroutine[Any, Any, T]) -> T | None:
-    """The result of `work`, which is cancelled when the client goes away; None then."""
+    """Returns the result of `work`; cancels it and returns None if the client disconnects first."""
     task = asyncio.ensure_future(work)
     gone = asyncio.ensure_future(_gone(request))
     try:
@@ -208,8 +208,10 @@ async def _gone(request: Request) -> None:
 
 
 async def _passed_on(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-    """The bytes of an answer as they come. Its connection, and so the model's slot, is freed at the end
-    and where the client goes away."""
+    """Yields the bytes of an answer as they arrive.
+
+    The connection, and so the model's slot, is freed at the end or when the client disconnects.
+    """
     try:
         async for piece in answer.content.iter_any():
             yield piece

@@ -1,4 +1,4 @@
-"""Who may ask: the Host, the Origin and the token of a request, before anything else sees it."""
+"""Access control: checks a request's Host, Origin and token before anything else sees it."""
 
 import hmac
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -14,25 +14,28 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 MOST_BYTES = 2**20
-"""Of a request."""
+"""Maximum size of a request's body, in bytes."""
 
 MOST_DISCARDED = 2**26
-"""Bytes of a refused request's body that are read."""
+"""Maximum number of bytes read from the body of a refused request."""
 
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 _PUBLIC = {"/", "/health"}
-"""Paths that hold no secret and cost nothing: the page asks for the token itself."""
+"""Paths that need no token, as they hold no secret and cost nothing; the page asks for it."""
 
 
 def refusal(status: int, message: str) -> JSONResponse:
-    """An error in the form of OpenAI's API."""
+    """Returns an error response in the format of OpenAI's API."""
     error = {"message": message, "type": "invalid_request_error", "code": status}
     return JSONResponse({"error": error}, status)
 
 
 async def discard(receive: Receive) -> None:
-    """Reads what is left of a request's body: a server that closes the connection before would break the
-    client's, which then never reads the answer."""
+    """Reads and drops the rest of a request's body.
+
+    If the server closed the connection earlier, the client's sending would fail and it would never
+    read the answer.
+    """
     left = MOST_DISCARDED
     while left > 0:
         message = await receive()
@@ -44,15 +47,17 @@ async def discard(receive: Receive) -> None:
 class Guard:
     """Lets only those requests through that were meant for this server.
 
-    Without a token only this machine can reach the server; yet any web page that its user visits can
-    send requests to it, under a name that it made resolve to 127.0.0.1 (DNS rebinding), or across origins.
-    The Host and the Origin tell those. Source: https://fetch.spec.whatwg.org/#origin-header.
+    Without a token, only this machine can reach the server. But any web page that the user visits
+    can send requests to it, under a name that it made resolve to 127.0.0.1 (DNS rebinding) or
+    across origins. The Host and Origin headers reveal such requests.
+    Source: https://fetch.spec.whatwg.org/#origin-header.
     """
 
     def __init__(self, app: App, token: str = "") -> None:
-        """
+        """Wraps `app`.
+
         Args:
-            token: that every request must hold, as `Authorization: Bearer TOKEN`; empty: none.
+            token: required as `Authorization: Bearer TOKEN`, except for _PUBLIC; empty: none.
         """
         self.app, self.token = app, token
 
@@ -87,7 +92,7 @@ class Guard:
 
 
 def _name(host: str) -> str | None:
-    """The name in a Host header, without the port."""
+    """Returns the host name in a Host header, without the port; None if it is malformed."""
     try:
         return urlsplit(f"//{host}").hostname
     except ValueError:

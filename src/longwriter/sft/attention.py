@@ -1,7 +1,7 @@
 """Attention that stays inside each row of a pack, with PyTorch's own kernels.
 
-transformers' sdpa separates rows by a mask of (tokens of the pack)² entries, a GiB at 32k tokens, and
-computes every masked score. Here a row's tokens meet only their own row's.
+transformers' sdpa separates rows with a mask of (tokens of the pack)² entries, a GiB at 32k tokens,
+and computes the masked scores too. Here scores are computed only within a row.
 """
 
 from typing import Any
@@ -18,11 +18,11 @@ AMPERE = (8, 0)
 """The first compute capability that flash attention runs on."""
 
 WIDEST_FLASH = 256
-"""Its largest head_dim."""
+"""Largest head_dim that flash attention supports."""
 
 
 def register() -> None:
-    """Makes NAME known to transformers, which builds no mask for an attention registered this way."""
+    """Registers NAME with transformers, which builds no mask for attention registered this way."""
     from transformers import AttentionInterface
 
     AttentionInterface.register(NAME, row_by_row)
@@ -39,22 +39,24 @@ def row_by_row(
     sliding_window: int | None = None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Causal attention of every row to itself.
+    """Computes causal attention within each row.
 
     Args:
         query: (1, heads, tokens, head_dim).
         key: (1, key-value heads, tokens, head_dim).
         value: (1, key-value heads, tokens, head_dim of values).
         attention_mask: None; transformers makes none for this attention.
-        sliding_window: tokens that a token sees, itself among them; None: all before it.
-        kwargs: `cu_seq_lens_q` (rows + 1), where rows begin and end, and `max_length_q`. Without them
-            the sequence is one row.
+        sliding_window: number of tokens that a token attends to, including itself; None: all up to
+            it.
+        kwargs: `cu_seq_lens_q` (rows + 1), the row boundaries, and `max_length_q`. Without them the
+            sequence counts as one row.
 
     Returns:
         (1, tokens, heads, head_dim of values), and None in place of attention weights.
 
     Raises:
-        SettingsError: the model's attention has sinks or a soft cap, which these kernels lack.
+        SettingsError: the model's attention has sinks or a soft cap, which these kernels don't
+            support.
     """
     for feature, name, remedy in (
         ("s_aux", "sinks", "kernels-community/vllm-flash-attn3"),
@@ -83,8 +85,11 @@ def row_by_row(
 def _row(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, window: int | None, **more: Any
 ) -> torch.Tensor:
-    """Causal attention of one row to itself; in blocks of a window, each with the two windows that its
-    tokens can see, where the row is longer."""
+    """Computes causal attention within one row.
+
+    A row longer than the window is computed in blocks of one window, each against the last two
+    windows of keys, which are all that its tokens can see.
+    """
     tokens = query.size(2)
     if window is None or tokens <= window:
         return scaled_dot_product_attention(query, key, value, is_causal=True, **more)
@@ -103,15 +108,21 @@ def _row(
 
 
 def fits_flash(query: torch.Tensor, value: torch.Tensor) -> bool:
-    """Whether flash attention takes tensors like these on this GPU: it wants 16 bits, heads of at most
-    WIDEST_FLASH that are as wide in the values, and an Ampere card or a later one."""
+    """Returns whether flash attention supports tensors like these on this GPU.
+
+    It needs a 16-bit type, the same head_dim for queries and values of at most WIDEST_FLASH, and an
+    Ampere GPU or a later one.
+    """
     same = query.size(-1) == value.size(-1) <= WIDEST_FLASH
     narrow = _flash_dtype(value).itemsize == 2
     return same and narrow and torch.cuda.get_device_capability(query.device) >= AMPERE
 
 
 def _flash_dtype(value: torch.Tensor) -> torch.dtype:
-    """The type to compute in: autocast's, which rotary positions leave queries and keys in float32."""
+    """Returns the type to compute in: autocast's if it is on, else that of `value`.
+
+    Under autocast, rotary positions leave queries and keys in float32.
+    """
     device = value.device.type
     if torch.is_autocast_enabled(device):
         return torch.get_autocast_dtype(device)
@@ -127,7 +138,7 @@ def _flash(
     bounds: torch.Tensor,
     longest: int,
 ) -> torch.Tensor:
-    """The same in one call of PyTorch's flash attention for rows of several lengths."""
+    """Computes the same in one call of PyTorch's variable-length flash attention."""
     from torch.nn.attention.varlen import varlen_attn
 
     dtype = _flash_dtype(value)

@@ -11,15 +11,16 @@ from longwriter.sft.trainer import SftJob, SftResult, train_here
 
 
 def train(job: SftJob, tracking: Mapping[str, str]) -> SftResult:
-    """Tunes the job's checkpoint on its packs and writes the tuned one to its `path`.
+    """Fine-tunes the job's checkpoint on its packs and writes the result to its `path`.
 
-    It trains in the processes that runtime.accelerate describes; in this one where that is null.
+    Training runs in the processes that runtime.accelerate describes, or in this one if it is null.
 
     Args:
-        tracking: environment variables for the processes that name the MLflow run to log into.
+        tracking: environment variables that tell the processes which MLflow run to log to.
 
     Raises:
-        SettingsError: a setting needs what is not installed, or what the model lacks.
+        SettingsError: a setting needs a package that is not installed, or a feature that the model
+            lacks.
         TrainingError: training failed.
     """
     if job.runtime.accelerate:

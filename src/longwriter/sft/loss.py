@@ -5,8 +5,8 @@ materialised. This module sets the per-token weights and the normaliser:
 
     loss of an optimiser step = Σ weight · NLL over its tokens / Σ count over its packs
 
-`weigh` gives both for a pack, as `sft.loss` says; `PackTrainer` adds the counts up over processes and
-accumulated batches, and divides.
+`weigh` returns both for a pack, as the setting `sft.loss` demands; `PackTrainer` sums the counts
+over processes and accumulated batches, and divides.
 """
 
 from collections.abc import Callable, Iterator
@@ -34,17 +34,17 @@ LONGWRITER_DIVISOR = 30
 def weigh(
     labels: torch.Tensor, seq_lengths: list[int], averaging: Averaging
 ) -> tuple[torch.Tensor, float]:
-    """Returns each token's weight in the loss, and how much the pack counts in the normaliser.
+    """Returns each token's weight in the loss, and the pack's count in the normaliser.
 
-    With `token` the batch's loss is the mean NLL of its targets:
+    With `token`, the batch's loss is the mean NLL of its targets:
 
         weights = targets            count = targets.sum()
 
-    with `example` the mean over its rows of a row's mean NLL:
+    with `example`, the mean over its rows of a row's mean NLL:
 
         weights = targets / targets of the token's row            count = rows
 
-    and with `longwriter` the mean over its packs of a pack's mean NLL times its rows / 30:
+    and with `longwriter`, the mean over its packs of a pack's mean NLL times its rows / 30:
 
         weights = targets * rows / 30 / targets.sum()             count = 1
 
@@ -53,8 +53,8 @@ def weigh(
         seq_lengths: tokens of each row of the pack; they sum to len(labels).
 
     Returns:
-        Weights (tokens), 0 where there is no target, and the count. A pack without a target, which
-        only fills up a batch, counts 0.
+        Weights (tokens), 0 where there is no target, and the count. The count of a filler pack,
+        which has no target, is 0.
     """
     targets = labels != IGNORED
     rows = [row.sum() for row in torch.split(targets, seq_lengths)]
@@ -71,14 +71,14 @@ def weigh(
 
 @dataclass
 class PackCollator(DataCollatorForLanguageModeling):  # type: ignore[misc]
-    """Concatenates packs to one sequence without padding.
+    """Concatenates packs into one sequence without padding.
 
-    Returns TRL's padding-free batch, each of (1, tokens): `input_ids`, `labels`, `position_ids`, which
-    begin at 0 in every row; with `cu_seq_lens_q` and `cu_seq_lens_k`, (rows + 1), the places where rows
-    begin and end; and besides
+    Returns TRL's padding-free batch: `input_ids`, `labels` and `position_ids`, each (1, tokens),
+    with positions restarting at 0 in every row; `cu_seq_lens_q` and `cu_seq_lens_k`, each
+    (rows + 1), the row boundaries; and in addition
 
-        loss_weights: (1, tokens), as `weigh` gives them.
-        totals: (5), as `batch_totals` gives them.
+        loss_weights: (1, tokens), as `weigh` returns them.
+        totals: (5), as `batch_totals` returns them.
     """
 
     averaging: Averaging = Averaging.token
@@ -97,11 +97,10 @@ class PackCollator(DataCollatorForLanguageModeling):  # type: ignore[misc]
 
 @dataclass
 class SequenceCollator:
-    """Pads a pack to the same length for all, as the processes that share it must have it.
+    """Pads every pack to the same length, for Ulysses sequence parallelism.
 
-    Returns `input_ids`, `labels` and `position_ids`, each of (1, length): of Ulysses sequence parallelism,
-    which cuts them into a part a process and takes nothing of another shape. The padding is a row without
-    a target.
+    Returns `input_ids`, `labels` and `position_ids`, each (1, length). Ulysses splits them among
+    the processes and accepts no tensors of another shape. The padding is a row without a target.
     """
 
     length: int
@@ -118,23 +117,24 @@ class SequenceCollator:
         }
         found = {name: torch.tensor(values)[None] for name, values in batch.items()}
         found["labels"][found["position_ids"] == 0] = (
-            IGNORED  # no row predicts the next one's first
+            IGNORED  # no row predicts the first token of the next one
         )
         return found
 
 
 class SharedPacks(IterableDataset[dict[str, torch.Tensor]]):
-    """This process's part of every pack of an epoch.
+    """This process's part of every pack of an epoch, in a form that allows a run to resume.
 
-    DeepSpeed's loader, which cuts the packs, knows one epoch after another only. This one begins at the
-    epoch that training is at, and is of a kind that transformers can skip packs in: a run can resume.
+    DeepSpeed's loader, which splits the packs, can only count epochs from the first. This one
+    starts at the epoch that training has reached, and transformers can skip packs in it.
     """
 
     def __init__(self, trainer: SFTTrainer, packs: Any, parts: Callable[[], Any]) -> None:
-        """
+        """Wraps DeepSpeed's loader.
+
         Args:
             packs: accelerate's loader.
-            parts: makes DeepSpeed's, of `packs`.
+            parts: returns DeepSpeed's loader over `packs`.
         """
         self.trainer, self.packs, self.parts = trainer, packs, parts
 
@@ -149,7 +149,7 @@ class SharedPacks(IterableDataset[dict[str, torch.Tensor]]):
 def batch_totals(examples: list[dict[str, Any]], count: float) -> torch.Tensor:
     """Returns (5), float64: `count`, packs, tokens, targets and Σ (tokens of a row)² of a batch.
 
-    Packs without a target, which only fill up the batch, are left out.
+    Filler packs, which have no target, are left out.
     """
     packs = [pack for pack in examples if any(label != IGNORED for label in pack["labels"])]
     lengths = [length for pack in packs for length in pack["seq_lengths"]]
@@ -161,7 +161,7 @@ def batch_totals(examples: list[dict[str, Any]], count: float) -> torch.Tensor:
 class PackTrainer(SFTTrainer):  # type: ignore[misc]
     """Trains on `Packs.dataset`.
 
-    Every log entry holds, besides TRL's loss, gradient norm and learning rate, what `Throughput`
+    Besides TRL's loss, gradient norm and learning rate, every log entry has what `Throughput`
     measures.
     """
 
@@ -170,7 +170,7 @@ class PackTrainer(SFTTrainer):  # type: ignore[misc]
     ) -> None:
         super().__init__(**arguments)
         plain = self.model.get_base_model() if is_peft_model(self.model) else self.model
-        add_fused_lm_head(plain)  # TRL's trainer adds one that also computes entropies and hits
+        add_fused_lm_head(plain)  # TRL's trainer adds one that also computes entropy and top-1
         self.loss_is_scaled_for_ga = True  # `compute_loss` divides by the whole step's count
         config = self.accelerator.parallelism_config
         self.sharded = bool(config and config.sp_enabled)
@@ -199,8 +199,10 @@ class PackTrainer(SFTTrainer):  # type: ignore[misc]
     def get_batch_samples(
         self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
     ) -> tuple[list[Any], Any]:
-        """As transformers', with the normaliser of the optimiser step in place of the number of
-        tokens: the count over all its packs, of all processes."""
+        """Returns an optimiser step's batches and its normaliser (transformers: a token count).
+
+        The normaliser is the count summed over all packs of the step, in all processes.
+        """
         batches, number = super().get_batch_samples(epoch_iterator, num_batches, device)
         if not batches:
             return batches, number
@@ -231,7 +233,7 @@ class PackTrainer(SFTTrainer):  # type: ignore[misc]
         loss = -(outputs.log_probs * weights).sum() / num_items_in_batch
         loss = loss * self.accelerator.num_processes
         if self.aux_loss_enabled and model.training:
-            # Of a mixture of experts: a mean over packs, as in TRL's own loss.
+            # Mixture of experts: the router loss is a mean over packs, as in TRL's own loss.
             routing = self.router_aux_loss_coef * outputs.aux_loss
             loss = loss + routing / self.current_gradient_accumulation_steps
         return loss
@@ -244,7 +246,7 @@ class PackTrainer(SFTTrainer):  # type: ignore[misc]
         ignore_keys: list[str] | None = None,
         metric_key_prefix: str = "eval",
     ) -> EvalLoopOutput:
-        """Returns the loss over all packs, of all processes, as `averaging` has it; without the router's."""
+        """Returns the loss over all packs of all processes by `averaging`; no router loss."""
         model = self.model_wrapped
         model.eval()
         total = torch.zeros(2, dtype=torch.float64, device=self.args.device)

@@ -1,8 +1,8 @@
-"""Training rows as tokens, and packs of rows: no row is cut, and every target is in exactly one pack.
+"""Tokenises training rows and packs them. No row is cut; each that fits is in exactly one pack.
 
-The stage tokenises the rows once, in every core, into an Arrow file; a pack is a list of row numbers.
-Each process that trains opens the file by memory map and joins rows as it comes to them, so its memory
-doesn't grow with the number of rows. The same rows are not tokenised again: `open_packs`.
+The stage tokenises the rows once, on all cores, into an Arrow file; a pack is a list of row
+numbers. Each training process memory-maps the file and joins rows when it reads them, so its memory
+doesn't grow with the number of rows. Rows that were tokenised before are reused (`make_packs`).
 """
 
 import hashlib
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 IGNORED = -100
-"""Label of a token that is no target."""
+"""Label of a token that is not a target."""
 
 ROWS, PACKS = "rows", "packs.json"
-"""Names in the folder of packs: an Arrow data set, and the lists of its row numbers."""
+"""Names in a packs folder: the Arrow data set of rows, and the packs as lists of row numbers."""
 
 ROWS_A_PROCESS = 2000
-"""Rows that are worth a process of their own to tokenise."""
+"""Minimum rows per process when several processes tokenise."""
 
 
 class TokenizedRow(NamedTuple):
@@ -48,12 +48,12 @@ class TokenizedRow(NamedTuple):
 
     @property
     def labels(self) -> list[int]:
-        """The ids of targets, IGNORED elsewhere."""
+        """Token ids where there is a target, IGNORED elsewhere."""
         return labels(self.input_ids, self.targets)
 
 
 def labels(input_ids: Sequence[int], targets: Sequence[int]) -> list[int]:
-    """Returns the ids of targets, IGNORED elsewhere; arguments as `TokenizedRow`'s."""
+    """Returns token ids where there is a target, IGNORED elsewhere; see `TokenizedRow`."""
     found = [IGNORED] * len(input_ids)
     for begin, end in zip(targets[::2], targets[1::2], strict=True):
         found[begin:end] = input_ids[begin:end]
@@ -61,10 +61,10 @@ def labels(input_ids: Sequence[int], targets: Sequence[int]) -> list[int]:
 
 
 def tokenize(row: TrainingRow, tokenizer: Any, targets: Targets) -> TokenizedRow:
-    """Renders a row with the chat template.
+    """Renders a row with the chat template and tokenises it.
 
     Returns:
-        The whole chat. Targets are the assistant's answers, or the last of them, each with its
+        The whole chat. Targets are the assistant's answers, or only the last one, each with its
         end-of-turn.
 
     Raises:
@@ -80,19 +80,19 @@ def tokenize(row: TrainingRow, tokenizer: Any, targets: Targets) -> TokenizedRow
 
 @dataclass(frozen=True)
 class Packs:
-    """What is trained on, and where each training row lies in it."""
+    """The packs to train on, and the training rows they are made of."""
 
     key: str
     """A hash of everything that they were made from."""
     rows: "Dataset"
-    """Every training row in the order of its file, those that are skipped included: `id`, `input_ids`,
-    `targets` (as in `TokenizedRow`)."""
+    """Every training row in file order, including skipped ones: `id`, `input_ids`, `targets` (as in
+    `TokenizedRow`)."""
     packs: list[list[int]]
-    """Numbers of the rows in each pack."""
+    """Row numbers of each pack."""
     lengths: list[int]
     """Tokens of each row."""
     targets: int
-    """Of all rows in packs."""
+    """Number of targets of all rows in packs."""
 
     @property
     def skipped(self) -> int:
@@ -108,7 +108,7 @@ class Packs:
         return max(self.lengths[row] for pack in self.packs for row in pack)
 
     def places(self, epochs: float) -> Iterator[PackedRow]:
-        """Yields the rows in the order of the packs; then those that were skipped."""
+        """Yields the rows in pack order, then the skipped ones."""
         names, packed = self.rows["id"], set[int]()
         for number, pack in enumerate(self.packs):
             position = 0
@@ -124,16 +124,18 @@ class Packs:
                 yield PackedRow(id=names[row], pack=None, position=None, tokens=tokens, epochs=0)
 
     def dataset(self, multiple: int, filler: int) -> "Dataset":
-        """Returns one pack a row, joined when it is read: `input_ids`, `labels` and `seq_lengths`, the
-        tokens of each training row in it.
+        """Returns a data set with one pack per row, whose training rows are joined on access.
 
-        Packs of two tokens without a target make its length a multiple of `multiple`. With the packs
-        of an optimiser step as `multiple`, every process gets the same number of packs (accelerate
-        would repeat some and train their rows twice), every step has at least one real pack, and the
-        order does not depend on the number of processes.
+        Its columns are `input_ids`, `labels` and `seq_lengths`, the number of tokens of each
+        training row in the pack.
+
+        Filler packs of two tokens without a target make its length a multiple of `multiple`. If
+        that is the number of packs in an optimiser step, every process gets the same number of
+        packs (otherwise accelerate would repeat some and train on their rows twice), every step has
+        at least one real pack, and the order does not depend on the number of processes.
 
         Args:
-            filler: id of the token that the added packs hold.
+            filler: id of the token that filler packs consist of.
         """
         from datasets import Dataset
 
@@ -157,18 +159,20 @@ class Packs:
 
 
 def best_fit(lengths: Sequence[int], rows: Sequence[int], size: int) -> list[list[int]]:
-    """Packs rows by best fit decreasing: each of them, the longest first, goes into the fullest pack that
-    has room for it, or else into a new one.
+    """Packs rows by best-fit decreasing.
+
+    Longest first, each row goes into the fullest pack that has room for it, or else into a new one.
 
     Args:
-        lengths: of every row.
-        rows: numbers of those to pack, none longer than `size`.
+        lengths: tokens of every row.
+        rows: numbers of the rows to pack, none longer than `size`.
+        size: maximum tokens per pack.
     """
     packs: list[list[int]] = []
     with_room: dict[int, list[int]] = {}
-    """Room → packs that have so much left."""
+    """Tokens left → packs that have exactly this much room."""
     rooms: list[int] = []
-    """Its keys, sorted: at most `size`."""
+    """The keys of `with_room`, sorted; at most `size` of them."""
     for row in sorted(rows, key=lambda row: -lengths[row]):
         place = bisect_left(rooms, lengths[row])
         if place == len(rooms):
@@ -190,19 +194,22 @@ def best_fit(lengths: Sequence[int], rows: Sequence[int], size: int) -> list[lis
 def make_packs(
     data: Path, base: Path, sft: SftSettings, student: StudentSettings, cache: Path
 ) -> Path:
-    """Tokenises the rows of a JSON Lines file and packs them, or without `sft.packing` makes each a pack of
-    its own; done once for the same file, tokenizer and settings.
+    """Tokenises and packs the rows of a JSON Lines file.
+
+    Without `sft.packing`, each row becomes a pack of its own. Packs of the same file, tokenizer and
+    settings are made only once.
 
     Args:
         base: checkpoint whose tokenizer and chat template are used.
-        cache: the workspace's.
+        cache: cache folder of the workspace.
 
     Returns:
         A folder for `open_packs`.
 
     Raises:
         DataError: the file is missing or holds no row.
-        TrainingError: a row is bad, as `tokenize`, or does not fit max_length, or none does.
+        TrainingError: `base` is not a folder, a row is bad (as in `tokenize`), a row exceeds
+            max_length and may not be skipped, or all rows do.
     """
     if not base.is_dir():
         raise TrainingError(f"{base}: no such checkpoint; `dvc repro base` writes it")
@@ -238,7 +245,7 @@ def open_packs(folder: Path) -> Packs:
 
 
 def _key(data: Path, base: Path, sft: SftSettings) -> str:
-    """A hash of everything that changes the packs."""
+    """Returns a hash of everything that determines the packs."""
     if not data.is_file():
         raise DataError(f"{data}: cannot be read (No such file or directory)")
     chosen = (sft.targets.value, sft.max_length, sft.packing, sft.too_long.value)
@@ -247,7 +254,7 @@ def _key(data: Path, base: Path, sft: SftSettings) -> str:
 
 
 def _fitting(names: list[str], lengths: list[int], sft: SftSettings) -> list[int]:
-    """The rows that fit max_length."""
+    """Returns the numbers of the rows that fit max_length."""
     fitting = [row for row, length in enumerate(lengths) if length <= sft.max_length]
     if len(fitting) < len(lengths) and sft.too_long is TooLong.error:
         row = next(row for row, length in enumerate(lengths) if length > sft.max_length)
@@ -263,7 +270,7 @@ def _fitting(names: list[str], lengths: list[int], sft: SftSettings) -> list[int
 def _tokenized(
     data: Path, base: Path, targets: Targets, student: StudentSettings, folder: Path
 ) -> "Dataset":
-    """Writes the tokens of every row to `folder`/ROWS, in order; returns them by memory map."""
+    """Writes the tokens of every row, in order, to `folder`/ROWS and returns them memory-mapped."""
     from datasets import Dataset, Features, List, Value
 
     quiet_unless_terminal()
@@ -287,7 +294,7 @@ def _tokenized(
                 }
             ),
             gen_kwargs={
-                "parts": list(pairwise(edges)),  # a process gets some of them
+                "parts": list(pairwise(edges)),  # divided among the processes
                 "data": data,
                 "base": base,
                 "targets": targets,
@@ -310,8 +317,11 @@ def _token_rows(
     targets: Targets,
     student: StudentSettings,
 ) -> Iterator[dict[str, Any]]:
-    """Yields the rows of some parts of the file as tokens, up to the first bad one, which holds the error:
-    one that is raised loses its message on its way between processes."""
+    """Yields the rows of some parts of the file as tokens, up to the first bad row.
+
+    For the bad row it yields the error message; a raised exception would lose it on its way between
+    processes.
+    """
     try:
         tokenizer = load_tokenizer(base, student)
         for start, end in parts:

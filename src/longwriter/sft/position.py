@@ -1,7 +1,7 @@
-"""The loss by position in the text, on validation rows.
+"""Loss by position in the text, on validation rows.
 
-The paper's test of long outputs: where a text depends on what was written so far, a model that uses
-its context predicts later tokens better than earlier ones.
+This is the paper's test of long outputs: if a text depends on what was written so far, a model that
+uses its context predicts later tokens better than earlier ones.
 """
 
 import math
@@ -20,14 +20,14 @@ from longwriter.sft.packing import IGNORED, tokenize
 from longwriter.sft.settings import SftSettings
 
 FIRST_BIN = 32
-"""Tokens of the first bin; each further one ends at twice the position of the one before."""
+"""Tokens in the first bin; each further bin ends at twice the end of the one before."""
 
 
 def read_validation(sft: SftSettings, work: Workspace) -> list[TrainingRow]:
-    """Returns the validation rows; none where the filter set none aside.
+    """Returns the validation rows; empty if the filter set none aside.
 
     Raises:
-        DataError: sft.validation names a file that is not there or holds no row.
+        DataError: sft.validation names a file that does not exist or holds no row.
     """
     path = validation_file(sft, work)
     rows = read_jsonl(path, TrainingRow) if path.exists() and path.stat().st_size else []
@@ -54,8 +54,8 @@ def loss_by_position(
         checkpoints: name of a model → its folder.
 
     Returns:
-        metrics/sft_position.json: `rows`, their number, and, where there are any, `ends`, `targets`
-        and `nll` as `binned` returns them.
+        The content of metrics/sft_position.json: `rows`, the number of rows, and, if there are any,
+        `ends`, `targets` and `nll` as `binned` returns them.
     """
     if not rows:
         return {"rows": 0}
@@ -73,8 +73,10 @@ def target_losses(
     student: StudentSettings,
     runtime: RuntimeSettings,
 ) -> list[list[float]]:
-    """Returns, for each row, the NLL in nats of every target in the order of the text, of the row's
-    first sft.max_length tokens."""
+    """Returns, for each row, the NLL in nats of every target, in the order of the text.
+
+    Only the first sft.max_length tokens of a row are used.
+    """
     import torch
     from trl.trainer.utils import add_fused_lm_head
 
@@ -100,16 +102,16 @@ def target_losses(
 
 
 def binned(losses: Mapping[str, Sequence[Sequence[float]]]) -> dict[str, Any]:
-    """Sums each row's losses by bin of positions: [0, 32), [32, 64), [64, 128), … up to the longest row.
+    """Sums each row's losses in bins of position: [0, 32), [32, 64), … up to the longest row.
 
-    Mean losses of any range of bins follow from the sums, and their intervals over rows.
+    The sums give the mean loss over any range of bins, and its confidence interval over rows.
 
     Args:
         losses: model → row → NLL of each target. All models have the same rows and targets.
 
     Returns:
-        `ends`: of the bins, in targets; `targets`: row → bin → how many of its targets lie there;
-        `nll`: model → row → bin → their summed NLL in nats.
+        `ends`: ends of the bins, counted in targets; `targets`: row → bin → number of targets;
+        `nll`: model → row → bin → summed NLL in nats.
     """
     first = next(iter(losses.values()))
     ends, longest = [FIRST_BIN], max(map(len, first))

@@ -13,23 +13,23 @@ class Method(Enum):
     full = "full"
     lora = "lora"
     qlora = "qlora"
-    """LoRA on a base in 4 bits (NF4, needs bitsandbytes)."""
+    """LoRA on a base quantised to 4 bits (NF4, needs bitsandbytes)."""
 
 
 class Averaging(Enum):
-    """What the SFT loss of an optimiser step is a mean over; `sft.loss.weigh` computes it."""
+    """What the SFT loss of an optimiser step is averaged over (`sft.loss.weigh`)."""
 
     token = "token"  # noqa: S105
     """Over target tokens, as the paper describes."""
     example = "example"
-    """Over rows, each the mean over its targets: LongAlign's weighting."""
+    """Over rows, the loss of a row being the mean over its targets: LongAlign's weighting."""
     longwriter = "longwriter"
-    """Over packs, each the mean over its targets times its number of rows / 30: what LongWriter's
-    released code computes."""
+    """Over packs, the loss of a pack being the mean over its targets times its number of rows / 30,
+    as in LongWriter's released code."""
 
 
 class Targets(Enum):
-    """Which of a conversation's answers are trained, each with its end-of-turn."""
+    """Which of a conversation's answers are trained on, each including its end-of-turn."""
 
     all = "all"
     """All of them, as the paper's code does."""
@@ -37,11 +37,11 @@ class Targets(Enum):
 
 
 class TooLong(Enum):
-    """What happens to a row of more than max_length tokens. It is never cut."""
+    """What happens to a row of more than max_length tokens. It is never truncated."""
 
     error = "error"
     skip = "skip"
-    """Left out, and listed in data/sft/packs.jsonl with 0 epochs."""
+    """The row is left out, and listed in data/sft/packs.jsonl with 0 epochs."""
 
 
 @dataclass(kw_only=True)
@@ -54,17 +54,17 @@ class SftSettings(TrainerSettings):
     """Rows to evaluate on; null: data/sft/validation.jsonl."""
     method: Method
     lora: LoraSettings
-    """Used where `method` is lora or qlora."""
+    """Used if `method` is lora or qlora."""
     targets: Targets
     loss: Averaging
     packing: bool
-    """Put several rows into one sequence of max_length tokens, attention kept inside a row."""
+    """Pack rows into sequences of at most max_length tokens; attention stays within each row."""
     too_long: TooLong
     attn_implementation: str | None
-    """transformers' name of a kernel that separates rows by `cu_seq_lens`, such as
-    flash_attention_2 or kernels-community/flash-attn3; null: PyTorch's own, row by row."""
+    """Attention kernel that separates rows by `cu_seq_lens`, by its name in transformers, such as
+    flash_attention_2 or kernels-community/flash-attn3; null: PyTorch's own kernels, row by row."""
     activation_offloading: bool
     """Move activations to the host until the backward pass needs them (GPU)."""
     torch_compile: bool
     use_kernels: bool
-    """Replace layers by the hub's kernels, Liger's among them (needs `kernels` and a GPU)."""
+    """Replace layers with kernels from the hub, including Liger's (needs `kernels` and a GPU)."""

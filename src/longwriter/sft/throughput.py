@@ -1,4 +1,4 @@
-"""What training steps achieve: tokens a second, memory, utilisation."""
+"""Training throughput: tokens per second, memory and utilisation."""
 
 import time
 from typing import Any
@@ -20,12 +20,13 @@ class Throughput:
         ───────────────────────────────────────────────────────────────────────────────────────
                                seconds · processes · peak_tflops · 10¹²
 
-    P counts the weights of matrix products: the output matrix but not the embedding. A product costs
-    2 FLOPs a weight and token forward, 2 backward for its input, and 2 more for a weight that is
-    trained. Causal attention costs 2 · heads · head_dim · n² a layer forward, twice that backward.
-    What activation checkpointing computes again does not count. The peak is that of dense products in
-    the device's data sheet: runtime.peak_tflops, else TRL's table for the GPU in bfloat16 (an H100
-    SXM: 989). A CPU has none.
+    P counts the weights used in matrix products, which include the output matrix but not the
+    embedding. Per weight and token, a product costs 2 FLOPs in the forward pass, 2 in the backward
+    pass for its input, and 2 more if the weight is trained. Per layer, causal attention costs
+    2 · heads · head_dim · n² forward and twice that backward. Recomputation by activation
+    checkpointing is not counted. The peak is the data sheet's for dense products:
+    runtime.peak_tflops, else TRL's table for the GPU in bfloat16 (an H100 SXM: 989). There is no
+    default for a CPU.
 
     Source: PaLM (arXiv 2204.02311), appendix B, with causal attention and LoRA.
     """
@@ -55,11 +56,11 @@ class Throughput:
         self.seen = [0.0] * 4
 
     def add(self, *numbers: float) -> None:
-        """Adds packs, tokens, targets and Σ (tokens of a row)² of a step."""
+        """Adds a step's numbers of packs, tokens and targets, and its Σ (tokens of a row)²."""
         self.seen = [a + b for a, b in zip(self.seen, numbers, strict=True)]
 
     def take(self) -> dict[str, float]:
-        """Returns the numbers since the last call; none under sequence parallelism."""
+        """Returns the measurements since the last call; empty under sequence parallelism."""
         if not any(self.seen):
             return {}
         seconds = time.monotonic() - self.start
@@ -78,5 +79,5 @@ class Throughput:
 
 
 def _size(parameter: Any) -> int:
-    """Number of weights, also of a parameter that DeepSpeed has partitioned."""
+    """Returns the number of weights of a parameter, even if DeepSpeed has partitioned it."""
     return int(getattr(parameter, "ds_numel", parameter.numel()))

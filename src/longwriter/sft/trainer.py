@@ -1,4 +1,4 @@
-"""Supervised fine-tuning with TRL: loss on the answer only, rows packed, nothing cut."""
+"""Supervised fine-tuning with TRL: loss on answers only, packed rows, no truncation."""
 
 import importlib.util
 import json
@@ -33,25 +33,25 @@ class SftResult(NamedTuple):
 
 @dataclass(kw_only=True)
 class SftJob:
-    """One supervised fine-tuning."""
+    """One supervised fine-tuning run."""
 
     base: Path
     """Checkpoint to start from."""
     packs: Path
     """Folder that `make_packs` wrote."""
     validation: Path | None
-    """Folder of what is evaluated while it trains, as `packs`; None: nothing is."""
+    """Folder of packs to evaluate on during training; None: no evaluation."""
     path: Path
     """Folder that the result is written to."""
     cache: Path
-    """Folder of checkpoints in progress."""
+    """Folder for checkpoints in progress."""
     sft: SftSettings
     student: StudentSettings
     runtime: RuntimeSettings
 
     @property
     def checkpoints(self) -> Path:
-        """Folder of the checkpoints of exactly this run."""
+        """Folder for the checkpoints of this run only."""
         rows = self.packs.name + (self.validation.name if self.validation else "")
         return checkpoint_folder(
             self.cache, "sft", self.sft, self.student, self.runtime, rows, self.base
@@ -59,17 +59,19 @@ class SftJob:
 
 
 def train_here(job: SftJob) -> SftResult:
-    """Tunes the job's checkpoint on its packs and writes the weights to its `path`: all of them, in the
-    type that they are trained in, or an adapter (`models.checkpoint.finish` makes the checkpoint of either).
+    """Fine-tunes the job's checkpoint on its packs and writes the weights to its `path`.
 
-    It trains in this process, which may be one of several that accelerate started.
+    It writes either all weights, in the type that they are trained in, or an adapter;
+    `models.checkpoint.finish` turns either into a checkpoint. Training runs in this process, which
+    may be one of several that accelerate started.
 
     Raises:
-        SettingsError: a setting needs what is not installed, or what the model lacks.
+        SettingsError: a setting needs a package that is not installed, or a feature that the model
+            lacks.
         TrainingError: training failed.
     """
     sft, folder = job.sft, job.checkpoints
-    # Before the model is loaded: DeepSpeed reads the config to partition the weights as they load.
+    # Made before the model is loaded: DeepSpeed reads it to partition the weights as they load.
     config = _config(folder, sft, job.runtime)
     model, tokenizer = load(job.base, job.student, **loading_arguments(job))
     packs = open_packs(job.packs)
@@ -101,7 +103,8 @@ def loading_arguments(job: SftJob) -> dict[str, Any]:
     """Returns the arguments of `from_pretrained` that the settings imply.
 
     Raises:
-        SettingsError: bitsandbytes or kernels is not installed.
+        SettingsError: bitsandbytes or kernels is needed and not installed, or sequence parallelism
+            needs another attention kernel.
     """
     from longwriter.sft import attention
 
@@ -130,8 +133,11 @@ def loading_arguments(job: SftJob) -> dict[str, Any]:
 
 
 def _check_sequence_parallelism(sft: SftSettings, runtime: RuntimeSettings) -> None:
-    """A process has a part of every row, so another attention than our own puts them together; only flash
-    attention keeps rows apart then, by their positions."""
+    """Checks that the attention kernel works under sequence parallelism, if that is on.
+
+    Each process then has only a part of every row, which our own attention can't combine. Of the
+    other kernels, only flash attention still separates the rows of a pack, by their positions.
+    """
     parallel = (runtime.accelerate or {}).get("parallelism_config", {})
     if parallel.get("parallelism_config_sp_size", 1) == 1:
         return
@@ -163,8 +169,8 @@ def _config(folder: Path, sft: SftSettings, runtime: RuntimeSettings) -> Any:
         runtime,
         activation_offloading=sft.activation_offloading,
         torch_compile=sft.torch_compile,
-        dataset_kwargs={"skip_prepare_dataset": True},  # it would cut, and packs would be lost
-        remove_unused_columns=False,  # a pack is a list of rows until it is read
+        dataset_kwargs={"skip_prepare_dataset": True},  # it would truncate and lose the packs
+        remove_unused_columns=False,  # a pack is a list of row numbers until it is read
         loss_type="nll",
     )
 

@@ -1,1 +1,1 @@
-"""Sweeps: every combination of overrides as a DVC experiment in a folder of its own."""
+"""Sweeps: runs every combination of overrides as a DVC experiment in its own folder."""

@@ -1,4 +1,4 @@
-"""The command `python -m longwriter.sweep -m KEY=VALUE,VALUE …`."""
+"""Entry point of `python -m longwriter.sweep -m KEY=VALUE,VALUE …`."""
 
 from longwriter.sweep.app import main
 

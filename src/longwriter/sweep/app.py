@@ -1,4 +1,4 @@
-"""Hydra's side of a sweep: a job for each combination of overrides, then one table of all jobs.
+"""The Hydra app of a sweep: a job for each combination of overrides, then a table of all jobs.
 
     python -m longwriter.sweep -m sft.learning_rate=1e-5,5e-5 filter.min_words=20,100
     python -m longwriter.sweep -m … hydra/launcher=joblib hydra.launcher.n_jobs=2
@@ -29,7 +29,7 @@ from longwriter.tracking.runs import end_runs_of_sweep
 def main() -> None:
     """Runs the sweep that the command line describes, prints its table and saves it.
 
-    Exits with 1 where a job failed; the others have run.
+    Exits with status 1 if a job failed; the other jobs have still run.
     """
     guarded(_sweep)
 
@@ -58,8 +58,10 @@ def _sweep() -> None:
 
 
 def _complete(argv: list[str]) -> str:
-    """Completes the command line by -m and the sweep's id, which it returns: a hash of the overrides
-    where none is given."""
+    """Adds -m and the sweep's id to the command line if they are missing, and returns the id.
+
+    The default id is a hash of the overrides.
+    """
     if not {"-m", "--multirun"} & set(argv):
         argv.insert(1, "-m")
     words = [word for word in argv[1:] if "=" in word and not word.startswith("-")]
@@ -71,13 +73,13 @@ def _complete(argv: list[str]) -> str:
         return name
     own = sorted(word for word in words if not word.startswith("hydra"))
     name = hashlib.sha256("\n".join(own).encode()).hexdigest()[:8]
-    place = argv.index(words[0]) if words else len(argv)  # argparse wants overrides in one piece
+    place = argv.index(words[0]) if words else len(argv)  # argparse wants overrides adjacent
     argv.insert(place, f"sweep.id={name}")
     return name
 
 
 def job(config: DictConfig) -> float:
-    """Runs one job; returns its score to Hydra's sweeper, NaN where the job failed."""
+    """Runs one job; returns its score to Hydra's sweeper, or NaN if it has none."""
     run = HydraConfig.get()
     groups = OmegaConf.masked_copy(config, [str(key) for key in config if key != "sweep"])
     OmegaConf.resolve(groups)

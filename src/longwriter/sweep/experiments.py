@@ -1,4 +1,4 @@
-"""The repository's side of a sweep: what is run, and DVC's experiments, read through git."""
+"""Git access for sweeps: checks and hashes the checkout, and reads DVC's experiments."""
 
 import hashlib
 import json
@@ -16,18 +16,20 @@ CODE = ("src", "stages", "conf", "dvc.yaml", ".dvc/config")
 INPUTS = "data"
 
 BREAKS_DVC = re.compile(r"[^ -~]|[#?{}]|%[0-9A-Fa-f]{2}")
-"""In a path. DVC writes it in ASCII into its configuration, as it is into an address of `file://`, and
-as a template into commands. Seen with DVC 3.67."""
+"""Matches characters that DVC cannot handle in the checkout's path.
+
+DVC writes the path into its configuration as ASCII, into a `file://` URL without escaping, and into
+commands as a template. Seen with DVC 3.67."""
 
 
 def check_repository(root: Path) -> None:
     """Checks that DVC can make experiments of the checkout `root`.
 
-    An experiment has uncommitted edits of files that git tracks, but no untracked file of code.
+    An experiment includes uncommitted edits of files that git tracks, but no untracked code files.
 
     Raises:
-        SettingsError: there is no commit, the clone is shallow, the folder's path is one below which
-            DVC makes no experiment, or a file of code is untracked.
+        SettingsError: there is no commit, the clone is shallow, DVC cannot make experiments under
+            the folder's path, or a code file is untracked.
     """
     if not git_state(root).commit:
         raise SettingsError(f"{root}: has no commit; an experiment needs one: `git commit` first")
@@ -51,8 +53,10 @@ def check_repository(root: Path) -> None:
 
 
 def fingerprint(root: Path) -> str:
-    """A hash of everything in the checkout that any job reads: code, conf/ and the inputs in data/,
-    committed or not."""
+    """Returns a hash of everything in the checkout that any job reads.
+
+    This covers the code, conf/ and the inputs in data/, committed or not.
+    """
     found = hashlib.sha256()
     for path in sorted(_files(root, "-co", *CODE, INPUTS)):
         if (root / path).is_file():
@@ -62,12 +66,13 @@ def fingerprint(root: Path) -> str:
 
 
 def untracked_inputs(root: Path, named: Iterable[str]) -> list[str]:
-    """Inputs that git does not track or that it ignores, such as a benchmark that may not be
-    published: DVC is told to copy them.
+    """Returns inputs that git ignores or does not track, which DVC must be told to copy.
+
+    An example is a benchmark that may not be published.
 
     Args:
-        named: files and folders that settings name; those outside `root` and those that the pipeline
-            itself makes need no copy.
+        named: files and folders that settings name; those outside `root` or made by the pipeline
+            need no copy.
     """
     made = {out["path"] for stage in locked_stages(root).values() for out in stage.get("outs", [])}
     inside = [path for path in named if not Path(path).is_absolute() and (root / path).exists()]
@@ -76,19 +81,19 @@ def untracked_inputs(root: Path, named: Iterable[str]) -> list[str]:
 
 
 def experiment_ref(root: Path, name: str) -> str | None:
-    """The git reference of the experiment `name`; None where there is none."""
+    """Returns the git reference of the experiment `name`; None if there is none."""
     refs = _git(root, "for-each-ref", "--format=%(refname)", "refs/exps").splitlines()
     return next((ref for ref in refs if ref.endswith(f"/{name}")), None)
 
 
 def read_json(root: Path, ref: str, path: str) -> Any:
-    """A JSON file of the experiment `ref`; None where it has none."""
+    """Returns a JSON file of the experiment `ref`; None if it has no such file."""
     text = _git(root, "cat-file", "blob", f"{ref}:{path}", check=False)
     return json.loads(text) if text else None
 
 
 def read_text(root: Path, ref: str, path: str) -> str:
-    """A text file of the experiment `ref`."""
+    """Returns a text file of the experiment `ref`."""
     return _git(root, "cat-file", "blob", f"{ref}:{path}")
 
 

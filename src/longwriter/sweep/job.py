@@ -1,4 +1,4 @@
-"""One job of a sweep: a DVC experiment in a temporary folder, and the record of what it found."""
+"""Runs a job of a sweep as a DVC experiment in a temporary folder, and records its results."""
 
 import hashlib
 import json
@@ -41,22 +41,22 @@ from longwriter.core.process import end_with_parent
 end_with_parent()
 raise SystemExit(main())
 """
-"""DVC's command line, which ends when the job that started it ends, however that ends."""
+"""DVC's command line, as a program that also ends when the job that started it dies (Linux)."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """What is to be run."""
+    """A job to run."""
 
     sweep: SweepSettings
     overrides: Sequence[str]
-    """Such as `sft.learning_rate=1e-5`, one value each."""
+    """Overrides with one value each, such as `sft.learning_rate=1e-5`."""
     config: DictConfig
-    """All settings with the overrides, resolved."""
+    """All settings with the overrides applied, resolved."""
 
     @property
     def key(self) -> str:
-        """The job's short name within its sweep."""
+        """Returns the job's short name within its sweep."""
         text = "\n".join([*sorted(self.overrides), *self.sweep.targets])
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
@@ -66,7 +66,7 @@ def _short_hash(value: Any) -> str:
 
 
 def failed_job(folder: Path, job: Job, reason: str) -> JobRecord:
-    """Writes the record of a job that could not be run into `folder`."""
+    """Writes a record into `folder` for a job that could not be run, and returns it."""
     name = f"{job.sweep.id}-{job.key}"
     record = JobRecord(experiment=name, overrides=list(job.overrides), error=reason)
     write_json(folder / f"{job.key}.json", record.model_dump())
@@ -75,10 +75,10 @@ def failed_job(folder: Path, job: Job, reason: str) -> JobRecord:
 
 
 def run_job(root: Path, folder: Path, job: Job) -> JobRecord:
-    """Runs `job`, unless it has finished before with the same code, settings and files, and writes its
-    record into `folder`.
+    """Runs `job` and writes its record into `folder`.
 
-    A job that fails is recorded with the reason, and nothing is raised.
+    A job that has already finished with the same code, settings and files is not run again. A job
+    that fails is recorded with the reason, and nothing is raised.
     """
     inputs = input_digests(validate(job.config), root)
     code = fingerprint(root)
@@ -118,8 +118,8 @@ def _run_dvc(root: Path, name: str, job: Job, locks: StageLocks, log: Path) -> s
         command += ["--set-param", override]
     for path in untracked_inputs(root, _named_files(job)):
         command += ["--copy-paths", path]
-    # `src` first: the stages run the code of the experiment's folder, not the checkout's, which may be
-    # edited meanwhile.
+    # `src` first, so that stages run the code in the experiment's folder and not the checkout's,
+    # which may be edited meanwhile.
     paths = os.pathsep.join(["src", *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = {
         **os.environ,
@@ -167,8 +167,10 @@ def _named_files(job: Job) -> Iterator[str]:
 
 @contextmanager
 def _one_starts(root: Path) -> Iterator[FileLock]:
-    """Lets one job at a time start its experiment: DVC takes it from its stash to its folder without
-    a lock."""
+    """Lets only one job at a time start its experiment.
+
+    DVC moves an experiment from its stash to its folder without taking a lock.
+    """
     lock = FileLock(root / ".dvc/tmp/longwriter-sweep.lock")
     Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
     with lock:
@@ -176,7 +178,7 @@ def _one_starts(root: Path) -> Iterator[FileLock]:
 
 
 def _reason(lines: Sequence[str]) -> str | None:
-    """The line that says why DVC failed: a stage's own, else DVC's."""
+    """Returns the line that says why DVC failed: a stage's own, else DVC's, else None."""
     for start in ("error: ", "ERROR: "):
         found = [line.removeprefix(start) for line in lines if line.startswith(start)]
         if found:
@@ -185,8 +187,10 @@ def _reason(lines: Sequence[str]) -> str | None:
 
 
 def _read_results(root: Path, ref: str, job: Job, stages: Sequence[str], record: JobRecord) -> None:
-    """Fills `record` from the experiment's metric files, and logs a run of it to MLflow where no stage
-    `report` does."""
+    """Fills `record` from the experiment's metric files.
+
+    Also logs a run to MLflow if the sweep's targets leave out stage `report`, which would log it.
+    """
     metrics = {
         name: read_json(root, ref, f"metrics/{name.replace('@', '/')}.json") for name in stages
     }
@@ -205,7 +209,7 @@ def _read_results(root: Path, ref: str, job: Job, stages: Sequence[str], record:
 
 
 def _log_run(root: Path, ref: str, job: Job, metrics: dict[str, Any]) -> None:
-    """Logs for a sweep of some stages what the stage `report` logs for the whole pipeline."""
+    """Logs the run that `report` logs for the whole pipeline, for a sweep of selected stages."""
     params = OmegaConf.create(read_text(root, ref, "params.yaml"))
     assert isinstance(params, DictConfig)
     stages = yaml.safe_load(read_text(root, ref, "dvc.lock"))["stages"].values()

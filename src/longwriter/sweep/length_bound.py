@@ -1,4 +1,4 @@
-"""How long the output gets by the longest output that was trained on (the paper's figure).
+"""Measures how output length depends on the longest training output (the paper's figure).
 
     python -m longwriter.sweep.length_bound SWEEP
 
@@ -34,7 +34,7 @@ COLUMNS = ("longest trained", "rows", "median reached [95 %]", "n", "longest rea
 
 @dataclass(kw_only=True)
 class StudySettings:
-    """The group of conf/ that the study needs."""
+    """Config group needed for the study."""
 
     statistics: StatisticsSettings
 
@@ -45,16 +45,17 @@ def point(
     predictions: Sequence[Prediction],
     statistics: StatisticsSettings,
 ) -> dict[str, Any]:
-    """Returns what one cap on the training outputs led to, lengths in words.
+    """Returns the results for one cap on the training outputs, with lengths in words.
 
-    `median`, with its bootstrap interval from `low` to `high`, is over the prompts that require the
-    longest outputs: what these reach is what the model can write. `cut_off` of them ended at the
-    token limit: a small model repeats itself up to there, which moves a mean far and a median little.
+    `median`, with its bootstrap interval from `low` to `high`, is taken over the prompts that
+    require the longest outputs, since these show how much the model can write. `cut_off` counts
+    those that ended at the token limit: a small model repeats itself until it gets there, which
+    shifts a mean a lot and a median little.
 
     Args:
         cap: value of `filter.max_words`.
-        rows: what the model was trained on.
-        predictions: its answers to the ruler.
+        rows: the rows that the model was trained on.
+        predictions: its answers to the ruler benchmark.
     """
     asked = max(row.length for row in predictions)
     longest = [row for row in predictions if row.length == asked]
@@ -86,7 +87,7 @@ def _interval_of_median(words: Sequence[int], statistics: StatisticsSettings) ->
 def points(
     root: Path, records: Sequence[JobRecord], statistics: StatisticsSettings
 ) -> list[dict[str, Any]]:
-    """Returns the `point` of every finished job of the sweep, the shortest cap first.
+    """Returns the `point` of every finished job, ordered by its longest training output.
 
     Raises:
         DataError: the sweep has no finished job that sets the cap.

@@ -9,23 +9,23 @@ from longwriter.core.sources import checked
 from longwriter.core.tables import Table, count, markdown, number, two_decimals
 
 FOLDER = "multirun/sweep"
-"""Folder of the checkout with a folder for each sweep, in it a record for each job."""
+"""Folder in the checkout with one folder per sweep, which holds one record per job."""
 
 
 class JobRecord(Record):
     """The result of a job."""
 
     experiment: str
-    """DVC's name of it: `dvc exp show`, `apply` and `remove` know it."""
+    """The experiment's name in DVC, as used by `dvc exp show`, `apply` and `remove`."""
     overrides: list[str]
     error: str | None = None
     score: float | None = None
     S_l: float | None = None
-    """Of the model that the score is about."""
+    """S_l of the model that the score is about."""
     cost_usd: float | None = None
-    """Cost of the calls to models in the job's stages, including those taken from the cache."""
+    """Cost of the model calls in the job's stages, including calls answered from the cache."""
     seconds: float | None = None
-    """From start to end of the job, including the time it waited for stages of other jobs."""
+    """Duration of the job, including the time it waited for stages of other jobs."""
 
 
 def read_records(folder: Path) -> list[JobRecord]:

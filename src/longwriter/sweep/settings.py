@@ -10,9 +10,10 @@ class SweepSettings:
     id: str
     """Letters, digits, `-`, `_`. Jobs that finished under the same id are not repeated."""
     score: str
-    """What a job returns: a file of metrics/ without `.json` and a key in it, joined by dots."""
+    """What a job returns: a metrics/ file and a key in it, such as `eval.dpo.S_l` for the key S_l
+    in metrics/eval/dpo.json."""
     targets: list[str]
-    """Stages to run, with those that they depend on; none: the whole pipeline."""
+    """Stages to run, together with their dependencies; empty: the whole pipeline."""
 
 
 @dataclass(kw_only=True)

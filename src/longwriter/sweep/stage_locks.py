@@ -1,8 +1,8 @@
-"""Locks by which a stage that several jobs of a sweep have in common runs once.
+"""Locks that make a stage shared by several jobs of a sweep run only once.
 
-DVC takes a stage's outputs from its run cache where the same stage has run before. Two experiments
-that start together would both find nothing there and both do the work. So the first to come holds a
-lock until DVC is past the stage, and the others wait.
+DVC takes a stage's outputs from its run cache if the same stage has run before. Two experiments
+that start together would both find nothing there and both do the work. So the first one holds a
+lock until DVC has finished the stage, and the others wait.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from filelock import FileLock
 from omegaconf import DictConfig, OmegaConf
 
 NAMED = re.compile(r"(?:Running stage|Stage) '([^']+)'")
-"""The line in which DVC first names a stage."""
+"""Matches the line in which DVC first names a stage."""
 
 
 def stage_keys(
@@ -28,14 +28,15 @@ def stage_keys(
     inputs: Mapping[str, Any],
     code: str,
 ) -> dict[str, str]:
-    """Returns stage → a hash of everything that its outputs depend on, in an order in which each stage
-    comes after those that it depends on. Stages that always run are left out.
+    """Returns stage → a hash of everything that the stage's outputs depend on.
+
+    Each stage comes after those that it depends on. Stages that always run are left out.
 
     Args:
         root: the checkout.
-        targets: stages to run; none: all.
+        targets: stages to run; empty: all.
         config: the job's settings.
-        inputs: digests of the files that they name, as of `config.inputs.input_digests`.
+        inputs: digests of the files that the settings name, from `config.inputs.input_digests`.
         code: hash of the code and of the files in data/.
     """
     from dvc.repo import Repo
@@ -44,7 +45,7 @@ def stage_keys(
     values = {"params.yaml": config, "inputs.yaml": OmegaConf.create(dict(inputs))}
     keys: dict[str, str] = {}
     with Repo(str(root)) as repo:
-        graph = repo.index.graph  # from a stage to those it depends on
+        graph = repo.index.graph  # edges go from a stage to its dependencies
         wanted = {
             stage
             for target in targets or (None,)
@@ -69,23 +70,24 @@ def _plain(value: Any) -> Any:
 
 
 class StageLocks:
-    """Holds a lock for each of a job's stages until DVC is past the stage.
+    """Holds a lock for each of a job's stages until DVC has finished the stage.
 
         with StageLocks(folder, keys) as locks:
             for line in dvc_output:
                 locks.read(line)
             locks.finish()
 
-    All jobs acquire their locks in the order of the pipeline, so there is no deadlock. A lock is a
-    file lock, which is released when its process ends, however it ends. A stage that has finished
-    once is marked by a file, and no job waits for it again.
+    All jobs acquire their locks in pipeline order, so there is no deadlock. They are file locks,
+    which are released when the process ends, for whatever reason. A finished stage is marked by a
+    file, so that no job waits for it again.
     """
 
     def __init__(self, folder: Path, keys: Mapping[str, str]) -> None:
-        """
+        """Creates the locks without acquiring them.
+
         Args:
             folder: where the lock files are; the same for all jobs that may share a stage.
-            keys: stage → key, as of `stage_keys`; stages with the same key are the same.
+            keys: stage → key, from `stage_keys`; stages with the same key share a lock.
         """
         folder.mkdir(parents=True, exist_ok=True)
         self._done = {stage: folder / f"{key}.done" for stage, key in keys.items()}
@@ -94,7 +96,7 @@ class StageLocks:
         self._current: str | None = None
 
     def __enter__(self) -> Self:
-        """Waits for the locks of all stages that have not finished before."""
+        """Waits for and acquires the locks of all stages that have not finished before."""
         for stage, lock in self._locks.items():
             if not self._done[stage].exists():
                 lock.acquire()
@@ -102,14 +104,14 @@ class StageLocks:
         return self
 
     def read(self, line: str) -> None:
-        """Takes a line that DVC prints. Where it names the next stage, the one before has finished."""
+        """Reads a line of DVC's output; if it names a new stage, the previous one has finished."""
         found = NAMED.match(line)
         if found:
             self.finish()
             self._current = found[1]
 
     def finish(self) -> None:
-        """Marks the current stage as finished, and lets the jobs that wait for it go on."""
+        """Marks the current stage as finished, so that jobs waiting for it can continue."""
         if self._current in self._locks:
             self._done[self._current].touch()
             self._locks[self._current].release(force=True)

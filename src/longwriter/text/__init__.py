@@ -1,1 +1,1 @@
-"""What can be told from a text without a model: words, lengths, languages, refusals, endings, repetition."""
+"""Text analysis without a model: words, lengths, languages, refusals, endings, repetition."""

@@ -1,4 +1,4 @@
-"""Chat templates, rendered as transformers does."""
+"""The Jinja environment for chat templates, as transformers sets it up."""
 
 import json
 from datetime import datetime
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def chat_environment() -> Any:
-    """Returns Jinja as transformers sets it up for chat templates (utils/chat_template_utils.py)."""
+    """Returns a Jinja environment set up as in transformers' utils/chat_template_utils.py."""
     from jinja2.exceptions import TemplateError
     from jinja2.ext import loopcontrols
     from jinja2.sandbox import ImmutableSandboxedEnvironment

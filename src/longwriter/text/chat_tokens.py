@@ -1,31 +1,34 @@
-"""Tokens of a chat by its parts: what a model reads and what it writes, whatever the tokenizer joins at the
-edges between them, and whatever control tokens the messages hold.
+"""Splits a chat's tokens into its parts: what a model reads and what it writes.
+
+This holds even if the tokenizer would merge text across two parts, or messages contain control
+tokens.
 """
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 Encode = Callable[[str, bool], list[int]]
-"""Text → its tokens; with True, control tokens in it are read as the characters they consist of."""
+"""Maps a text to its token ids; if the flag is True, control tokens in it are plain characters."""
 
 
 class ChatTokens(NamedTuple):
-    """A chat as a model reads and writes it."""
+    """The token ids of a chat, split into what a model reads and what it writes."""
 
     prompt: list[int]
-    """To where the answer begins: what a server sends when it asks for the answer."""
+    """Everything before the answer: what the model is sent when it is asked for the answer."""
     answer: list[int]
-    """With its end-of-turn."""
+    """The answer with its end-of-turn marker."""
 
 
 def chat_tokens(
     prompt: str, chat: str, contents: Sequence[str], control: Iterable[str], encode: Encode
 ) -> ChatTokens | None:
-    """Returns the tokens of a rendered chat; None where the template renders the prompt otherwise than at
-    the chat's beginning.
+    """Returns the tokens of a rendered chat; None if the chat doesn't start with `prompt`.
+
+    That happens if the template renders the prompt differently when an answer follows.
 
     Args:
-        prompt: the chat up to the answer, rendered with the template's beginning of an answer.
+        prompt: the chat up to the answer, rendered with the template's generation prompt.
         chat: the whole chat, rendered.
         contents, control, encode: as for `part_tokens`.
     """
@@ -39,13 +42,13 @@ def part_tokens(
 ) -> list[list[int]]:
     """Returns the tokens of each part of a rendered chat.
 
-    They are those of the whole chat, but where a token would span two parts, as a blank line at an
-    answer's beginning can: there the parts are tokenised apart, because the prompt's tokens are those
-    that the model sees when it is served.
+    Together they are the tokens of the whole chat, unless a token would span two parts, as a blank
+    line at the beginning of an answer can. The parts are then tokenised separately, so that the
+    prompt has the tokens that the model sees when it is served.
 
     Args:
-        parts: they make up the chat.
-        contents: of the messages, in their order.
+        parts: consecutive parts that make up the chat.
+        contents: the messages' contents, in order.
         control: the tokenizer's control tokens.
     """
     if any(token in content for content in contents for token in control):
@@ -63,9 +66,10 @@ def part_tokens(
 
 
 def _by_prefixes(parts: Sequence[str], encode: Encode) -> list[list[int]]:
-    """The tokens that each part adds to those of what precedes it; a part's own where it changes them.
+    """Returns the tokens that each part adds to those of the text before it.
 
-    Some tokenizers give a text a first token that its later parts don't have.
+    If a part changes those tokens, it is tokenised by itself. Prefixes are needed because some
+    tokenizers begin a text with a token that its later parts must not have.
     """
     found, text = [], ""
     before: list[int] = []
@@ -79,12 +83,14 @@ def _by_prefixes(parts: Sequence[str], encode: Encode) -> list[list[int]]:
 
 
 def _around(text: str, contents: list[str], encode: Encode) -> list[int]:
-    """The tokens of a part of a rendered chat whose messages hold control tokens, which are characters
-    there. Takes the contents that the part holds from the front of `contents`."""
+    """Returns the tokens of a part, with control tokens in its messages read as plain characters.
+
+    Removes the contents that the part contains from the front of `contents`.
+    """
     ids: list[int] = []
     end = 0
     while contents:
-        forms = (contents[0], contents[0].strip())  # some templates strip it
+        forms = (contents[0], contents[0].strip())  # some templates strip the content
         form = next((form for form in forms if form in text[end:]), None)
         if form is None:
             break

@@ -1,4 +1,4 @@
-"""Traditional Chinese read as simplified, so that one pattern finds both."""
+"""Maps traditional Chinese characters to simplified ones, so that one pattern matches both."""
 
 import re
 
@@ -23,8 +23,10 @@ _TRADITIONAL = re.compile(f"[{''.join(pair[1] for pair in _PAIRS.split())}]")
 
 
 def simplified(text: str) -> str:
-    """Returns the text with its common traditional characters replaced by the simplified ones, one for
-    one, so that every place in it stays where it is."""
+    """Returns the text with common traditional characters replaced by simplified ones.
+
+    Each is replaced by a single character, so offsets into the text stay valid.
+    """
     if text.isascii() or not _TRADITIONAL.search(text):
         return text
     return text.translate(_SIMPLER)

@@ -1,10 +1,10 @@
 """The length that a prompt asks for, in English or Chinese.
 
-A prompt can name several lengths: of the text wanted, of one part of it, of a text that it gives, or of
-none at all ("worth a thousand words"). `mentions` finds every one; `demand_in` decides what each is about,
-by the words around it, and puts those of the text wanted together.
+A prompt can mention several lengths: that of the text wanted, of one part of it, of a text that it
+provides, or of no text at all ("worth a thousand words"). `mentions` finds every one. `demand_in`
+decides by the surrounding words what each refers to, and combines those of the text wanted.
 
-Source: our own. benchmarks/lengths.py counts how many phrasings are read right.
+Source: our own. benchmarks/lengths.py counts how many phrasings are understood correctly.
 """
 
 import re
@@ -18,33 +18,37 @@ from longwriter.text.numbers import neighbours, spread, value
 from longwriter.text.words import language
 
 FEWEST = 20
-"""A smaller number of words or characters is the length of a title or the like, """
+"""A smaller number of words or characters is ignored, as the length of a title or the like."""
 FEWEST_STRICT = 5
-"""unless it is said with the words of an order: exactly, at most."""
+"""Replaces FEWEST for a length that is worded as an instruction: exactly, at most."""
 _MOST = 5_000_000
-"""More words are nobody's length."""
+"""A larger number of words is not taken as a length."""
 _BEFORE, _AFTER = 90, 60
-"""Characters before and after a length that are searched for what it is about."""
+"""How many characters before and after a length are searched for what it refers to."""
 _REACH = 200
-"""And what says how many parts there are."""
+"""How many characters before and after a length are searched for the number of parts."""
 _MOST_MENTIONS = 50
-"""Lengths at the beginning of a prompt, and as many at its end, that are looked at: one with more holds a
-table or another text."""
+"""How many lengths are examined at the beginning of a prompt, and again at its end.
+
+A prompt with more contains a table or another text.
+"""
 _HEAD = 600
-"""Characters at the beginning of a prompt in which it says what is to be written."""
+"""How many characters at the beginning of a prompt are searched for what is to be written."""
 
 
 class Mention(NamedTuple):
-    """A length that a text mentions: the ends of "300 to 400 words" are 300 and 400, both ends of
-    "300 words" are 300."""
+    """A length that a text mentions, as a range.
+
+    The ends of "300 to 400 words" are 300 and 400; both ends of "300 words" are 300.
+    """
 
     start: int
-    """Where it begins in the text, in characters."""
+    """Character offset of its beginning in the text."""
     end: int
     least: float
     most: float
     unit: str = "words"
-    """`words` (a Chinese character is one), `pages`, `minutes` or `characters`."""
+    """`words` (a Chinese character counts as one), `pages`, `minutes` or `characters`."""
 
 
 @dataclass(frozen=True)
@@ -52,18 +56,18 @@ class Demand:
     """The length that a prompt asks for."""
 
     length: int | None = None
-    """What the text should have; None where only bounds are stated, or nothing."""
+    """The stated length; None if the prompt states only bounds, or nothing."""
     least: int | None = None
     most: int | None = None
-    """Both bounds are included."""
+    """Both bounds are inclusive."""
     unit: str = "words"
     """`words`, `pages`, `minutes` or `characters`."""
     quotes: list[str] = field(default_factory=list)
-    """The words that it was read from."""
+    """The words of the prompt that state it."""
 
     @property
     def target(self) -> int | None:
-        """What to aim at: the length, else the middle of a range, else a tenth inside the one bound."""
+        """Length to aim at: the stated one, else the middle of a range, else 10% inside a bound."""
         match self.length, self.least, self.most:
             case None, int(least), int(most):
                 return round((least + most) / 2)
@@ -74,7 +78,7 @@ class Demand:
         return self.length
 
     def times(self, factor: float) -> "Demand":
-        """The demand in words, where one of its units is `factor` words."""
+        """Returns the demand in words, with each of its units counted as `factor` words."""
         length, least, most = (
             None if number is None else round(number * factor)
             for number in (self.length, self.least, self.most)
@@ -83,8 +87,11 @@ class Demand:
 
 
 def mentions(text: str) -> Iterator[Mention]:
-    """Yields every length that `text` mentions, in order: "10,000 words", "a 5k-word essay", "five hundred
-    words", "Word count: 2500", 2万字, 三千五百字, "10 pages"."""
+    """Yields every length that `text` mentions, in order.
+
+    Examples: "10,000 words", "a 5k-word essay", "five hundred words", "Word count: 2500", 2万字,
+    三千五百字, "10 pages".
+    """
     text = simplified(text)
     for number in say.NUMBER.finditer(text):
         unit = say.UNIT.match(text, number.end())
@@ -108,9 +115,12 @@ def mentions(text: str) -> Iterator[Mention]:
 
 
 def demand_in(text: str) -> Demand:
-    """Returns the length that `text` asks for. Of several, those of the whole text count: what is called a
-    total, else the largest, with the bounds that agree with it. Where only parts have lengths, these are
-    multiplied by the number of parts, or added up."""
+    """Returns the length that `text` asks for.
+
+    If there are several, those of the whole text count: what is called a total, else the largest,
+    with the bounds that agree with it. If only parts have lengths, these are multiplied by the
+    number of parts, or added up.
+    """
     given, text = text, simplified(text)
     quoted = [
         quote.span() for quote in say.QUOTED.finditer(text) if not say.ORDERS.search(quote[0])
@@ -129,14 +139,16 @@ def demand_in(text: str) -> Demand:
 
 
 def words_asked(prompt: str) -> int | None:
-    """Returns the number of words that a text for `prompt` should aim at; None where it doesn't say, or says
-    pages, minutes or characters."""
+    """Returns the number of words that a text for `prompt` should aim at.
+
+    None if the prompt states no length, or one in pages, minutes or characters.
+    """
     demand = demand_in(prompt)
     return demand.target if demand.unit == "words" else None
 
 
 def asking_for(prompt: str, words: int | None) -> str:
-    """Returns the prompt with a sentence that asks for `words` words, where it doesn't state a length."""
+    """Returns the prompt, with a request for `words` words appended if it states no length."""
     if words is None or demand_in(prompt).quotes:
         return prompt
     chinese = language(prompt) == "zh"
@@ -149,13 +161,13 @@ class _Context(NamedTuple):
     text: str
     mention: Mention
     sentence: str
-    """Before it, from the sentence's beginning, in the last _BEFORE characters."""
+    """What precedes the mention in its sentence, at most _BEFORE characters."""
     clause: str
-    """The same from the last comma on."""
+    """The end of `sentence`, after its last comma."""
     own: str
-    """The mention's words."""
+    """The mention itself."""
     after: str
-    """To the sentence's end, in the next _AFTER characters."""
+    """What follows the mention in its sentence, at most _AFTER characters."""
 
 
 def _context(text: str, mention: Mention) -> _Context:
@@ -166,17 +178,20 @@ def _context(text: str, mention: Mention) -> _Context:
 
 
 class _Reading(NamedTuple):
-    """What a mention is about."""
+    """What a mention refers to."""
 
     role: str
-    """`whole`, `total`, `each` (of several parts), `part` (one of them), `listed` (a part, by the form of
-    its line), `body` (the whole, but for the parts that are mentioned); empty: not the text that is asked for."""
+    """What the length refers to; empty if not to the text asked for.
+
+    `whole`, `total`, `each` (of several parts), `part` (one of them), `listed` (a part, judging by
+    the form of its line), or `body` (the whole without the parts that are mentioned).
+    """
     demand: Demand
     context: _Context
 
     @property
     def size(self) -> int:
-        """The largest of its numbers."""
+        """The largest number of the demand."""
         return max(n or 0 for n in (self.demand.length, self.demand.least, self.demand.most))
 
 
@@ -203,7 +218,7 @@ def _read(place: _Context, quote: str) -> _Reading:
 
 
 def _kind(place: _Context) -> str:
-    """`least`, `most` or `about`: whether a length is a bound."""
+    """Returns whether a length is a lower bound (`least`), an upper (`most`) or none (`about`)."""
     before = place.clause
     if say.KEY.match(place.own):  # "word count of no less than 500"
         before += re.split(r"\d", place.own)[0]
@@ -243,14 +258,14 @@ def _role(place: _Context) -> str:
         if name.startswith("第"):
             return "part"
         if part.lastgroup == "the" and not say.SENTENCE.search(text, 0, place.mention.start):
-            return "whole"  # "The chapter should have 6000 words.": that is the order
+            return "whole"  # "The chapter should have 6000 words." is the request itself
         wanted = re.search(say.WANTED.format(part=name), text[:_HEAD], re.IGNORECASE)
         return "whole" if wanted else "part"
     return "listed" if say.LISTED.match(place.sentence) else "whole"
 
 
 def _is_elsewhere(place: _Context) -> bool:
-    """Whether a length is that of a text that is given, of a change to it, or of no text at all."""
+    """Returns whether a length is that of a provided text, of a change to it, or of no text."""
     mention = place.mention
     before = place.text[max(0, mention.start - 3) : mention.start].strip()
     if mention.unit == "words" and mention.most > _MOST:
@@ -268,7 +283,7 @@ def _is_elsewhere(place: _Context) -> bool:
 
 
 def _of_words(read: Sequence[_Reading]) -> Demand | None:
-    """The demand in the readings of words; None where they hold none."""
+    """Returns the demand that results from the readings in words; None if they contain none."""
     some = [one for one in read if one.role in ("part", "listed", "body")]
     whole = ("whole", "body") if {one.role for one in some} == {"body"} else ("whole",)
     for roles in (("total",), whole):
@@ -284,7 +299,7 @@ def _of_words(read: Sequence[_Reading]) -> Demand | None:
 
 
 def _joined(read: Sequence[_Reading]) -> Demand:
-    """The largest of several lengths of one text, with what the others say of it."""
+    """Returns the largest of several lengths of one text, completed by those that agree with it."""
     main = max(read, key=lambda one: one.size)
     demand = main.demand
     for one in read:
@@ -306,7 +321,7 @@ def _joined(read: Sequence[_Reading]) -> Demand:
 
 
 def _added(parts: Sequence[Demand]) -> Demand | None:
-    """The demand of a text that consists of `parts`."""
+    """Returns the demand of a text that consists of `parts`; None if it is too small."""
 
     def total(numbers: Sequence[int | None]) -> int | None:
         known = [number for number in numbers if number is not None]
@@ -322,7 +337,7 @@ def _added(parts: Sequence[Demand]) -> Demand | None:
 
 
 def _number_of_parts(place: _Context) -> int | None:
-    """How many parts have the length that is mentioned of each of them; None where nothing says it."""
+    """Returns how many parts have the length mentioned for each of them; None if not stated."""
     direct = say.NUMBER_OF.search(place.sentence)
     if direct:
         return round(value(direct[1]))
@@ -332,7 +347,7 @@ def _number_of_parts(place: _Context) -> int | None:
     pieces = [*say.PIECE.finditer(place.sentence)][-1:] or [*say.PIECE.finditer(place.after)]
     wanted = (pieces[0][1] or pieces[0][2]).lower() if pieces else ""
     for one in [*[*say.PARTS.finditer(before)][::-1], *say.PARTS.finditer(after)]:
-        if wanted[:4] in one[0].lower():  # stories, a story
+        if wanted[:4] in one[0].lower():  # "stories" and "a story"
             return round(value(one["en"] or one["zh"]))
     counted = say.COUNTED.search(place.sentence)
     return round(value(counted["count"])) if counted and counted["count"] else None

@@ -1,4 +1,4 @@
-"""Tells whether a text ends, or stops in the middle.
+"""Tells whether a text is finished or breaks off.
 
 Source: LongWriter, section 3.2: crashed outputs are dropped. The patterns are our own.
 """
@@ -54,14 +54,14 @@ _CODE_END = re.compile(r"[;{}>]$|\\\]$|\$$|\\end\{\w+\}$|```$")
 _FORMULA_END = re.compile(
     r"=[^=\u4e00-\u9fff]{0,60}[\d)}\]]\W{0,4}$|\\\)$|^\W*\d{1,3}[.)、:：]?\s*[A-Ha-h]\b\W{0,3}$"
 )
-"""An equation, an answer of a key."""
+"""The end of an equation, or an entry of an answer key (`12. B`)."""
 _ADDRESS_END = re.compile(
     r"(?:https?://|www\.|doi[:.]|10\.\d{4,9}/)\S{1,200}$|\S{1,80}@\S{1,80}\.\w{2,8}$|<[^<>\s]{3,200}>$",
     re.IGNORECASE,
 )
 _ORNAMENT = re.compile(r"[\W_]{2,}")
 _NEIGHBOURS = 8
-"""Lines before the last by which it is judged."""
+"""How many of the preceding lines the last one is compared with."""
 _CLOSING = re.compile(
     r"(?:(?:yours|sincerely|best|kind|warm|kindest|warmest|regards|respectfully|love|with (?:love|gratitude|warm|best|kind|"
     r"deep|all|appreciation|thanks|sincere)|cheers|thank you|thanks|cordially|gratefully|faithfully|many thanks|signed|"
@@ -80,7 +80,7 @@ _ZH_SIGNED = re.compile(
     r"呈上|[X×xＸ某○]{2,})$"
 )
 _REACH = 100
-"""Characters at the end of a line that are searched for emoji."""
+"""How many characters at the end of a line are searched for emoji."""
 _SMALL = frozenset(
     [
         "of",
@@ -104,15 +104,15 @@ _SMALL = frozenset(
         "an",
     ]
 )
-"""Words of a name or a title without a capital."""
+"""Words that stay in lower case inside names and titles."""
 
 
 def unfinished(text: str) -> str:
-    """Returns how a text that stops in the middle ends; empty if it ends well.
+    """Returns how a text breaks off, such as `ends with 'and the'`; empty if it is finished.
 
-    A text stops in the middle without a full stop, within a code block, after a heading, or with a
-    promise or an offer to go on. A signature, a date, verse, a list, a table or code may end without a
-    full stop.
+    A text breaks off if it ends without a full stop, inside a code block, on a heading, or with a
+    promise or an offer to continue. Signatures, dates, verse, lists, tables and code may end
+    without a full stop.
     """
     text = without_last_token(simplified(text)).rstrip()
     if not text:
@@ -135,7 +135,7 @@ def _ends_well(last: str, before: list[str]) -> bool:
         return False
     if bare.endswith(_TERMINAL):
         return not _EMPTY_ITEM.fullmatch(bare)
-    if not bare or last[-1] in '"”」』》)）]】':  # an ornament; a quotation or a remark to its end
+    if not bare or last[-1] in '"”」』》)）]】':  # an ornament; a closed quotation or bracket
         return True
     if _CODE_END.search(last) or _FORMULA_END.search(last) or _ADDRESS_END.search(last):
         return True
@@ -151,15 +151,17 @@ def _ends_well(last: str, before: list[str]) -> bool:
 
 
 def _among_open_lines(last: str, before: list[str]) -> bool:
-    """Whether most of the lines before end without a full stop and are as long, as those of a table, an
-    answer key or a character's sheet are."""
+    """Returns whether most preceding lines also end without a full stop and are not much shorter.
+
+    This is so in a table, an answer key or a character sheet.
+    """
     lines = before[-_NEIGHBOURS:]
     like = [line for line in lines if _is_open(line) and len(last) <= 1.5 * len(line) + 20]
     return len(lines) >= 4 and len(like) >= 0.6 * len(lines)
 
 
 def _as_the_items_before(before: list[str]) -> bool:
-    """Whether most items of the list end without a full stop, as its last one does."""
+    """Returns whether at least half of the preceding list items also end without a full stop."""
     items = []
     for line in reversed(before):
         if not _LISTED.match(line):
@@ -169,7 +171,7 @@ def _as_the_items_before(before: list[str]) -> bool:
 
 
 def _signs(last: str, before: list[str]) -> bool:
-    """Whether a short last line is a signature, a date, an address or the like."""
+    """Returns whether a short last line is a signature, a date, an address or the like."""
     if _CLOSING.match(last) and len(last) <= 80:
         return True
     if re.search(r"[\u4e00-\u9fff]", last):
@@ -184,11 +186,11 @@ def _signs(last: str, before: list[str]) -> bool:
 
 
 def _is_verse_end(last: str, before: list[str]) -> bool:
-    """Whether the last line is one of verse, most of whose lines end without a full stop."""
+    """Returns whether the last lines are verse, and at least half of them lack a full stop."""
     lines = [*before[-7:], last]
     return is_verse(lines) and sum(map(_is_open, lines)) * 2 >= len(lines)
 
 
 def _is_open(line: str) -> bool:
-    """Whether a line ends without a full stop."""
+    """Returns whether a line ends without a full stop or other terminal punctuation."""
     return not line.rstrip(_CLOSERS).endswith(_TERMINAL)

@@ -1,7 +1,7 @@
 """The language a prompt asks for, and the languages and scripts that a text is written in.
 
-Source: our own, but for `benchmark_language`. Telling Chinese, English and other scripts apart needs no
-model; languages in Latin letters are told apart by the words that every text of theirs is full of.
+Source: our own, except for `benchmark_language`. No model is needed: scripts are recognised by
+their characters, languages in Latin script by their most frequent words.
 """
 
 import re
@@ -44,7 +44,7 @@ _NAMES_A_LANGUAGE = re.compile(
 _WORD = re.compile(r"[\u4e00-\u9fff]|[^\W\d_\u4e00-\u9fff]+")
 _BEYOND_LATIN = "\u0250"
 _PROMPT_HEAD = 2000
-"""Characters of a prompt whose words are looked at."""
+"""How many characters at the beginning are examined to determine the language."""
 _SCRIPTS = {
     "Chinese": r"[\u3400-\u4dbf\u4e00-\u9fff]",
     "Latin": r"[A-Za-z\u00c0-\u024f]+(?:['’-][A-Za-z\u00c0-\u024f]+)*",
@@ -62,7 +62,7 @@ _RUNS = {
     name: re.compile(rf"(?:{pattern}[ \t,.;:!?，。、；：！？]*)+")
     for name, pattern in _SCRIPTS.items()
 }
-"""Text in one script, up to the end of the line."""
+"""A run of text in one script, within a line."""
 _BEYOND_BOTH = re.compile(r"[\u0370-\u1fff\u3040-\u30ff\uac00-\ud7af]")
 """A letter that is neither Chinese nor Latin."""
 
@@ -78,7 +78,7 @@ _WORDS = {
 }
 _FUNCTION_WORDS = {name: frozenset(words.split()) for name, words in _WORDS.items()}
 _FEWEST_WORDS = 25
-"""Shorter texts have too few function words to tell a language."""
+"""Shorter texts have too few function words to determine their language."""
 _PROMPT_WORDS = {
     "English": "a an write about words in on please story essay make me with i",
     "French": "de la un une écris écrivez rédige rédigez mots sur texte histoire moi ans au",
@@ -88,17 +88,17 @@ _PROMPT_WORDS = {
     "Italian": "un scrivi parole su saggio storia racconto sul sulla dei",
     "Dutch": "schrijf woorden over verhaal een opstel tekst artikel",
 }
-"""What short requests are full of, besides."""
+"""Further words that are frequent in short requests."""
 _REQUEST_WORDS = {
     name: known.union(_PROMPT_WORDS[name].split()) for name, known in _FUNCTION_WORDS.items()
 }
 
 
 def benchmark_language(prompt: str) -> Language:
-    """Returns the half of LongBench-Write that a prompt belongs to: `en` if it contains no Chinese
-    character or asks for English (用英文, 用英语), else `zh`.
+    """Returns the half of LongBench-Write that a prompt belongs to, by language.
 
-    On LongBench-Write this gives the very 60 rows of the paper's English file.
+    It is `en` if the prompt contains no Chinese character or asks for English (用英文, 用英语), else
+    `zh`. On LongBench-Write, the `en` half is exactly the 60 rows of the paper's English file.
 
     Source: LongWriter's evaluation/longbench_write_en.jsonl at commit ca6ccd4.
     """
@@ -106,8 +106,11 @@ def benchmark_language(prompt: str) -> Language:
 
 
 def wanted_language(prompt: BenchmarkPrompt) -> Language:
-    """Returns the language that the answer should be in: the row's field `answer_language`, else what
-    the prompt asks for ("in English", 英语作文, "in decent Chinese"), else the prompt's own."""
+    """Returns the language that the answer should be in.
+
+    This is the row's field `answer_language` if it is `en` or `zh`, else what the prompt asks for
+    ("in English", 英语作文, "in decent Chinese"), else the prompt's own language.
+    """
     given = prompt.model_dump().get("answer_language")
     if given in ("en", "zh"):
         return "en" if given == "en" else "zh"
@@ -115,8 +118,11 @@ def wanted_language(prompt: BenchmarkPrompt) -> Language:
 
 
 def prompt_language(prompt: str) -> str:
-    """Returns the language that a prompt asks to be answered in, or else is written in: `en`, `zh`, or the
-    name of another language or script, such as `Spanish`, `Japanese` or `Cyrillic`."""
+    """Returns the language that a prompt asks to be answered in, or else is written in.
+
+    This is `en`, `zh`, or the name of another language or script, such as `Spanish`, `Japanese` or
+    `Cyrillic`.
+    """
     asked = _asked_for(prompt)
     if len(asked) == 1:
         return asked[0]
@@ -142,12 +148,12 @@ def prompt_language(prompt: str) -> str:
 
 
 def words_elsewhere(text: str, wanted: Language) -> list[bool]:
-    """Returns for each word of `text`, in order, whether it is in another language than `wanted`.
+    """Returns for each word of `text`, in order, whether it is in a language other than `wanted`.
 
-    A word is a Chinese character, or a run of letters of other scripts. Every such run is foreign to
-    `zh`; every Chinese character, and every run with a letter beyond Latin's (Cyrillic, kana, Hangul,
-    …), is foreign to `en`. Names and terms in Latin letters are usual in Chinese text, so a small
-    share is no drift.
+    A word is a Chinese character, or a run of letters of other scripts. Every such run is foreign
+    to `zh`. Every Chinese character, and every run that begins with a letter beyond Latin
+    (Cyrillic, kana, Hangul, …), is foreign to `en`. Names and terms in Latin letters are usual in
+    Chinese text, so a small share of them is no language drift.
     """
     return [
         wanted == "en" if "\u4e00" <= word <= "\u9fff" else wanted == "zh" or word >= _BEYOND_LATIN
@@ -156,9 +162,12 @@ def words_elsewhere(text: str, wanted: Language) -> list[bool]:
 
 
 def wrong_language(text: str, prompt: str) -> str:
-    """Returns what is wrong if most of `text`, code left out, is not in the script that the prompt asks
-    for, or its Latin letters are another language's than English; empty if nothing is, or the prompt
-    doesn't tell."""
+    """Returns what is wrong with the language of `text`; empty if nothing or the prompt is unclear.
+
+    The language is wrong if most of the text, without code, is not in the script that the prompt
+    asks for, or if text in Latin script looks like another language than English. Nothing is
+    reported for prompts that are written in, or ask for, a language other than English and Chinese.
+    """
     expected = _expected_script(prompt)
     if expected is None:
         return ""
@@ -174,16 +183,17 @@ def wrong_language(text: str, prompt: str) -> str:
         fault = f"{found[main] / total:.0%} {main}, asked in {expected}"
     elif expected == "Latin" and not _NAMES_A_LANGUAGE.search(prompt):
         fault = _foreign_latin(text)
-    # of a request in another language an answer in that language is right
+    # a request in another language may be answered in that language
     return fault if fault and prompt_language(prompt) in ("en", "zh") else ""
 
 
 def mixed_script(text: str, prompt: str, max_foreign: float, max_foreign_run: int) -> str:
-    """Returns what is wrong if more than max_foreign of `text` is in another script than most of it, or
-    a passage of more than max_foreign_run words is; empty if nothing is.
+    """Returns what shows that `text` mixes scripts; empty if nothing does.
 
-    Quotations, brackets, code and addresses don't count, nor do names and abbreviations in a Chinese
-    text. Nothing is wrong if the prompt names another language.
+    A text mixes scripts if a share of more than max_foreign, or one passage of more than
+    max_foreign_run words, is in another script than most of it. Quotations, brackets, code and
+    addresses don't count, nor do names and abbreviations in a Chinese text. Nothing is reported if
+    the prompt names a language, or it is unclear which script it expects.
     """
     if _NAMES_A_LANGUAGE.search(prompt) or _expected_script(prompt) is None:
         return ""
@@ -212,19 +222,22 @@ _SLIPPED_IN = {
         r"(?<=[\u4e00-\u9fff，。、]) ?([a-z]{4,}(?:[ -][a-z]{2,}){0,3}) ?(?=[\u4e00-\u9fff，。、；！？])|[\u3040-\u30ff\uac00-\ud7af\u0400-\u04ff]{2,}"
     ),
 }
-"""What is foreign to a text in Latin letters or in Chinese: names and abbreviations have capitals."""
+"""Foreign words in a text in Latin script or in Chinese.
+
+Latin words with capitals are not included, as they are names and abbreviations.
+"""
 _GLUED = re.compile(r"(?<=[a-z])[\u4e00-\u9fff]{1,8}|[\u4e00-\u9fff]{1,8}(?=[a-z])")
-"""A Chinese word that is part of an English one, wherever it is."""
+"""Chinese characters joined to an English word, anywhere in the text."""
 _EAST = re.compile(
     r"\b(?:chin\w+|japan\w*|korea\w*|taiwan\w*|mandarin|kanji|russia\w*|soviet|ukrain\w*|hanzi|anime|manga|asia\w*|hangul|cyrillic|slavic|pinyin|ideogra\w+|oracle[- ]bone)\b",
     re.IGNORECASE,
 )
 _MOST_SLIPS = 0.05
-"""A larger share is mixed on purpose."""
+"""A text with a larger share of foreign words is taken to be mixed on purpose."""
 _A_WORD = 20
-"""Characters that may slip into the shortest text."""
+"""Foreign characters that even the shortest text may contain without being mixed on purpose."""
 _NEAR = 60
-"""Characters around a word in which the text may name its language."""
+"""How many characters around a word are searched for the name of a language."""
 _TERMS = frozenset(
     [
         "app",
@@ -264,9 +277,12 @@ _GLOSS = "（(:：《<“\"'‘[【=/"
 
 
 def foreign_word(text: str, prompt: str) -> str:
-    """Returns the first word of another language that slipped into `text`: a Chinese one amid English, an
-    English one in small letters amid Chinese. Empty if there is none, the prompt names a language or has
-    the word, or the words are many or come again, as a subject's own do."""
+    """Returns the first word of another language that slipped into `text`; empty if there is none.
+
+    This is a Chinese word in an English text, or a lower-case English word in a Chinese one. Empty
+    as well if the prompt names a language or contains the word, or if foreign words are many or
+    recur, as the terms of a subject do.
+    """
     head = text[:_PROMPT_HEAD]
     latin, chinese = len(_LATIN_WORD.findall(head)), len(_UNITS["Chinese"].findall(head))
     main = "Latin" if latin > chinese else "Chinese"
@@ -307,14 +323,16 @@ _LATIN_WORD = re.compile(r"[A-Za-z]{2,}")
 
 
 def _asked_for(prompt: str) -> list[Language]:
-    """The languages that a prompt asks to be answered in, English first."""
+    """Returns the languages that a prompt asks to be answered in, English first."""
     prompt = simplified(prompt)
     return [name for name, pattern in _ASKS_FOR.items() if pattern.search(prompt)]
 
 
 def _expected_script(prompt: str) -> str | None:
-    """`Latin` or `Chinese`: the script that a prompt is to be answered in, by what it asks for or by
-    what it is written in; None if that cannot be told."""
+    """Returns the script (`Latin` or `Chinese`) to answer a prompt in; None if it is unclear.
+
+    This is the script that the prompt asks for, or else the one that it is written in.
+    """
     asked = _asked_for(prompt)
     if asked:
         scripts = {"en": "Latin", "zh": "Chinese"}
@@ -328,7 +346,7 @@ def _expected_script(prompt: str) -> str | None:
 
 
 def _words_by_script(text: str) -> dict[str, int]:
-    """Words of each script in the text; a Chinese or Japanese character is one."""
+    """Counts the words of each script; a Chinese or Japanese character counts as one."""
     names = _UNITS if _BEYOND_BOTH.search(text) else ("Chinese", "Latin")
     return {
         name: len(pattern.findall(text)) if name in names else 0 for name, pattern in _UNITS.items()
@@ -349,15 +367,17 @@ def _foreign_latin(text: str) -> str:
 
 
 def _prose(run: str, script: str) -> int:
-    """Words of a passage; 0 if it is in Latin letters without the words that every English sentence is
-    full of, as names and titles are."""
+    """Counts the words of a passage, or returns 0 if it looks like names or titles in Latin script.
+
+    These lack the function words that every English sentence contains.
+    """
     words = _UNITS[script].findall(run)
     known = sum(word.lower() in _FUNCTION_WORDS["English"] for word in words)
     return len(words) if script != "Latin" or known >= 0.2 * len(words) else 0
 
 
 def _plain_english(text: str) -> int:
-    """Words in Latin letters that are no name and no abbreviation, or part of a run of four or more."""
+    """Counts the words in Latin script; names and abbreviations only in runs of four or more."""
     counted = 0
     for run in re.findall(r"[A-Za-z][A-Za-z'’\- ,]*", text):
         words = re.findall(r"[A-Za-z]+", run)

@@ -1,4 +1,4 @@
-"""How near a text comes to the length that it should have (S_l), and whether it keeps bounds."""
+"""Scores how close a text is to the required length (S_l), and checks whether it keeps bounds."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from longwriter.text.demands import demand_in
 
 @dataclass(frozen=True)
 class LengthConstraint:
-    """Bounds of a text's length in words, both included; None: no bound on that side."""
+    """Inclusive bounds of a text's length in words; None means no bound on that side."""
 
     least: int | None
     most: int | None
@@ -26,13 +26,15 @@ class LengthConstraint:
         return min(at_least, self.most or at_least)
 
     def obeyed(self, words: int) -> bool:
-        """Returns whether a text of `words` words keeps the bounds."""
+        """Returns whether a text of `words` words is within the bounds."""
         return (self.least or 0) <= words and (self.most is None or words <= self.most)
 
 
 def constraint_in(text: str) -> LengthConstraint | None:
-    """Returns the bounds in words that `text` states (`demand_in`); None if it states none. A text may keep
-    them and be far from the required length, and the other way round: S_l knows no bounds."""
+    """Returns the bounds in words that `text` states (`demand_in`); None if it states none.
+
+    S_l ignores bounds: a text may be within them but far from the required length, and vice versa.
+    """
     demand = demand_in(text)
     if demand.unit != "words" or demand.least is demand.most is None:
         return None
@@ -40,8 +42,11 @@ def constraint_in(text: str) -> LengthConstraint | None:
 
 
 def length_constraint(prompt: BenchmarkPrompt) -> LengthConstraint | None:
-    """Returns the bounds of a benchmark's row: its fields `min_words` and `max_words` if it has one of
-    them, else what its prompt says (`constraint_in`)."""
+    """Returns the bounds of a benchmark row.
+
+    These are its fields `min_words` and `max_words` if it has one of them, else what its prompt
+    states (`constraint_in`).
+    """
     given = prompt.model_dump()
     if given.get("min_words") or given.get("max_words"):
         return LengthConstraint(given.get("min_words") or None, given.get("max_words") or None)
@@ -52,17 +57,18 @@ def length_score(required: int, written: int) -> float:
     """Returns S_l of one text, 0 to 100.
 
     With x words required and y written:
-        y > x:      100 · max(0, 1 - (y/x - 1) / 3)    0 from four times the length on
-        0 < y ≤ x:  100 · max(0, 1 - (x/y - 1) / 2)    0 from a third of the length down
+        y > x:      100 · max(0, 1 - (y/x - 1) / 3)    0 at four times the length and above
+        0 < y ≤ x:  100 · max(0, 1 - (x/y - 1) / 2)    0 at a third of the length and below
         y = 0:      0
 
     Args:
-        required: words asked for, above 0.
+        required: words asked for, greater than 0.
         written: words in the text, as `count_words` counts them.
 
-    Peculiarities kept: a text of twice the length loses a third of the points, one of half the
-    length a half; bounds such as "at least" count as the length itself. The released function
-    divides by zero where y = 0 and otherwise gives these very numbers, bit by bit.
+    The paper's peculiarities are kept: a text of twice the length loses a third of the points, one
+    of half the length loses half of them, and bounds such as "at least" count as the length itself.
+    The released function divides by zero if y = 0 and otherwise gives exactly the same numbers, bit
+    for bit.
 
     Source: LongWriter (arXiv 2408.07055), section 2; `score` of its released
     evaluation/eval_length.py at commit ca6ccd4.

@@ -26,17 +26,20 @@ _SALUTATION = re.compile(
     re.IGNORECASE,
 )
 _VERSE_WORDS, _VERSE_CHARACTERS = 12, 16
-"""Most tokens of a line of verse: English words, Chinese characters."""
+"""Most tokens in a line of verse: English words, and Chinese characters."""
 
 
 _SPACE = re.compile(r"\s{3,}")
 _RUNS = ("   ", "\n\n\n", " \n", "\n ", "\t", "\r", "\xa0", "\u3000\u3000", "\u200a", "\v", "\f")
-"""One of them is in every longer run of white space that texts have."""
+"""Every run of three or more white-space characters that occurs in texts contains one of these."""
 
 
 def squeezed(text: str) -> str:
-    """Returns the text with at most two characters of every longer run of white space, line ends if there
-    are any: patterns with several optional gaps in a row take more than linear time on such runs."""
+    """Returns the text with every longer run of white space cut to at most two characters.
+
+    If a run has line ends, only these are kept. Patterns with several optional gaps in a row take
+    more than linear time on long runs.
+    """
     if not any(run in text for run in _RUNS):  # far quicker than the pattern
         return text
     return _SPACE.sub(_two, text)
@@ -53,8 +56,10 @@ def lines_of(text: str) -> list[str]:
 
 
 def is_verse(lines: list[str]) -> bool:
-    """Returns whether lines are verse or lyrics: at least four, nearly all of them short, few of them
-    items of a list."""
+    """Returns whether lines are verse or lyrics.
+
+    These have at least four lines, nearly all of them short and few of them list items.
+    """
     if len(lines) < 4:
         return False
     short = sum(
@@ -66,27 +71,31 @@ def is_verse(lines: list[str]) -> bool:
 
 
 def is_letter(text: str) -> bool:
-    """Returns whether the text begins with a salutation: a letter speaks to its reader."""
+    """Returns whether the text begins with a salutation, as letters do."""
     return _SALUTATION.search(text) is not None
 
 
 def without_quotations(text: str) -> str:
-    """Returns the text without what is in quotation marks."""
+    """Returns the text without anything in quotation marks."""
     return _QUOTED.sub(" ", text)
 
 
 def without_foreign_matter(text: str, bracket: str = " ") -> str:
-    """Returns the text without quotations, brackets, code and addresses, where other scripts are usual.
+    """Returns the text without quotations, brackets, code and addresses.
+
+    Other scripts are usual in these.
 
     Args:
-        bracket: what stands instead of a bracket.
+        bracket: replaces each bracket and its contents.
     """
     return _BRACKETS.sub(bracket, without_quotations(without_code(text)))
 
 
 def without_formulas(text: str) -> str:
-    """Returns the text without code, addresses and LaTeX formulas, which repeat themselves and compress well
-    in good texts too."""
+    """Returns the text without code, addresses and LaTeX formulas.
+
+    These repeat themselves and compress well in good texts too.
+    """
     return (
         _FORMULA.sub(" ", without_code(text)) if "\\" in text or "$" in text else without_code(text)
     )

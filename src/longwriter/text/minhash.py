@@ -1,5 +1,7 @@
-"""MinHash signatures of sets, and two indexes of near duplicates: one that grows, and one of sets that are all
-there before the first is asked about, which takes a fiftieth of the memory."""
+"""MinHash signatures of sets, and two indexes that find near duplicates.
+
+`NearIndex` can grow. `InOrder` needs all signatures in advance and takes a fiftieth of the memory.
+"""
 
 import hashlib
 
@@ -12,15 +14,22 @@ from longwriter.text.similarity import Hashes
 Signature = NDArray[np.uint32]
 
 BANDS, ROWS = 12, 4
-"""Of the LSH. Two texts of similarity s are compared with probability 1 - (1 - s^ROWS)^BANDS: 0.96 at
-0.7, 0.998 at 0.8, 0.0001 at 0.05, which is usual for texts on different subjects."""
+"""Parameters of the LSH.
+
+Two texts of similarity s are compared with probability 1 - (1 - s^ROWS)^BANDS: 0.96 for s = 0.7,
+0.998 for 0.8, and 0.0001 for 0.05, a usual value for texts on different subjects.
+"""
 PERMUTATIONS = BANDS * ROWS
 CROWD = 500
-"""A bucket with more texts than this comes from a template that they share; it is skipped, as texts
-that are near duplicates meet in other buckets too."""
+"""A bucket with more texts than this comes from a template that they share and is skipped.
+
+Near duplicates also meet in other buckets.
+"""
 _MARGIN = 0.25
-"""How far an estimate may be below the threshold (3.5 standard errors of PERMUTATIONS at 0.7) for the
-exact similarity to be computed."""
+"""How far an estimated similarity may be below the threshold for the set to remain a candidate.
+
+This is 3.5 standard errors of an estimate from PERMUTATIONS hashes at a similarity of 0.7.
+"""
 _EMPTY = MinHash(PERMUTATIONS, seed=1)
 
 
@@ -30,20 +39,20 @@ def signature(shingles: Hashes) -> Signature:
         PERMUTATIONS, permutations=_EMPTY.permutations, hashfunc=int, scheme=_EMPTY.scheme
     )
     mixed = (shingles ^ (shingles >> np.uint64(32))) & np.uint64(0xFFFFFFFF)
-    for start in range(0, len(mixed), 20_000):  # its table of all permutations at once is large
+    for start in range(0, len(mixed), 20_000):  # batches keep its table small
         sketch.update_batch(mixed[start : start + 20_000].tolist())
     values: Signature = sketch.hashvalues
     return values
 
 
 def fingerprint(text: str) -> bytes:
-    """Returns 16 bytes of the SHA-256 of the text without case and white space."""
+    """Returns the first 16 bytes of the text's SHA-256, ignoring case and white space."""
     plain = "".join(text.lower().split()).encode("utf-8", "surrogatepass")
     return hashlib.sha256(plain).digest()[:16]
 
 
 class NearIndex:
-    """An index of sets by their MinHash: `datasketch`'s LSH."""
+    """A growing index of sets by their MinHash, built on `datasketch`'s LSH."""
 
     def __init__(self) -> None:
         self._lsh = MinHashLSH(num_perm=PERMUTATIONS, params=(BANDS, ROWS), hashfunc=_short)
@@ -55,8 +64,10 @@ class NearIndex:
         self._kept[key] = values
 
     def candidates(self, values: Signature, threshold: float) -> list[int]:
-        """Returns the keys of the sets that may have a similarity of `threshold`. A set that has it is
-        missed with the probability given at BANDS."""
+        """Returns the keys of the sets whose similarity may reach `threshold`.
+
+        See BANDS for the probability that a set of a given similarity is found.
+        """
         found: set[int] = set()
         for (start, end), table in zip(self._lsh.hashranges, self._lsh.hashtables, strict=True):
             bucket = table.get(_short(bytes(values[start:end].byteswap().data)))
@@ -70,20 +81,21 @@ class NearIndex:
 
 
 class InOrder:
-    """Of many sets in an order, finds those of the earlier ones that may be like one.
+    """An index of a fixed sequence of sets that finds earlier ones which may resemble a given one.
 
-    Only sets that share a bucket with another are held in it, as numbers in flat arrays: 48 bytes a set, and 4 more
-    for each bucket that it shares. It answers as `NearIndex` does.
+    Only buckets that several sets share are stored, as flat integer arrays: 48 bytes per set, and 4
+    more for each bucket that it shares. Its answers are those of `NearIndex`.
     """
 
     def __init__(self, signatures: NDArray[np.uint32]) -> None:
-        """
+        """Assigns all sets to buckets, which are empty at first.
+
         Args:
-            signatures: (sets, PERMUTATIONS), may be on disk.
+            signatures: of shape (sets, PERMUTATIONS); may be on disk.
         """
         self._signatures = signatures
         self._bucket = np.full((len(signatures), BANDS), -1, dtype=np.int32)
-        """Number of the bucket, over all bands, that a set is in; -1: it is alone there."""
+        """Each set's bucket in each band, numbered across bands; -1 if the set is alone in it."""
         room = [np.zeros(0, dtype=np.int64)]
         buckets = 0
         for band in range(BANDS):
@@ -97,7 +109,7 @@ class InOrder:
         self._members = np.zeros(int(ends[-1]) if buckets else 0, dtype=np.int32)
 
     def keep(self, number: int) -> None:
-        """Lets later sets find this one."""
+        """Adds a set to its buckets, so that later sets find it."""
         for bucket in self._buckets(number):
             held = self._held[bucket]
             if held <= CROWD:
@@ -105,8 +117,10 @@ class InOrder:
                 self._held[bucket] = held + 1
 
     def candidates(self, number: int, threshold: float) -> list[int]:
-        """Returns the numbers of the kept sets that may have a similarity of `threshold`, in order. A set that
-        has it is missed with the probability given at BANDS."""
+        """Returns the numbers of the kept sets whose similarity may reach `threshold`, in order.
+
+        See BANDS for the probability that a set of a given similarity is found.
+        """
         found: set[int] = set()
         for bucket in self._buckets(number):
             start, held = self._start[bucket], self._held[bucket]
@@ -125,7 +139,7 @@ class InOrder:
 
 
 def _shared(band: NDArray[np.uint32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The number of each set's bucket, -1 where it is alone in it, and the buckets' sizes."""
+    """Returns each set's bucket number, -1 if it is alone there, and the shared buckets' sizes."""
     halves = np.ascontiguousarray(band).view(np.uint64)
     mixed = (halves[:, 0] ^ (halves[:, 0] >> np.uint64(31))) * np.uint64(0x9E3779B97F4A7C15)
     mixed = (mixed ^ (mixed >> np.uint64(29))) + halves[:, 1] * np.uint64(0xBF58476D1CE4E5B9)
@@ -136,7 +150,7 @@ def _shared(band: NDArray[np.uint32]) -> tuple[NDArray[np.int64], NDArray[np.int
 
 
 def _short(band: bytes) -> bytes:
-    """8 bytes instead of a band's 16: the index's keys take half the memory."""
+    """Hashes a band's 16 bytes to 8, which halves the memory of the index's keys."""
     return hashlib.blake2b(band, digest_size=8).digest()
 
 

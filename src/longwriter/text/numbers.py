@@ -40,7 +40,7 @@ _IN_WORDS["couple"] = 2
 _GAP = r"[ \t-]{1,3}"
 _COUPLE = rf"a{_GAP}couple(?:{_GAP}of)?"
 _BELOW_100 = rf"(?:(?:{'|'.join(_TENS)})(?:{_GAP}(?:{'|'.join(_ONES[:9])}))?|{'|'.join(_ONES)})"
-_BARE = r"(?<!\d )(?<!\d-)"  # a scale without its number, but not the hundred of "2 hundred words"
+_BARE = r"(?<!\d )(?<!\d-)"  # a scale without a number; not the "hundred" of "2 hundred"
 _BELOW_1000 = (
     rf"(?:(?:(?:{_BELOW_100}|{_COUPLE}|an?){_GAP}|{_BARE})hundred(?:{_GAP}(?:and{_GAP})?{_BELOW_100})?"
     rf"|{_BELOW_100})"
@@ -55,17 +55,19 @@ ANY = rf"(?:{NUMERAL}|{SPELLED})"
 
 _SCALES = {"十": 10, "百": 100, "hundred": 100, "千": 1000}
 _GROUPS = {"k": 1000, "thousand": 1000, "万": 10_000, "w": 10_000, "million": 1_000_000}
-"""Scales of all that is before them: two hundred thousand, 三百二十万."""
+"""Scales that multiply everything before them: two hundred thousand, 三百二十万."""
 _PART = re.compile(r"\d[\d,，]*(?:\.\d+)?|[a-z]+|[〇一二三四五六七八九十百千万]")
-"""Of a number in lower case."""
+"""One part of a number in lower case."""
 _SIMPLER = str.maketrans("零两", "〇二")
 _NEIGHBOURS = re.compile(r"([一二三四五六七八九])、?([一二三四五六七八九])(?=[十百千万])")
 """三四千: three to four thousand."""
 
 
 def value(number: str) -> float:
-    """A number that matches ANY, such as 12,000, 1.5k, 2万5千 or "two thousand five
-    hundred"."""
+    """Returns the value of a number that matches ANY.
+
+    Examples: 12,000, 1.5k, 2万5千, "two thousand five hundred".
+    """
     above, below, digit, scale = 0.0, 0.0, 0.0, 0.0
     parts = _parts(number)
     for place, part in enumerate(parts):
@@ -86,7 +88,7 @@ def value(number: str) -> float:
 
 
 def spread(low: str, high: str) -> tuple[float, float]:
-    """The ends of a range whose first number may lack the second one's scale: 2-3k, 2到3万."""
+    """Returns the ends of a range whose first number may lack the second's scale: 2-3k, 2到3万."""
     most, least = value(high), value(low)
     if least < most / 100:
         scale = _parts(high)[-1]
@@ -95,7 +97,7 @@ def spread(low: str, high: str) -> tuple[float, float]:
 
 
 def neighbours(number: str) -> tuple[float, float] | None:
-    """The ends of a Chinese number that names two: 三四千 is 3,000 to 4,000. None where it does not."""
+    """Returns the ends of a Chinese number that names two (三四千 is 3,000 to 4,000), else None."""
     found = _NEIGHBOURS.search(number.translate(_SIMPLER))
     if not found:
         return None

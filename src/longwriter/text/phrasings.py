@@ -1,6 +1,6 @@
-"""How prompts say a length in English and simplified Chinese: the patterns of `text.demands`.
+"""How prompts state a length in English and simplified Chinese: the patterns of `text.demands`.
 
-No pattern takes more than linear time: those with a `$` or `^` are asked of a few dozen characters.
+All patterns take at most linear time: those with `$` or `^` are applied to a few dozen characters.
 """
 
 import re
@@ -23,10 +23,10 @@ NUMBER = re.compile(
     rf"(?:(?P<count_low>\d[\d,]*){_TO})?(?P<count>\d[\d,]*|(?<=[为在约于过:：])[一二两三四五六七八九十][一二两三四五六七八九十百千万]{{1,8}})(?![\d,一二三四五六七八九十百千万]*[ \t]?(?:words?|个?字|[-–—~～至到%]))",
     re.IGNORECASE,
 )
-"""A number, or two that are the ends of a range."""
+"""A number, or the two ends of a range."""
 
 KEY = re.compile(r"word|字", re.IGNORECASE)
-"""A number without its unit begins with it."""
+"""The beginning of a length without a unit: `Word count: 2500`."""
 _BESIDE = (
     r"(?:[\s+-]{0,3}(?:English|written|total|original|or so|or more|or less|or fewer|plus|odd)\b)?"
 )
@@ -44,15 +44,15 @@ QUOTED = re.compile(
     r"“[^”\n]{1,60}”|\"[^\"\n]{1,60}\"|《[^》\n]{1,40}》|「[^」\n]{1,60}」|『[^』\n]{1,60}』|‘[^’\n]{1,60}’"
     r"|(?<!\w)'[^'\n]{1,60}'(?!\w)"
 )
-"""A title, a saying, a word that is spoken about."""
+"""A title, a saying, or a word that the prompt talks about."""
 ORDERS = re.compile(
     r"\b(?:write|at least|at most|no (?:more|less|fewer))\b|写|不少于|不超过|以[内上]|左右|字数",
     re.IGNORECASE,
 )
-"""In quotation marks, but an order."""
+"""Words that make a quotation an instruction about the text."""
 
 SENTENCE = re.compile(r"(?<!\bmin)(?<!\bmax)(?<!\bapprox)(?<!\bca)[.](?=\s|$)|[!?。！？\n;；]")
-"""Between two sentences."""
+"""The boundary between two sentences."""
 CLAUSE = re.compile(r",(?!\d{3})|，")
 
 # Bounds
@@ -90,7 +90,7 @@ BOUND_AFTER = re.compile(
 BOUND_IN = re.compile(
     r"(?P<least>\+|\bplus\b|or more)|(?P<most>or less|or fewer|\blimit|max)", re.IGNORECASE
 )
-"""In the length itself: 500+ words, `Word limit: 800`."""
+"""A bound within the length itself: `500+ words`, `Word limit: 800`."""
 ABOUT = re.compile(
     r"(?:about|around|approximately|approx\.?|roughly|circa|~|≈|约|大概)\s*$", re.IGNORECASE
 )
@@ -104,7 +104,7 @@ TOLERANCE = re.compile(
 )
 SHARE = re.compile(r"(?:±|\+/-|plus or minus|上下浮动)\s?(\d{1,2})\s?(%|percent)", re.IGNORECASE)
 
-# What a length is about
+# What a length refers to
 
 _DETERMINER = r"(?:this|that|these|the following|following|attached|above|given|provided|existing|original|th[eo]se)"
 _TRANSFORM = (
@@ -128,27 +128,27 @@ GIVEN = re.compile(
     r"|我(?:有|写了|写好了)一?[篇份段]?(?:约)?$",
     re.IGNORECASE,
 )
-"""Before the length of a text that is given."""
+"""What precedes the length of a text that the prompt provides."""
 NOUN = re.compile(
     r"\s(?!(?:in|to|into|or|and|on|about|for|that|which|long|max|min|at|is|are|of|with|about|limit|minimum|maximum|requirement)\b)[a-z]|的|[文报论小作材稿]",
     re.IGNORECASE,
 )
 
 NO_DEMAND_BEFORE = re.compile(
-    # added to a text, or taken away
+    # words to be added to a text, or removed from it
     r"\b(?:increas|extend|expand|lengthen|reduc|cut|shorten|trim|decreas)\w*(?: [\w'-]+){0,4} by (?:about |around |another )?$"
     r"|\b(?:another|additional|extra|further|add|adding|trim|cut|remove|delete|drop|shave)(?: about| another| around| roughly| some)? $"
     r"|(?:增加|减少|删[减去]|缩减|添加|多写|少写|增补|扩充|补充|删掉|砍掉|去掉|再扩写|再加|再补充?)了?(?:约|大[约概]|至少)?$"
-    # of the first words of a text, of each so many
+    # the first or last words of a text, every so many words
     r"|\b(?:the|its|your|my|his|her) (?:first|last|initial|final|next|previous)\s$|\bevery\s$|[前后每]$"
     # a saying
     r"|\b(?:worth|speaks?|spoke|paints?|says?|said|tells?|told)(?: more than| over| up to| louder than)? $|(?:胜过?|值|抵得?上?)$"
-    # words that are learnt, known, typed
+    # words that are learnt, known or typed
     r"|\b(?:vocabulary of|learn(?:ed|t|ing)?|memori[sz]e[ds]?|knows?|knew|list|lists|listed|holds|spell|teach me|typ(?:e|ed|ing)(?: at)?|at a rate of"
     r"|(?:most )?common|speed (?:of|is))(?: the)?(?: about| around| over)? $"
     r"|(?:词汇量|识字|认识了?|学会了?|背诵?了?|听写|打字)[^，。]{0,4}$"
     r"|(?:一[天日]|每[天日小分][时钟]?)[^，。]{0,6}$"
-    # how long a text was, or is
+    # how long an existing text is or was
     r"|\b(?:already|I've|I have|have|has) (?:written|done|got|typed|finished)(?: about| over)? $|\b(?:to|I|you|he|she|we|they) "
     r"(?:read|type|speak|say|deliver|memori[sz]e) $|^\W*how (?:long|many|much|fast|quickly)\b[^?]*$"
     r"|\b(?:translated|published|processed)(?: over| about)? $|(?:最?常[用见])的?$"
@@ -176,7 +176,7 @@ SPOKEN = re.compile(
     r"演[讲说]|发言|讲[话稿]|致[辞词]|朗读|时长|视频|主持|口播|播客",
     re.IGNORECASE,
 )
-"""Near minutes that are a text's length."""
+"""Words near a number of minutes that make it the length of a text."""
 
 TOTAL_BEFORE = re.compile(
     r"\b(?:total(?:s|ing|l?ed|ling)?|altogether|overall|entire|combined|whole|in all)\b[^,]{0,60}$"
@@ -207,9 +207,9 @@ SEVERAL = re.compile(
     rf"\s(?:(?!(?:on|with|in|of|and|for|about|to|from)\b)[a-z-]+\s){{0,2}}{_PIECES_EN}s\b",
     re.IGNORECASE,
 )
-"""After a length that several texts have: "300-word reviews"."""
+"""What follows the length of each of several texts: `300-word reviews`."""
 ONE = re.compile(r"\b(?:an?|one|the|this|my)(?: [a-z-]+)? $", re.IGNORECASE)
-"""Before that of one text."""
+"""What precedes the length of a single text."""
 _SMALL = r"(?:(?!1\b)\d{1,3}|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|fifteen|twenty|thirty)"
 _SMALL_ZH = r"(?:(?!1\D)\d{1,3}|(?!一[^一二三四五六七八九十])[一二两三四五六七八九十]{1,3})"
 COUNTED = re.compile(
@@ -218,26 +218,26 @@ COUNTED = re.compile(
     rf"|(?<!第)(?<![\d一二两三四五六七八九十]){_SMALL_ZH}\s?个?{_PIECES_ZH}(?!共)[^，。！？]{{0,4}}$",
     re.IGNORECASE,
 )
-"""Before the length of each of several: ten chapters of, 三篇."""
+"""What precedes the length of each of several texts: `ten chapters of`, 三篇."""
 NUMBER_OF = re.compile(rf"\b({_SMALL}) $", re.IGNORECASE)
-"""Before the length of several texts: five (300-word essays)."""
+"""The number right before the length of several texts: `five` in `five 300-word essays`."""
 MANY = re.compile(
     rf"(?:写|撰|拟|创作|生成|给)[^，。！？\n]{{0,8}}?{_SMALL_ZH}\s?(?:条|则|句|封)"
     rf"|\b(?:write|create|draft|give|generate|compose)\b(?: me| us)? {_SMALL} (?:[a-z-]+ ){{0,2}}(?:review|comment|slogan|caption|tweet|tagline|headline)s",
     re.IGNORECASE,
 )
-"""An order for many short texts, whose length is that of each."""
+"""A request for many short texts: a length then applies to each of them."""
 PARTS = re.compile(
     rf"\b(?P<en>{_SMALL})[ -](?:[a-z-]+ ){{0,3}}?(?P<piece>{_PIECES_EN})s?\b"
     rf"|(?<!第)(?<![\d一二两三四五六七八九十])(?P<zh>{_SMALL_ZH})\s?个?(?P<zh_piece>{_PIECES_ZH})",
     re.IGNORECASE,
 )
-"""How many parts there are."""
+"""A number of parts."""
 PIECE = re.compile(
     rf"(?:each|every|per)(?: of the)?(?: \w+)? ({_PIECES_EN})s?\b|每一?个?({_PIECES_ZH})",
     re.IGNORECASE,
 )
-"""What each of them is."""
+"""The kind of part that a length applies to."""
 
 _PART_EN = (
     r"(?:title|subtitle|headline|intro(?:duction)?|conclusion|abstract|preface|foreword|bio(?:graphy)?|caption|tagline|slogan|"
@@ -253,7 +253,10 @@ PART_BEFORE = re.compile(
     re.IGNORECASE,
 )
 BODY_BEFORE = re.compile(r"(?:正文|主体部分)[^，。]{0,4}$")
-"""Before the length of the text but for its other parts, where they have lengths; else it is the whole."""
+"""What precedes the length of the main text (正文).
+
+It excludes the other parts if these have lengths of their own, else it is that of the whole text.
+"""
 PART_LABEL = re.compile(
     rf"^\W{{0,8}}(?:\d{{1,2}}\W{{1,3}})?(?P<label>{_PART_EN}|{_PART_ZH})s?\s?[:(（：]",
     re.IGNORECASE,
@@ -274,7 +277,7 @@ PART_OF = re.compile(
     re.IGNORECASE,
 )
 WANTED = r"\b(?:write|draft|create|compose|produce|need|prepare|generate|give|make)\b(?:(?! with | includ| contain| and )[^.!?\n]){{0,60}}\b{part}\b|(?:写|撰|拟|起草|生成|创作)[^。！？，\n]{{0,30}}{part}"
-"""The part is the whole that is wanted."""
+"""A request for `{part}` itself, which then is the whole text and not a part of it."""
 LISTED = re.compile(
     r"\s{0,8}(?:[-*•#]{1,4}|\d{1,2}[.)、．]|[一二三四五六七八九十]{1,2}[、.．])\s?[^()（）\n]{1,60}[(（][^()（）\n]{0,20}$"
 )

@@ -1,4 +1,4 @@
-"""Finds blanks that a model left to be filled: `[Your Name]`, `[insert date]`, `【姓名】`, `XX公司`.
+"""Finds placeholders that a model left in a text: `[Your Name]`, `[insert date]`, `【姓名】`, `XX公司`.
 
 Source: our own, from real texts of many models.
 """
@@ -24,7 +24,7 @@ _BLANK_LINE = re.compile(
     r"^[ \t*•-]{0,6}(?:[A-Z][\w ]{1,20}:[ \t*]{0,4})?Your (?:[Ff]ull )?(?:[Nn]ame|[Cc]ompany|[Ss]chool|[Uu]niversity|[Aa]ddress|[Tt]itle|[Pp]osition|[Ii]nstitution|[Ss]ignature)[ \t*,]{0,4}$",
     re.MULTILINE,
 )
-"""A line that is one: - Your Name."""
+"""A line that is nothing but a placeholder: `- Your Name`."""
 _ASKS_FOR_BLANKS = re.compile(
     r"\b(?:template|forms?|fill[- ]in|placeholders?|blanks?|contract|licen[cs]e|agreement|boilerplate|sample|example|format|mad libs|cover letter|"
     r"resume|variables?|code|regex)\b|模板|模版|表格|填空|合同|协议|范文|格式|样本|示例|占位",
@@ -34,8 +34,10 @@ _SIGNS = "[", "【", "(", "（", "<", "xx", "XX", "××", "ＸＸ", "____", "○
 
 
 def placeholder_in(text: str, prompt: str = "") -> str:
-    """Returns the first blank left to fill; empty if there is none, or the prompt asks for a form or holds
-    blanks itself."""
+    """Returns the first placeholder in the text; empty if there is none.
+
+    Empty as well if the prompt asks for a form or the like, or contains placeholders itself.
+    """
     found = _BLANK_LINE.search(text) if "Your " in text else None
     if not found and any(sign in text for sign in _SIGNS):
         found = _BLANK.search(simplified(text))

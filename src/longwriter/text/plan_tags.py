@@ -1,7 +1,8 @@
-"""A plan before the text, in one answer: written into training rows (`filter.plan`), and split off
-again wherever only the text counts.
+"""Puts a plan before the text of an answer, and splits it off again.
 
-Source: LongWriter (arXiv 2408.07055), section 4.3, trains with and without it.
+It is written into training rows (`filter.plan`), and split off wherever only the text counts.
+
+Source: LongWriter (arXiv 2408.07055), section 4.3, which trains with and without a plan.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +20,7 @@ class PlannedAnswer(NamedTuple):
 
 
 def render_plan(steps: Sequence[Mapping[str, Any]]) -> str:
-    """Returns a draft's plan with its tags, to be put before the text; empty if there are no steps."""
+    """Returns a draft's plan in its tags, to go before the text; empty if there are no steps."""
     lines = [
         f"{number}. {step['main_point']} ({step['word_count']} words)"
         for number, step in enumerate(steps, start=1)
@@ -28,7 +29,7 @@ def render_plan(steps: Sequence[Mapping[str, Any]]) -> str:
 
 
 def split_plan(answer: str) -> PlannedAnswer:
-    """Returns the plan and the text of an answer. One that ends within its plan has no text."""
+    """Returns the plan and the text of an answer; no text if the answer ends within the plan."""
     if not answer.startswith(START):
         return PlannedAnswer("", answer)
     plan, _, text = answer.removeprefix(START).partition(END.rstrip())

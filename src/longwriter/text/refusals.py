@@ -1,7 +1,8 @@
-"""Finds a writer that refuses, apologises to the asker, or speaks of itself as a model.
+"""Finds texts whose writer refuses, apologises to the user, or speaks of itself as a model.
 
-People in a text refuse and apologise too, but in quotation marks or in the middle of the text. So a
-refusal counts at the beginning and at the end only, unless the writer speaks of itself as a model.
+Fictional characters refuse and apologise too, but in quotation marks or in the middle of a text. So
+refusals count only at its beginning and end, but a writer that speaks of itself as a model counts
+anywhere.
 
 Source: LongWriter, section 3.2, which drops crashed outputs; the patterns are our own.
 """
@@ -12,10 +13,10 @@ from longwriter.text.chinese import simplified
 from longwriter.text.markup import is_letter, squeezed, without_quotations
 
 _REACH = 300
-"""Characters at the beginning and at the end in which a text refuses; in between, people speak."""
+"""How many characters at the beginning and at the end are searched for a refusal."""
 
 _BEGIN = r"(?:^|(?<=[.!?。！？\n])|(?<=[.!?] ))\s*"
-"""Of a sentence."""
+"""The beginning of a sentence."""
 _NOT = (
     r"(?:can't|cannot|can not|won't|(?:am|'m) (?:unable|not able) to|(?:won't|will not) be able to|could not|"
     r"couldn't|(?:must|have to) decline to|(?:am|'m) not (?:in a position|allowed|permitted) to)"
@@ -29,7 +30,7 @@ _TASK = (
     r"complete|continue)(?: with)?(?: (?:a|an|any|the|such|this|that|your|it|content|more|explicit|sexual|violent|"
     r"harmful|stor(?:y|ies)|essays?|texts?|requests?)\b|[.!,]))"
 )
-"""What only a writer with a task would say: it refuses even without an apology."""
+"""What only a writer with a task would say; it is a refusal even without an apology."""
 _SORRY = r"(?:I(?:'m| am) (?:very |so |really |truly )?(?:sorry|afraid)|I apologi[sz]e|my apologies|I regret(?: to say)?)"
 _HEDGE = r"(?:(?:unfortunately|regrettably|sadly|however|no|sorry|but)[,.]? ?(?:but )?)*"
 _REASON = (
@@ -56,10 +57,12 @@ _SIGNS_OF_MODEL = (
     *("limit", "constraint", "guideline", "polic", "programming"),
     *("作为", "身为", "我是", "我只是", "违反", "训练数据", "知识截止"),
 )
-"""One of them is in each match of the pattern, in lower case: only around them it is looked for, which
-takes a tenth of the time."""
+"""Every match of _SPEAKS_AS_MODEL contains one of these, in lower case.
+
+The pattern is only tried around them, which takes a tenth of the time.
+"""
 _AROUND = 80
-"""Characters before and behind a sign in which the match lies."""
+"""How many characters before and after such a sign are searched."""
 
 _REFUSES = re.compile(
     rf"{_BEGIN}{_HEDGE}{_SORRY},? ?(?:that )?(?:but )?{_REASON}I ?{_NOT} {_HELP}\b"
@@ -87,7 +90,7 @@ _SIGNS_OF_REFUSAL = (
     *("decline", "not in a position", "not allowed", "not permitted", "comfortable", "request"),
     *("but this ", "but that ", "but your ", "impossible", "not possible"),
 )
-"""Of a refusal in English."""
+"""Every English refusal contains one of these."""
 _ZH_SIGNS_OF_REFUSAL = "无法", "不能", "没办法", "没有办法", "不会", "不便", "只能"
 
 _ZH_BEGIN = r"(?:^|[。！？\n])\s*"
@@ -109,7 +112,7 @@ _ZH_REFUSES = re.compile(
 )
 
 _APOLOGISES_FIRST = re.compile(
-    # "I'm sorry, but I can't": at the very beginning that is enough, whatever the writer cannot do
+    # "I'm sorry, but I can't": enough at the very beginning, whatever the writer cannot do
     rf"^{_SORRY},? (?:but )?I ?{_NOT}\b"
     r"|^(?:I(?:'m| am) sorry|I apologi[sz]e|my apologies|sorry|apologies) for (?:the|any|my) (?:previous |earlier )?"
     r"(?:confusion|misunderstanding|mistake|error|oversight|inconvenience|delay|incomplete|short)"
@@ -128,14 +131,13 @@ _ASKS_FOR_AI = re.compile(
 
 
 def refusal_in(text: str, prompt: str = "") -> str:
-    """Returns the words with which `text` refuses, apologises to the asker or speaks of its writer as
-    a model; empty if it does not.
+    """Returns the words in which `text` refuses, apologises or calls its writer a model, or empty.
 
-    What people say in quotation marks doesn't count, nor does a refusal in a letter.
+    Text in quotation marks doesn't count, nor do refusals and apologies in a letter.
 
     Args:
-        prompt: what was asked for. A text that is to be a refusal, an apology or an AI's monologue may
-            be one. Empty: not known.
+        prompt: the prompt of the text. If it asks for a refusal, an apology or an AI's monologue,
+            the text may be one. Empty if unknown.
     """
     text = without_quotations(simplified(text).replace("’", "'")).strip()
     prompt = simplified(prompt)

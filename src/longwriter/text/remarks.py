@@ -1,9 +1,10 @@
-"""What a model says to the asker around a text: openers, closers, notes, excuses for the length, and
-words in which the text judges itself.
+"""Finds what a model says to the user around a text.
 
-Each is looked for where it is said: an opener in the first sentences, a closer and a judgement in the
-last ones, a note at the beginning of a line. A pattern is tried at the beginning of a sentence only, so
-a person in a story who says the same in the middle of the text is not found.
+These remarks are openers, closers, notes, excuses for the length, and sentences in which the text
+judges itself. Each is searched for where it usually occurs: an opener in the first sentences, a
+closer and a judgement in the last ones, a note at the beginning of a line. Patterns are only tried
+at the beginning of a sentence, so a character in a story who says the same in the middle of the
+text is not found.
 
 Source: our own, from real texts of many models (docs/log.md has precision and recall).
 """
@@ -15,11 +16,11 @@ from dataclasses import dataclass
 from longwriter.text.markup import is_letter, squeezed
 
 HEAD, TAIL = 700, 900
-"""Characters at the beginning and at the end in which a model speaks to the asker."""
+"""How many characters at the beginning and at the end are searched for words to the user."""
 
 _SENTENCE = re.compile(r"[^.!?…。！？\n:：]*(?:[.!?…。！？:：]+[\"”'’)）\]*_]*|\n|$)")
 _MARKS = " \t*_#>(（[【~`-—–"
-"""What may stand before a remark."""
+"""Characters allowed before a remark."""
 
 _WORK = (
     r"(?:story|short story|narrative|tale|screenplay|script|essay|article|piece|text|poem|chapter|episode|"
@@ -47,7 +48,7 @@ _SURE = re.compile(
     r"|(?:okay|ok|alright|sure|great|yes), (?:buckle up|here(?:'s| is| are)|let's|i(?:'ll| will| can)|i'm familiar|this is)\b|(?:当然可以|没问题|好的)[！!。：:]$",
     re.IGNORECASE,
 )
-"""Enough by itself."""
+"""Counts as an opener by itself."""
 _OPENER = re.compile(
     r"(?:(?:sure|certainly|of course|absolutely|okay|ok|alright|great|yes)\b[,.!]? ?)?"
     r"(?:(?P<line>here(?:'s| is| are)\b[^\n]{0,250}:$)|here(?:'s| is| are) (?:(?:an?|the|my|your|one|some)\b )?(?:[\w-]+ ){0,6}"
@@ -89,20 +90,20 @@ _TO_THE_ASKER = re.compile(
     rf"|[^。\n]{{0,40}}(?:{_ZH_WORK}|大纲|提纲|文稿)(?:内容)?如下(?:所示)?[：:]$|很(?:荣幸|高兴)(?:能)?(?:为|帮|与)(?:您|你)",
     re.IGNORECASE,
 )
-"""Said in the first sentence."""
+"""Counts only in the first sentence."""
 _REFERS_TO_REQUEST = re.compile(
     r"\b(?:you(?:'ve| have)? (?:requested|asked for|asked me|specified)|(?:your|the given|the provided|the writing) (?:writing )?(?:request|prompt)\b)"
     r"|(?:您|你)(?:所)?(?:请求|要求|需要|提供|想要)的|(?:根据|按照|基于)(?:您|你)(?:的|所)?",
     re.IGNORECASE,
 )
-"""In the first sentence."""
+"""Counts only in the first sentence."""
 _SAYS_WHAT_WAS_ASKED = re.compile(
     r"^here(?:'s| is| are) an? (?:[\w-]+ ){0,3}(?:response|answer|guide|breakdown|overview)\b[^\n]{0,40}\byou\b[^\n]{0,120}:$"
     r"|^(?:below|here|the following|following)\b[^\n]{0,200}\b(?:you(?:'ve| have)? (?:requested|asked)|your (?:request|prompt|requirements|question|story|project))\b|让我(?:为您|来|逐一|详细|提供)[^。\n]{0,20}(?:观点|介绍|分析|解释|说明|回答|解答|建议)[^。\n]{0,8}[：:]$",
     re.IGNORECASE,
 )
 _FIRST_SENTENCES = 3
-"""Sentences in which the words to the asker begin."""
+"""An opener begins within this many sentences."""
 _ZH_OPENER = re.compile(
     r"(?:(?:当然(?:可以)?|好的?|没问题|可以|是的)[，,！!。]\s*)?"
     r"(?:(?P<line>(?:以下|下面|下文|如下|接下来)(?:就)?(?:是|为|将|我|给出|提供|列出|请看|来|展示|呈现)[^\n]{0,120}[：:]$)"
@@ -236,15 +237,15 @@ _PRESENTS_A_WORK = re.compile(
     r"是一[部首篇个出][^。\n]{0,30}(?:戏剧|小说|电影|史诗|作品|影片|剧集|诗)|\bis an? [^.\n]{0,60}\b(?:novel|film|movie|play|poem|series|album|painting)\b"
 )
 _FIRST_WORDS = 120
-"""Characters in which a text about another work names it."""
+"""How many characters at the beginning are searched for the name of another work."""
 
 
 @dataclass(frozen=True)
 class Remark:
-    """Words that are no part of the text."""
+    """Words that are not part of the text proper."""
 
     start: int
-    """In the text, of the sentence in which they stand."""
+    """Character offset in the text of the first sentence or line that contains them."""
     end: int
     words: str
 
@@ -253,8 +254,10 @@ _ON_ITS_OWN_LINE = re.compile(r"[ \t*_]{0,9}\n(?!\s{0,9}```)")
 
 
 def opener(text: str) -> Remark | None:
-    """Returns the words to the asker with which `text` begins (`Here is a story that …:`), up to the end
-    of their sentences; None: it begins with itself."""
+    """Returns the words to the user at the beginning of `text`, in whole sentences, or None.
+
+    Example: `Here is a story that …:`.
+    """
     last, begun = None, False
     for place, (_, end, said) in enumerate(_sentences(text, 0, HEAD)):
         found = (_ZH_OPENER if _is_chinese(said) else _OPENER).match(said)
@@ -273,8 +276,10 @@ def opener(text: str) -> Remark | None:
 
 
 def closer(text: str, prompt: str = "") -> Remark | None:
-    """Returns the words to the asker with which `text` ends (`Let me know if …`), from the beginning of
-    their first sentence; None: there are none, or the text is a letter, a speech or the like."""
+    """Returns the words to the user at the end of `text`, in whole sentences, or None.
+
+    Example: `Let me know if …`. None as well if the text is a letter, a speech or the like.
+    """
     if is_letter(text) or _PIECE_WITH_READERS.search(prompt):
         return None
     first = None
@@ -285,7 +290,7 @@ def closer(text: str, prompt: str = "") -> Remark | None:
 
 
 def note(text: str) -> Remark | None:
-    """Returns the first line that begins with `Note:` or the like and speaks of the text itself."""
+    """Returns the first line that begins with `Note:` or the like and is about the text itself."""
     if found := _BRACKETED_NOTE.search(text):
         return Remark(found.start(), found.end(), found[0].strip())
     for line in re.finditer(r"[^\n]+", text) if _HAS_NOTE.search(text) else ():
@@ -301,17 +306,19 @@ _BRACKETED_NOTE = re.compile(
     r"|(?:本|此|该|这)(?:文|篇|段|个|部)?(?:故事|剧本|章|小说|文章|作品)?(?:为|是|系|仅|共|约|纯属)[^\n]{0,20}(?:字|篇幅|虚构|节选))[^\n]{0,400}[\])）】][*_ .]{0,4}$",
     re.IGNORECASE | re.MULTILINE,
 )
-"""A line in brackets that speaks of the text."""
+"""A line in brackets that is about the text."""
 _DISCLAIMER = re.compile(r"专业(?:建议|意见)|\bprofessional (?:\w+ )?advice\b", re.IGNORECASE)
-"""An article's own: it is no substitute for a doctor."""
+"""A disclaimer that is part of an article: it doesn't replace professional advice."""
 _HAS_NOTE = re.compile(
     r"note|n\.?b\.?\b|disclaimer|注|说明|附言|提示|声明|编者按|思路|背景|析", re.IGNORECASE
 )
 
 
 def soft_refusal(text: str, prompt: str = "") -> Remark | None:
-    """Returns the first sentence at the beginning or the end that excuses a shorter text or part of it
-    (`creating 16,000 words here is quite extensive, but here is an outline`)."""
+    """Returns the first sentence at either end that makes excuses for a shorter or partial text.
+
+    Example: `creating 16,000 words here is quite extensive, but here is an outline`.
+    """
     for start, end, said in _ends(text):
         if _excuses(said) and said[:40] not in prompt:
             return Remark(start, end, said)
@@ -319,13 +326,16 @@ def soft_refusal(text: str, prompt: str = "") -> Remark | None:
 
 
 def _excuses(said: str) -> bool:
-    """Whether a sentence excuses that the text is shorter than what was asked for, or an outline."""
+    """Returns whether a sentence makes excuses for a text that is too short, or an outline."""
     return bool((_ZH_SOFT_REFUSAL if _is_chinese(said) else _SOFT_REFUSAL).match(said))
 
 
 def self_judgement(text: str, prompt: str = "") -> Remark | None:
-    """Returns the sentence at the end in which the text speaks of itself as a text (`This script provides
-    a foundation for …`); None: there is none, or the prompt asks for a text about another one."""
+    """Returns the closing sentence in which the text talks about itself as a text, or None.
+
+    Example: `This script provides a foundation for …`. None as well if the text, or what the prompt
+    asks for, is about another work.
+    """
     if _ABOUT_ANOTHER_WORK.search(prompt) or _PRESENTS_A_WORK.search(text[:_FIRST_WORDS]):
         return None
     paragraphs = [line for line in text[-TAIL:].split("\n") if line.strip()][-2:]
@@ -346,7 +356,7 @@ def _ends(text: str) -> Iterator[tuple[int, int, str]]:
 
 
 def _sentences(text: str, begin: int, end: int) -> Iterator[tuple[int, int, str]]:
-    """Yields (start, end, sentence without marks before it) of the sentences that begin in the span."""
+    """Yields start, end and text, without leading marks, of the sentences beginning in the span."""
     begin = max(begin, 0)
     for found in _SENTENCE.finditer(text, begin, min(end, len(text))):
         said = squeezed(found[0]).strip().lstrip(_MARKS).replace("’", "'")

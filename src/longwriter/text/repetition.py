@@ -1,4 +1,4 @@
-"""How much of a text repeats what it already said."""
+"""Measures how much of a text repeats earlier parts of it."""
 
 import re
 from collections.abc import Hashable, Sequence, Set
@@ -9,22 +9,25 @@ TOKEN = re.compile(r"[\u4e00-\u9fff]|[^\s\u4e00-\u9fff]+")
 """A Chinese character, or a run of anything else between white space or such characters."""
 _SENTENCE = re.compile(r"([^.!?。！？\n]+)([.!?。！？]|)")
 _FEWEST_WORDS, _FEWEST_CHARACTERS = 4, 6
-"""Shorter sentences ("Yes.", "And then?") recur in good writing too, and so do labels, which end without a
-full stop (INT. KITCHEN - DAY, **Difficulty:** Very high): they count from twice as many."""
+"""Shorter sentences don't count, as they recur in good writing too ("Yes.", "And then?").
+
+Labels recur too (INT. KITCHEN - DAY, **Difficulty:** Very high), so a line without a full stop
+needs twice as many words or characters to count.
+"""
 _LONG_WORDS = 12
-"""Of a sentence that good writing says once."""
+"""Fewest words of a sentence that good writing doesn't repeat."""
 CHARACTERS_A_WORD = 1.6
-"""Chinese characters that say as much as an English word: a limit of 8 words is one of 13 characters."""
+"""Chinese characters that say as much as an English word: 8 words correspond to 13 characters."""
 
 Ngram = int
-"""The hash of its tokens: with a thousand long drafts in progress, the tokens would fill the memory."""
+"""A hash: with a thousand long drafts in progress, the tokens themselves would fill the memory."""
 
 
 def repeated_ngrams(text: str, n: int = 8) -> float:
-    """Returns the share (0 to 1) of the text's n-grams that occurred earlier in it; 0 below n tokens.
+    """Returns the share (0 to 1) of n-grams that occurred earlier in the text; 0 below n tokens.
 
-    Equal to 1 - distinct n-grams / n-grams. A Chinese character is a token of its own, so a Chinese text
-    wants a larger n (`scaled`).
+    This is 1 - distinct n-grams / n-grams. Each Chinese character is a token, so a Chinese text
+    needs a larger n (`scaled`).
 
     Source: seq-rep-n of Welleck et al., "Neural Text Generation with Unlikelihood Training"
     (arXiv 1908.04319).
@@ -35,9 +38,10 @@ def repeated_ngrams(text: str, n: int = 8) -> float:
 def copied_sentences(text: str) -> float:
     """Returns the share (0 to 1) of the text's sentences that copy an earlier one.
 
-    A sentence ends at a full stop, an exclamation or question mark (Chinese ones too) or a line's
-    end. Sentences of fewer than 4 words or 6 Chinese characters, lines without a full stop of fewer than
-    twice as many, stage directions in brackets, formulas and code are left out; 0 if none remains. A line of verse needs no full stop.
+    A sentence ends at a full stop, an exclamation or question mark (Chinese ones too) or a line
+    end. Sentences of fewer than 4 words or 6 Chinese characters are left out, and so are lines
+    without a full stop that have fewer than twice as many, stage directions in brackets, formulas
+    and code. In verse, a line needs no full stop. 0 if no sentence remains.
     """
     verse = is_verse(lines_of(text))
     sentences = _SENTENCE.findall(without_formulas(text))
@@ -46,8 +50,11 @@ def copied_sentences(text: str) -> float:
 
 
 def long_sentences_again(text: str) -> list[str]:
-    """Returns the sentences of 12 words or 19 Chinese characters and more that copy an earlier one. They end
-    at a full stop, so lines of verse and items of a list are left out, and so are formulas and code."""
+    """Returns the sentences of at least 12 words or 19 Chinese characters that copy an earlier one.
+
+    They must end with a full stop or the like, which excludes lines of verse and list items.
+    Formulas and code are left out.
+    """
     known: set[str] = set()
     again = []
     for said, stop in _SENTENCE.findall(without_formulas(text)):
@@ -69,24 +76,22 @@ def _is_sentence(tokens: Sequence[str], stop: bool, verse: bool) -> bool:
 
 
 def scaled(words: int, text: str) -> int:
-    """Returns a number of English words, or if most of `text` is Chinese the number of characters that say
-    as much."""
+    """Returns `words`, or the equivalent number of characters if most of `text` is Chinese."""
     chinese = len(_CHINESE.findall(text[:_SAMPLE]))
     return round(words * CHARACTERS_A_WORD) if 2 * chinese > len(text[:_SAMPLE]) else words
 
 
 _CHINESE = re.compile(r"[\u4e00-\u9fff]")
 _SAMPLE = 2000
-"""Characters by which the language is told."""
+"""How many characters are examined to determine the language."""
 
 
 def ngrams(text: str, n: int) -> list[Ngram]:
-    """Returns every n consecutive tokens (`TOKEN`), in order."""
+    """Returns the hashes of every n consecutive tokens (`TOKEN`), in order."""
     tokens = TOKEN.findall(text)
     return [hash(gram) for gram in zip(*(tokens[i:] for i in range(n)), strict=False)]
 
 
 def share_seen(items: Sequence[Hashable], known: Set[Hashable] = frozenset()) -> float:
-    """Returns the share (0 to 1) of the items that occur earlier among them, or in `known`; 0 without
-    items."""
+    """Returns the share (0 to 1) of items that occurred before or are in `known`; 0 if empty."""
     return (len(items) - len(set(items) - known)) / len(items) if items else 0.0

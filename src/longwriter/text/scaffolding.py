@@ -1,8 +1,9 @@
-"""What a teacher writes around a text and is no part of it: labels of paragraphs, lines of the plan,
-remarks on the number of words, words to the asker.
+"""Strips or finds what a teacher model writes around a text: its scaffolding.
 
-AgentWrite strips it from each paragraph (`clean`). The filter looks for what is left of it in a whole
-text (`residue_in`), whose writer may mean a label, so it asks for more before it rejects.
+That is paragraph labels, lines of the plan, remarks on the word count, and words to the user.
+
+AgentWrite strips it from each paragraph (`clean`). The filter looks for remains of it in whole
+texts (`residue_in`). A label there may be intended, so these patterns are stricter.
 
 Source: LongWriter, section 3.2: crashed outputs are dropped and labels like "Paragraph 1" stripped.
 The patterns are our own.
@@ -14,7 +15,7 @@ from collections.abc import Callable
 from longwriter.text.chinese import simplified
 from longwriter.text.markup import squeezed
 
-# Shared by both. White space is [ \t] where a pattern must not run on into the next line.
+# Shared by both groups below. [ \t] is used where a pattern must not extend into the next line.
 _NUMERAL = (
     r"(?:\d+|[IVX]+|[一二三四五六七八九十百]+|one|two|three|four|five|six|seven|eight|nine|ten)"
 )
@@ -23,7 +24,7 @@ _PARAGRAPH = (
     rf"(?:paragraph[ \t]*{_NUMERAL}{_OF}|第[ \t]*{_NUMERAL}[ \t]*(?:自然)?段|段落[ \t]*{_NUMERAL})"
 )
 _MARK = r"[ \t#*_>\[(【（~-]*"  # what Markdown and brackets put before a label …
-_CLOSE = r"[ \t\])】）*_]*"  # … and behind it
+_CLOSE = r"[ \t\])】）*_]*"  # … and after it
 _MAIN_POINT = r"(?:main[ \t]+point|要点)"
 _YES = r"(?:sure|certainly|of course)"
 _HERE = r"here(?:'s|’s| is| are)\b"
@@ -61,17 +62,19 @@ _LAST_REMARK = re.compile(
 )
 _ROUNDS = 20
 _ENDING = 200
-"""Characters at the end that are searched for a remark: a search of the whole text would try each of
-its characters, which takes milliseconds."""
+"""How many characters at the end are searched for a remark.
 
-# What is looked for in a whole text
+A search of the whole text would try every position, which takes milliseconds.
+"""
+
+# What is searched for in a whole text
 _LABEL = re.compile(
-    # Paragraph 3: or Paragraph 3 alone; Section 2 alone, for "Section 2: Piles" is a heading
+    # "Paragraph 3:", "Paragraph 3" alone, "Section 2" alone ("Section 2: Piles" is a heading)
     rf"^{_MARK}{_PARAGRAPH}{_CLOSE}(?:[:：]|[ \t]+[-–—][ \t]|[ \t]*$)"
     rf"|^{_MARK}section[ \t]*{_NUMERAL}{_OF}{_CLOSE}[:：]?{_CLOSE}$"
-    # Section 2: and the text itself on the same line
+    # "Section 2:" with the text on the same line
     rf"|^{_MARK}(?:section[ \t]*{_NUMERAL}{_OF}|第[ \t]*{_NUMERAL}[ \t]*部分){_CLOSE}[:：](?=[^\n]*[.。][^\n]{{30}})"
-    # [Paragraph 3] and the text
+    # "[Paragraph 3]", followed by the text
     rf"|^[*_ ]*[\[【(（<][ \t]*(?:paragraph|section|step)[ \t]*{_NUMERAL}{_OF}[ \t]*[\])）】>]"
     rf"|^[*_ ]*[\[【(（][ \t]*(?:第[ \t]*{_NUMERAL}[ \t]*(?:自然)?[段步]|(?:段落|步骤)[ \t]*{_NUMERAL})[ \t]*[\])）】]",
     re.IGNORECASE | re.MULTILINE,
@@ -83,7 +86,7 @@ _STEP = re.compile(
 _FIRST_NUMERALS = ("1", "i", "one", "一")
 _PLAN = re.compile(
     rf"^{_MARK}(?:main[ \t]+point|(?:the )?text so far|已经写好的部分|(?:the )?next paragraph|下一段){_CLOSE}[:：]"
-    # with text behind it, it may be a story's own
+    # "The plan:" on a line of its own; followed by text, it may be part of a story
     rf"|^(?:1[.)][ \t]?)?{_MARK}the[ \t]+plan{_CLOSE}[:：]{_CLOSE}$"
     r"|\bwrite[ \t]+only[ \t]+the[ \t]+(?:first|next|last)[ \t]+paragraph\b"
     r"|main[ \t]+point[ \t*_]*[:：][^\n]{1,600}word[ \t]+count|(?:要点|主要内容|主旨)[ \t*_]*[:：][^\n]{1,600}字数[^\n:：]{0,4}[:：]",
@@ -93,12 +96,12 @@ _SPEAKS_OF_PARAGRAPH = re.compile(
     r"\s{0,9}the (?:first|opening|next) paragraph (?:is|of|provides|introduces|describes|sets|should|will|begins)\b",
     re.IGNORECASE,
 )
-"""At the beginning of the text."""
+"""Matched at the beginning of the text."""
 _STOP = r"[.!?。！？…\"”’」』)）]"
 _COUNT = re.compile(
     # Word count: 500 words, on a line of its own
     rf"^{_MARK}{_WORD_COUNT}{_CLOSE}[:：=–-][ \t*_]*{_ABOUT}{_N}(?:words?)?[ \t.*_\])）】]*$"
-    # (500 words) alone, or behind the text
+    # (500 words) alone, or after the text
     rf"|(?:^{_MARK}|{_STOP}[ \t*_]*)[\[(（【][ \t]*(?:{_WORD_COUNT}[ \t]*[:：]?[ \t]*)?{_ABOUT}{_N}words?(?: in total| total)?[ \t]*[.]?[ \t]*[\])）】][ \t.*_]*$"
     rf"|{_STOP}[ \t*_]*[\[(（【]?[ \t]*{_WORD_COUNT}[ \t]*[:：][ \t]*{_ABOUT}{_N}(?:words?)?[ \t.]*[\])）】]?[ \t.*_]*$"
     # Total words: 500, This paragraph has about 500 words., 500 words, on a line of its own
@@ -107,7 +110,7 @@ _COUNT = re.compile(
     rf"(?:is|has|contains|comes to|totals)[ \t]*{_ABOUT}{_N}words?\b[^\n]{{0,20}}$"
     rf"|^[ \t*_(（]*{_ABOUT}{_N}words[ \t.*_)）]*$"
     rf"|[\[(（【][ \t]*words[ \t]*[:：][ \t]*{_ABOUT}{_N}[\])）】][ \t.*_]*$"
-    # 字数：500字, on a line of its own or in brackets behind the text
+    # 字数：500字, on a line of its own or in brackets after the text
     rf"|(?:^{_MARK}|[。！？…”』」][ \t*_]*[\[(（【])(?:{_ZH_WHOLE}|总|实际|统计)*字数(?:统计)?{_CLOSE}[:：为][ \t*_]*{_ZH_ABOUT}{_N}字?(?:左右)?[ \t。.*_\])）】]*$"
     # （全文共2000字）, （约200字）
     rf"|(?:^{_MARK}|[。！？…”』」][ \t*_]*)[\[(（【](?:{_ZH_WHOLE}|以上(?:内容|文字)?)?{_ZH_ABOUT}{_N}个?字(?:左右)?[ \t。]*[\])）】][ \t。*_]*$"
@@ -119,14 +122,14 @@ _HEADING_COUNT = re.compile(
     rf"^(?:[ \t#*]*\d{{1,2}}[.)][ \t]?)?[^\n.]{{1,60}}[ \t][\[(（]{_ABOUT}{_N}words?[ \t]*[\])）][ \t*_:]*$",
     re.IGNORECASE | re.MULTILINE,
 )
-"""A heading of the plan: 1. Introduction (240 words)."""
+"""A heading of the plan: `1. Introduction (240 words)`."""
 _PART = re.compile(
     rf"^{_MARK}slugline{_CLOSE}[:：]|^{_MARK}body{_CLOSE}[:：]{_CLOSE}$"
     rf"|\A\s*{_MARK}(?:answer|response){_CLOSE}[:：]",
     re.IGNORECASE | re.MULTILINE,
 )
-"""The name of a part, before it: SLUGLINE: INT. PIER - DAY; Answer: at the beginning of the text."""
-# Prompts that ask for the like
+"""The name of a part as its label: `SLUGLINE: INT. PIER - DAY`, or `Answer:` at the very start."""
+# Prompts that ask for such scaffolding
 _ASKS_FOR_POINTS = re.compile(_MAIN_POINT, re.IGNORECASE)
 _ASKS_FOR_LABELS = re.compile(
     rf"paragraph\s*{_NUMERAL}\b|第{_NUMERAL}(?:自然)?段|段落{_NUMERAL}|(?:label|number|title|head|mark)\w* (?:each|every|the) paragraph"
@@ -148,11 +151,12 @@ _ASKS_FOR_COUNT = re.compile(
 
 
 def clean(text: str, asked: list[str]) -> str:
-    """Returns the paragraph alone: every rule below is applied until none finds anything, _ROUNDS times
-    at most.
+    """Returns the paragraph without scaffolding.
+
+    Applies all rules in turn until a round changes nothing, for at most _ROUNDS rounds.
 
     Args:
-        asked: what the teacher was asked with, which it may repeat before the paragraph.
+        asked: the parts of the teacher's prompt that it may repeat before the paragraph.
     """
     rules: list[Callable[[str], str]] = [
         without_opener,
@@ -171,18 +175,17 @@ def clean(text: str, asked: list[str]) -> str:
 
 
 def without_label(text: str) -> str:
-    """Returns the text without `Paragraph 3:`, `第三段：` or the like at its beginning."""
+    """Returns the text without a leading `Paragraph 3:`, `第三段：` or the like."""
     return _FIRST_LABEL.sub("", text, count=1)
 
 
 def without_opener(text: str) -> str:
-    """Returns the text without the teacher's word to the asker: `Sure, here is the next paragraph:`."""
+    """Returns the text without a leading reply to the user: `Sure, here is the next paragraph:`."""
     return _OPENER.sub("", text, count=1)
 
 
 def without_echo(text: str, asked: list[str]) -> str:
-    """Returns the text without first lines that repeat what was `asked`: the request or the main
-    point."""
+    """Returns the text without leading lines that repeat the request or main point in `asked`."""
     plain = {_plain(part) for part in asked}
     lines = text.lstrip().split("\n")
     first = 0
@@ -192,18 +195,17 @@ def without_echo(text: str, asked: list[str]) -> str:
 
 
 def _plain(text: str) -> str:
-    """Only the letters and digits of a line, without its `Main Point:`."""
+    """Returns the letters and digits of a line in lower case, without a leading `Main Point:`."""
     return re.sub(r"[\W_]+", "", _FIRST_POINT.sub("", text).lower())
 
 
 def without_count(text: str) -> str:
-    """Returns the text without a remark on its number of words at its end: `(200 words)`,
-    `字数：500字`."""
+    """Returns the text without a closing word count, such as `(200 words)` or `字数：500字`."""
     return _without_end(text, _LAST_COUNT)
 
 
 def without_continuation(text: str) -> str:
-    """Returns the text without `To be continued…` or the like at its end."""
+    """Returns the text without a closing `To be continued…` or the like."""
     return _without_end(text, _LAST_REMARK)
 
 
@@ -214,9 +216,10 @@ def _without_end(text: str, pattern: re.Pattern[str]) -> str:
 
 
 def residue_in(text: str, prompt: str) -> str:
-    """Returns the first 80 characters of what a teacher left in a text: a label of a paragraph, a line
-    of the plan, a remark on the number of words. Empty if there is nothing, or the prompt asks for it.
-    Words to the asker: `text.remarks`.
+    """Returns the first 80 characters of the scaffolding left in a text; empty if there is none.
+
+    That is a paragraph label, a line of the plan or a remark on the word count. Empty as well if
+    the prompt asks for it. `text.remarks` finds words to the user.
     """
     text, prompt = squeezed(simplified(text)), squeezed(simplified(prompt))
     found = None
@@ -250,8 +253,10 @@ _SIGN_OF_PART = re.compile(r"(?:slugline|body|answer|response)[ \t\])）】*_]*[
 
 
 def _label(text: str, prompt: str) -> re.Match[str] | None:
-    """The first label of the plan. Steps that belong to the text count from one: a first step with
-    another number is the plan's."""
+    """Returns the first label that comes from the plan.
+
+    Steps that belong to the text start at one, so a first step with another number is the plan's.
+    """
     if not _ASKS_FOR_LABELS.search(prompt):
         for found in _LABEL.finditer(text):
             of_section = re.search("section|部分", found.group(0), re.IGNORECASE)

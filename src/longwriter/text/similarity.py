@@ -1,4 +1,4 @@
-"""Tokens as hashes, their sequences, and how much two texts share."""
+"""Hashes tokens and sequences of them, and measures what texts share or repeat."""
 
 import re
 import zlib
@@ -40,25 +40,27 @@ def sequences(text: Hashes, n: int) -> Hashes:
 
 
 def shingles(text: Hashes, n: int = 3) -> Hashes:
-    """Returns the sorted set of n-token sequences of the text, padded with n - 1 edges on both sides:
-    a changed word then changes n of them wherever it is."""
+    """Returns the sorted set of hashes of the text's n-token sequences.
+
+    The text is padded with n - 1 edges on both sides, so a changed word changes n sequences
+    wherever it is.
+    """
     edge = np.full(n - 1, _EDGE, dtype=np.uint64)
     return np.unique(sequences(np.concatenate([edge, text, edge]), n))
 
 
 def jaccard(one: Hashes, other: Hashes) -> float:
-    """Returns the size of the intersection over that of the union of two sorted sets; 0 for two empty
-    ones."""
+    """Returns the Jaccard similarity of two sorted sets; 0 if both are empty."""
     both = len(np.intersect1d(one, other, assume_unique=True))
     union = len(one) + len(other) - both
     return both / union if union else 0.0
 
 
 def longest_repeat(text: Hashes, at_least: int) -> int:
-    """Returns the length of the longest sequence of tokens that occurs twice in the text (the two may
-    overlap); 0 if none has at_least tokens.
+    """Returns the length of the longest sequence of tokens that occurs twice in the text.
 
-    A sequence that repeats contains shorter ones that do, so the length is found by bisection.
+    The two occurrences may overlap. 0 if no such sequence has at_least tokens. A repeated sequence
+    contains shorter repeated ones, so the length is found by bisection.
     """
     if len(text) <= at_least or not _repeats(text, at_least):  # nearly always
         return 0
@@ -78,8 +80,10 @@ def _repeats(text: Hashes, n: int) -> bool:
 
 
 def _windows(text: Hashes, n: int) -> Hashes:
-    """Hashes of every n consecutive tokens, by doubling their length as in a suffix array: the time grows
-    with log n only."""
+    """Returns a hash of every n consecutive tokens, in time that grows only with log n.
+
+    The sequences are doubled in length step by step, as when a suffix array is built.
+    """
     found, size = text, 1
     while size * 2 <= n:
         found = _joined(found[: len(found) - size], found[size:])
@@ -96,14 +100,16 @@ def _joined(left: Hashes, right: Hashes) -> Hashes:
 
 
 def compression(text: str) -> float:
-    """Returns the compressed size over the size (zlib, level 6). A Chinese character counts as two
-    bytes, so that texts of both languages can be compared."""
+    """Returns the ratio of compressed to uncompressed size (zlib, level 6).
+
+    A Chinese character counts as two bytes, so that texts in both languages can be compared.
+    """
     data = text.encode("gb18030", "replace")
     return len(zlib.compress(data, 6)) / max(len(data), 1)
 
 
 def shared_tokens(one: Hashes, other: Hashes, n: int) -> int:
-    """Returns how many tokens of `one` are in passages of n tokens and more that `other` has too."""
+    """Returns how many tokens of `one` are in passages of n or more tokens that `other` has too."""
     if min(len(one), len(other)) < n:
         return 0
     starts = np.isin(_windows(one, n), _windows(other, n))
@@ -111,8 +117,11 @@ def shared_tokens(one: Hashes, other: Hashes, n: int) -> int:
 
 
 def stutter(text: Hashes, at_least: int) -> tuple[int, int]:
-    """Returns the span of the tokens in which a phrase of 2 to 12 tokens is said 4 times or more in a row, if
-    they are `at_least` tokens in all; (0, 0): there are none."""
+    """Returns the span of tokens in which a phrase is repeated in a row; (0, 0) if there is none.
+
+    The phrase has 2 to 12 tokens and occurs at least 4 times in a row, for at least `at_least`
+    tokens.
+    """
     for period in range(2, _LONGEST_PHRASE + 1):
         same = np.concatenate([[False], text[period:] == text[:-period], [False]])
         edges = np.flatnonzero(same[1:] != same[:-1])
@@ -127,19 +136,21 @@ _LONGEST_PHRASE, _TIMES = 12, 4
 
 
 _LEAST_WORDS, _LEAST_CHARACTERS = 25, 40
-"""Of a paragraph that is compared with the others."""
+"""Fewest English words, or Chinese characters, of a paragraph that is compared with others."""
 _NO_PROSE = re.compile(
     r"\s*(?:[-*•·–+|#>]|\[\d{1,3}\]|\d{1,3}[.)、．]|[A-Za-z][.)]|[（(]\w{1,2}[)）]|[①-⑳])"
 )
-"""Items, tables and headings repeat their wording."""
+"""List items, tables and headings, which repeat their wording."""
 
 
 def said_again(text: str, at_least: float = 0.5) -> list[str]:
-    """Returns the paragraphs that say an earlier one again nearly word for word: with a Jaccard similarity
-    of their 3-word sequences of `at_least`. Short ones, items of lists and tables are left out.
+    """Returns the paragraphs that repeat an earlier one nearly word for word.
 
-    Every sequence is taken as that of the paragraph in which it first occurs, so a paragraph is compared
-    with the one that it shares most with, in linear time.
+    That means a Jaccard similarity of their 3-word sequences of at least `at_least`. Short
+    paragraphs, list items and tables are left out.
+
+    Each sequence is attributed to the paragraph in which it first occurs, so a paragraph is only
+    compared with those that its sequences come from.
     """
     kept, words = _paragraphs(text)
     if len(kept) < 2:
@@ -147,7 +158,7 @@ def said_again(text: str, at_least: float = 0.5) -> list[str]:
     sizes = np.array([len(each) for each in words])
     grams = sequences(hashes([word for each in words for word in each]), 3)
     owner = np.repeat(np.arange(len(kept)), sizes)[: len(grams)]
-    # once in each paragraph; the two sequences that run on into the next one are too few to matter
+    # once per paragraph; the two sequences that extend into the next one are too few to matter
     _, own = np.unique(grams + owner.astype(np.uint64) * _BASE, return_index=True)
     own.sort()
     grams, owner = grams[own], owner[own]
@@ -162,15 +173,17 @@ def said_again(text: str, at_least: float = 0.5) -> list[str]:
 
 
 def share_said_again(text: str) -> float:
-    """Returns the share (0 to 1) of the text's prose paragraphs, by their characters, that say an earlier
-    one again (`said_again`)."""
+    """Returns the share (0 to 1) of the text's prose that repeats an earlier paragraph.
+
+    Prose is measured in the characters of its paragraphs; `said_again` finds those that repeat.
+    """
     kept, _ = _paragraphs(text)
     whole = sum(map(len, kept))
     return sum(map(len, said_again(text))) / whole if whole else 0.0
 
 
 def _paragraphs(text: str) -> tuple[list[str], list[list[str]]]:
-    """The paragraphs of prose that are long enough to be compared, and their tokens."""
+    """Returns the prose paragraphs that are long enough to be compared, and their tokens."""
     kept, words = [], []
     for line in text.split("\n"):
         if len(line) >= _LEAST_CHARACTERS and not _NO_PROSE.match(line):

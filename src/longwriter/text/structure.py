@@ -1,5 +1,7 @@
-"""The order of a text: an outline instead of it, parts that are announced or continued, an end before the
-end, chapter numbers that run back, a code fence around it.
+"""Finds structural faults of a text.
+
+These are an outline in place of the text, a part that is announced or continued, text after THE
+END, chapter numbers that go backwards, and a code fence around everything.
 
 Source: our own, from real texts of many models.
 """
@@ -20,13 +22,13 @@ _CONTINUED = re.compile(
     r"|(?:接|续)(?:上文|前文|上一?[章节篇段]|下文)|待续|未完待续|下一?[章节篇部](?:待续|继续)|此处省略[^\n]{0,20}|(?:其余|剩余|后续|以下)[^\n]{0,14}(?:省略|略|类似))",
     re.IGNORECASE,
 )
-"""All of a line."""
+"""Must match a whole line."""
 _CONTINUED_IN_BRACKETS = re.compile(
     r"(?:(?:the )?(?:continued|continuation)|continues?(?: (?:in|from|with|on)\b[^\n]{0,60})?|rest of [^\n]{0,50}|remaining (?:chapters|scenes|sections|parts)[^\n]{0,60}"
     r"|续[上前]?文?|(?:故事|正文|文章)?(?:继续|续写)|接上|下接)",
     re.IGNORECASE,
 )
-"""All of a line in brackets."""
+"""Must match a whole line in brackets."""
 _GOES_ON = re.compile(
     r"(?:(?:and )?(?:so|thus),? )?(?:this|the above|that|what you(?:'ve| have) read) (?:is|was|marks) (?:just |only |merely )?(?:the )?(?:beginning|start|first (?:part|chapter|act|installment)|opening|prologue) (?:of (?:the|this|a|your|our) (?:\w+ )?"
     r"(?:story|screenplay|script|novel|essay|article|narrative|tale|series|piece))"
@@ -41,14 +43,14 @@ _CONTINUES = re.compile(
     r"\s*continuing (?:with |from )?(?:the|your|this) (?:story|tale|narrative|script|screenplay|essay)\b|\s*(?:接着|继续)(?:上文|前文|故事)",
     re.IGNORECASE,
 )
-"""At the beginning of the text."""
+"""Matched at the beginning of the text."""
 _SCREENPLAY = re.compile(r"^[^\w\n]{0,20}(?:INT|EXT|I/E)\b[./ ]", re.MULTILINE)
 _THE_END = re.compile(
     r"(?:the end|fin|finis|end of (?:story|screenplay|script|essay|novel)|the end of (?:the|our) story|完|全文完|全书完|全剧终|剧终|(?:故事|正文|本文)完)",
     re.IGNORECASE,
 )
 _AFTER_END = 12
-"""Words that may follow THE END: credits, a signature."""
+"""Most words allowed after THE END, for credits or a signature."""
 
 _ROMAN = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100}
 _NUMBERED = re.compile(
@@ -56,11 +58,14 @@ _NUMBERED = re.compile(
     r"|第\s*([一二三四五六七八九十百零〇\d]{1,5})\s*([章回卷部]))(.{0,80})$",
     re.IGNORECASE,
 )
-"""What is numbered through a whole text; scenes and sections start again within a part."""
+"""A chapter or part heading, numbered through the whole text.
+
+Scenes and sections are left out, as their numbers restart within each part.
+"""
 _PARTS = "part", "卷", "部"
-"""What holds chapters."""
+"""Units that contain chapters."""
 _LONGEST_HEADING = 120
-"""Characters."""
+"""In characters."""
 _STOPS = ".", "。", ",", "，", "!", "?"
 _HEADING = re.compile(r"(#{1,6})\s+(\S[^\n]{3,100})$")
 
@@ -83,7 +88,7 @@ _SUMMARISES = re.compile(
     r"|(?:this|the) (?:text|passage|story|screenplay|script|article|excerpt|document) (?:above )?(?:provides|contains|describes|tells the story|lists|follows|is about|summari[sz]es|revolves)\b)",
     re.IGNORECASE,
 )
-"""How a summary of a text begins, which is not the text."""
+"""The beginning of a summary that takes the place of the text."""
 _ASKS_FOR_SUMMARY = re.compile(
     r"\b(?:review|analy[sz]\w*|critique|summar\w+|synopsis|describe|explain|pitch|blurb)\b|评论|影评|书评|读后感|观后感|赏析|总结|概括|梗概|简介",
     re.IGNORECASE,
@@ -98,13 +103,13 @@ _RETELLS = re.compile(
 _BEGINS_TO_RETELL = re.compile(
     r"[^。\n]{0,40}在《[^》\n]{1,30}》这[篇个]故事中|(?:[^\n]{0,40}\n)?\s{0,9}(?:场景|故事|剧情)设定在"
 )
-"""How a text begins that tells what happens in a story."""
+"""The beginning of a text that retells a story instead of telling it."""
 _ASKS_FOR_STORY = re.compile(
     r"\b(?:story|screenplay|script|novel|fanfic\w*|chapter|scene|episode|(?:alternate|alternative) ending)\b|故事|小说|剧本|剧|续写|写作|写一篇",
     re.IGNORECASE,
 )
 _LEAST_RETOLD = 2
-"""Sentences in which a text tells what a story tells: one may be the story's own."""
+"""Fewest sentences about "the story" that make a text a retelling: one may be part of the story."""
 _OUTLINE_TITLE = re.compile(
     r"[\s*_#>]*(?:(?:detailed|brief|rough|general|proposed|story|plot|chapter|essay|article|screenplay|expanded|the|an?) ){0,3}(?:outline|synopsis|plot summary|story summary)\b[^\n.]{0,60}$"
     r"|[\s*_#>【]*(?:[^\n。]{0,20})(?:大纲|提纲|梗概|故事概要|写作思路|写作构思|文章结构)[】*：:\s]*$",
@@ -114,15 +119,18 @@ _ITEM = re.compile(
     r"(?:[-*•·–+]|\d{1,3}[.)、．]|[IVX]{1,5}[.)]|[A-Za-z][.)]|[（(]\d+[)）]|[①-⑳]|[一二三四五六七八九十]{1,3}、)\s*\S|#{1,6}\s|\*\*[^*\n]{1,80}\*\*:?$"
 )
 _PROSE_WORDS = 30
-"""Fewest words of a line of prose; the items of an outline are shorter."""
+"""Fewest words in a line of prose; the items of an outline are shorter."""
 _LISTED, _MOST_PROSE = 0.6, 0.25
-"""Share of an outline's words in items of a list, at least, and in lines of prose, at most."""
+"""Share of an outline's words that are in list items, at least, and in lines of prose, at most."""
 
 
 def outline(text: str, prompt: str) -> str:
-    """Returns what shows that an outline or a summary stands instead of the text: how it begins, its title,
-    two sentences on what a story tells (`As the story unfolds, …`), or that hardly any line is prose though
-    the prompt asks for prose; empty if nothing does or the prompt asks for an outline."""
+    """Returns what shows that a text is an outline or a summary instead of what was asked for.
+
+    For a summary, that is how the text begins, or two sentences that retell a story (`As the story
+    unfolds, …`). For an outline, it is the title, or that the text is mostly list items although
+    the prompt asks for prose. Empty if nothing shows it, or the prompt asks for what it shows.
+    """
     if (summary := _SUMMARISES.match(text)) and not _ASKS_FOR_SUMMARY.search(prompt):
         return summary[0]
     if not _ASKS_FOR_SUMMARY.search(prompt) and _ASKS_FOR_STORY.search(prompt):
@@ -149,8 +157,11 @@ def outline(text: str, prompt: str) -> str:
 
 
 def continuation(text: str) -> str:
-    """Returns the line or the last sentence that announces a part that is not there, or continues one:
-    `(continued)`, `[Continuation]`, `This is just the beginning of the story.`; empty: there is none."""
+    """Returns a line or closing sentence that announces a missing part or continues an earlier one.
+
+    Examples: `(continued)`, `[Continuation]`, `This is just the beginning of the story.` Empty if
+    there is none.
+    """
     if found := _CONTINUES.match(text):
         return found[0].strip()
     screenplay = _SCREENPLAY.search(text) is not None
@@ -161,7 +172,7 @@ def continuation(text: str) -> str:
         if not bare:
             continue
         found = _CONTINUED.fullmatch(bare)
-        if not screenplay and line.lstrip("*_ ")[:1] in _BRACKETS:  # (continued) is usual in one
+        if not screenplay and line.lstrip("*_ ")[:1] in _BRACKETS:  # these are usual in screenplays
             found = found or _CONTINUED_IN_BRACKETS.fullmatch(bare)
         if found:
             return line.strip()
@@ -173,8 +184,7 @@ def continuation(text: str) -> str:
 
 
 def text_after_end(text: str) -> str:
-    """Returns the line THE END if more than a few words follow it; empty: the text ends there, or has
-    none."""
+    """Returns the line THE END if more than a few words follow it, else an empty string."""
     lines = lines_of(text)
     for place, line in enumerate(lines):
         if len(line) > 40 or not _THE_END.fullmatch(line.strip(_BARE)):
@@ -185,9 +195,13 @@ def text_after_end(text: str) -> str:
 
 
 def misnumbered(text: str) -> str:
-    """Returns the heading whose number is not above that of the chapter before it, or the top heading that
-    stands twice; empty if there is none. Chapters may start again in a new part, and a table of contents,
-    whose lines follow each other, is no heading."""
+    """Returns the first heading that is out of order or repeated; empty if there is none.
+
+    A chapter or part is out of order if its number is below that of the previous one. Chapter
+    numbers may restart in a new part. A numbered line right before another one belongs to a table
+    of contents and is skipped. Of the other Markdown headings, only those of the top level must not
+    be repeated.
+    """
     last: dict[str, tuple[float, str]] = {}
     headings: dict[str, set[str]] = {}
     lines = lines_of(text)
@@ -212,14 +226,16 @@ def misnumbered(text: str) -> str:
 
 
 def _numbered(line: str) -> re.Match[str] | None:
-    """The number of a chapter or a part, if the line is its heading and not a sentence about it."""
+    """Returns the match of a chapter or part heading; None if the line is a sentence about one."""
     found = _NUMBERED.match(line) if len(line) <= _LONGEST_HEADING else None
     return None if found and found[5].rstrip("*_】] ").endswith(_STOPS) else found
 
 
 def fenced(text: str) -> re.Match[str] | None:
-    """Returns the match of a code fence that is all of `text`, the prose in group 1; None: there is no
-    such fence, or code is in it."""
+    """Returns the match of a code fence around all of `text`, with the prose in group 1.
+
+    None if there is no such fence, or another one inside it.
+    """
     found = _FENCE.fullmatch(text) if text.lstrip().startswith("```") else None
     return found if found and "```" not in found[1] else None
 

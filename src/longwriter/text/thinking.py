@@ -1,15 +1,15 @@
-"""Tells a model's thinking from the text that it wrote.
+"""Separates a model's thinking from the text that it wrote.
 
-Models that reason put their thinking into the answer: as `<think>…</think>` before the text; with the
-closing tag alone, where the prompt ended with the opening one; without a closing tag, where the answer
-was cut. Thinking is never text. The tags that are known, in capitals or not:
+Reasoning models put their thinking into the answer: as `<think>…</think>` before the text; with the
+closing tag alone, if the prompt ended with the opening one; or without a closing tag, if the answer
+was cut off. Thinking is never part of the text. The known tags, in upper or lower case:
 
-    <think> … </think>                              DeepSeek, Qwen, GLM, MiniMax; attributes are allowed
-    <thinking>, <thought>, <reasoning>              models that were told to think in tags, EXAONE
+    <think> … </think>                              DeepSeek, Qwen, GLM, MiniMax; attributes allowed
+    <thinking>, <thought>, <reasoning>              models told to think in tags, EXAONE
     <seed:think> … </seed:think>                    Seed-OSS
-    [THINK] … [/THINK]                              Mistral; opens in capitals only
+    [THINK] … [/THINK]                              Mistral; the opening tag in capitals only
     ◁think▷ … ◁/think▷                              Kimi
-    <|begin_of_thought|> … <|end_of_thought|>       OpenThoughts; the text is in <|begin_of_solution|> …
+    <|begin_of_thought|> … <|end_of_thought|>       OpenThoughts; text in <|begin_of_solution|> …
     <|channel|>analysis<|message|> … <|channel|>final<|message|>     gpt-oss
     <|channel>thought … <channel|>                  Gemma
 """
@@ -27,7 +27,7 @@ _OPENS = (
 )
 _CLOSES = rf"</{_NAME}\s*>|\[/THINK\]|◁/think▷|<\|end_of_thought\|>|<channel\|>"
 _HEADER_END = r"(?:[^<]{0,200}(?:<\|constrain\|>[^<]{0,200})?<\|message\|>)?"
-"""Of a message of gpt-oss: ` to=tool<|message|>`. Optional, since an answer may be cut before it."""
+"""The end of a gpt-oss header: ` to=tool<|message|>`. Optional: an answer may be cut off before."""
 _TAG = re.compile(
     r"(?:<\|end\|>\s*)?(?:<\|start\|>assistant\s*)?"
     rf"(?:(?P<opens>{_OPENS}|<\|channel\|>\s*(?:analysis|commentary){_HEADER_END})"
@@ -38,25 +38,25 @@ _HINT = re.compile(
     r"[<\[◁][/|]?(?:seed:|think|thought|reasoning|begin_of_|end_of_|channel|end\||return\|)",
     re.IGNORECASE,
 )
-"""How a tag begins: found much faster than _TAG in a long text that has none."""
+"""The beginning of a tag. It rules out a long text without tags much faster than _TAG does."""
 _KIND = re.compile(f"{_NAME}|channel", re.IGNORECASE)
 _CODE = re.compile(r"`[^`\n]+`")
 _FENCE = re.compile(r"^[ \t]*(?:```|~~~)", re.MULTILINE)
 _SPACE = " \t\r\n"
-"""Without U+3000, which indents a Chinese paragraph."""
+"""Excludes U+3000, which indents Chinese paragraphs."""
 _MENTION = 80
-"""Most characters between two tags that a text mentions in one line."""
+"""A pair of tags on one line, at most this many characters apart, is only mentioned by the text."""
 
 
 class Split(NamedTuple):
     """An answer, split into thinking and text."""
 
     thinking: str
-    """Without tags, a blank line between blocks; empty if there is none."""
+    """Without tags, blocks separated by a blank line; empty if there is none."""
     text: str
-    """Without white space around it; the answer itself if there is nothing to remove."""
+    """Without surrounding white space; the unchanged answer if there is nothing to remove."""
     unclosed: bool
-    """The answer ends inside its thinking."""
+    """Whether the answer ends inside its thinking."""
 
 
 class _Tag(NamedTuple):
@@ -64,22 +64,22 @@ class _Tag(NamedTuple):
     start: int
     end: int
     kind: str
-    """`think`, `channel`, …: that of an opening tag and of the one that closes it."""
+    """`think`, `channel`, …: the same for an opening tag and its closing tag."""
 
 
 def split_thinking(answer: str) -> Split:
     """Splits an answer into thinking and text.
 
     An opening tag counts at the beginning of the answer or of a line, or right after another block;
-    inside a line it is a word of the text. A closing tag counts wherever it stands, also in prose: where
-    no block is open, everything before it is thinking. Any closing tag closes any block, since models
-    mix them up.
+    inside a line it is part of the text. A closing tag counts anywhere, even in prose: if no block
+    is open, everything before it is thinking. Any closing tag closes any block, since models mix
+    them up.
 
-    A text may mention tags: one in backticks, an opening and a closing one in the same line with at most
-    80 characters between them, and a fenced piece of code with a whole block stay in the text.
+    Tags that a text merely mentions stay in it: tags in backticks, an opening and a closing tag on
+    the same line at most 80 characters apart, and complete blocks in fenced code.
 
-    The thinking of an answer that was cut, and whose opening tag stood in the prompt, has no tag at all:
-    it is returned as text.
+    If the opening tag was in the prompt and the answer was cut off while thinking, there is no tag
+    at all: the thinking is returned as text.
     """
     if not _may_have_tags(answer):
         return Split("", answer, False)
@@ -105,13 +105,14 @@ def split_thinking(answer: str) -> Split:
 
 
 def thinking_in(text: str, prompt: str = "") -> str:
-    """Returns the first 80 characters from the first tag of thinking on; empty if the text has none.
+    """Returns the first 80 characters from the first thinking tag on; empty if there is none.
 
-    Tags in backticks, and whole blocks in fenced code, don't count. All others do, those inside a line
-    too, which `split_thinking` leaves in the text.
+    Tags in backticks and complete blocks in fenced code don't count. All others do, even those
+    inside a line, which `split_thinking` leaves in the text.
 
     Args:
-        prompt: what was asked for. A text may have the tags that it names. Empty: not known.
+        prompt: the prompt of the text; the kinds of tags that it contains are allowed. Empty if
+            unknown.
     """
     if not _may_have_tags(text):
         return ""
@@ -125,7 +126,7 @@ def _may_have_tags(text: str) -> bool:
 
 
 def _tags(text: str) -> list[_Tag]:
-    """The tags that are not in code, in their order."""
+    """Returns the tags that are not in code, in order."""
     tags = [
         _Tag(bool(found["opens"]), *found.span(), _kind(found)) for found in _TAG.finditer(text)
     ]
@@ -147,14 +148,18 @@ def _kind(found: re.Match[str]) -> str:
 
 
 def _is_example(fenced: list[_Tag]) -> bool:
-    """Whether a piece of code has whole blocks. A lone closing tag there may end real thinking, whose
-    own piece of code was never closed."""
+    """Returns whether fenced code contains complete blocks only.
+
+    A lone closing tag there may end real thinking, in which a code fence was never closed.
+    """
     return bool(fenced) and fenced[0].opens and 2 * sum(tag.opens for tag in fenced) == len(fenced)
 
 
 def _acting(text: str, tags: list[_Tag]) -> Iterator[_Tag]:
-    """The tags that begin or end a block, without those that the text mentions and those that open a
-    block inside another."""
+    """Yields the tags that begin or end a block.
+
+    Tags that the text merely mentions, and those that open a block inside another, are left out.
+    """
     inside, after_block, mentioned, end = False, True, False, 0
     for tag in tags:
         between, end = text[end : tag.start], tag.end
@@ -170,18 +175,18 @@ def _acting(text: str, tags: list[_Tag]) -> Iterator[_Tag]:
 
 
 def _begins_line(before: str, after_block: bool) -> bool:
-    """Whether only white space stands before a tag in its line, or since the block before it."""
+    """Returns whether only white space precedes a tag on its line, or since the previous block."""
     space = before[len(before.rstrip()) :]
     return "\n" in space or (after_block and space == before)
 
 
 def _begins_message(text: str, tag: _Tag) -> bool:
-    """Whether a tag has the beginning of a message of gpt-oss, which no line needs to part."""
+    """Returns whether a tag starts a gpt-oss message, which need not be on a new line."""
     return text.startswith(("<|end|>", "<|start|>"), tag.start)
 
 
 def _joined(parts: list[str]) -> str:
-    """The parts of a text around blocks, each on a new line; a blank line beside a block stays."""
+    """Joins the parts of a text around blocks by a line end, or a blank line if one was there."""
     pieces: list[str] = []
     newlines = 1
     for part in parts:
@@ -194,7 +199,7 @@ def _joined(parts: list[str]) -> str:
 
 
 def _unwrapped(text: str) -> str:
-    """The text without what OpenThoughts and gpt-oss put around it."""
+    """Returns the text without the tags that OpenThoughts and gpt-oss put around it."""
     bare = text.strip(_SPACE).removeprefix("<|begin_of_solution|>")
     for end in ("<|return|>", "<|end|>", "<|end_of_solution|>"):
         bare = bare.removesuffix(end)

@@ -1,4 +1,4 @@
-"""Words, as the paper counts them; tokens, as repetition and similarity compare them; the language."""
+"""Counts words as the LongWriter paper does, splits text into tokens, tells a prompt's language."""
 
 import re
 from typing import Literal
@@ -13,10 +13,10 @@ _TOKEN = re.compile(r"[\u4e00-\u9fff]|[^\W\u4e00-\u9fff]+")
 def count_words(text: str) -> int:
     r"""Counts Chinese characters (U+4E00 to U+9FFF) plus English words (`\b[a-zA-Z]+\b`).
 
-    It has the paper's peculiarities: digits count nothing, "don't" counts two, a word that
-    touches a digit, an underscore, an accented letter or a Chinese character counts nothing ("été"
-    nothing, "naïve" nothing, "GPT-4" one, "3D" nothing). Characters of the rarer blocks (U+3400 to
-    U+4DBF, U+20000 on), Chinese punctuation, kana, Hangul and Cyrillic count nothing either.
+    It keeps the paper's peculiarities: digits don't count, "don't" counts as two words, and a word
+    that touches a digit, an underscore, an accented letter or a Chinese character doesn't count
+    ("été": 0, "naïve": 0, "GPT-4": 1, "3D": 0). Neither do Chinese characters of the rarer blocks
+    (U+3400 to U+4DBF, U+20000 and above), Chinese punctuation, kana, Hangul and Cyrillic.
 
     Source: LongWriter (arXiv 2408.07055), section 2, and `count_words` of its released
     evaluation/pred.py at commit ca6ccd4.
@@ -25,8 +25,11 @@ def count_words(text: str) -> int:
 
 
 def uncounted_letters(text: str) -> float:
-    """Returns the share (0 to 1) of the text's letters that are in no word that `count_words` counts: kana,
-    Hangul, Cyrillic, words with accents; 0 without letters."""
+    """Returns the share (0 to 1) of the text's letters that `count_words` leaves out.
+
+    These are kana, Hangul, Cyrillic and words with accents. 0 for a text in ASCII or without
+    letters.
+    """
     if text.isascii():
         return 0.0
     letters = sum(map(str.isalpha, text))
@@ -35,8 +38,7 @@ def uncounted_letters(text: str) -> float:
 
 
 def tokens(text: str) -> list[str]:
-    """Returns words and numbers in lower case and Chinese characters one by one, without
-    punctuation."""
+    """Returns the words and numbers in lower case and each Chinese character, no punctuation."""
     return _TOKEN.findall(text.lower())
 
 

@@ -1,33 +1,41 @@
-"""From a result back to what it came from, by dvc.lock, with the MLflow run that wrote each file."""
+"""Traces a result back to its inputs.
+
+It follows dvc.lock, and names the MLflow run that wrote each file.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import yaml
+
 from longwriter.tracking.provenance import locked_stages
 from longwriter.tracking.runs import FindMaker, StageRun
 
 DATA = ("data/", "models/")
-"""Where stages leave what other stages read; the rest of their dependencies is code."""
+"""Folders through which stages pass data on; their other dependencies are code."""
 
 
 class Link(NamedTuple):
-    """A file or folder on the way back."""
+    """A file or folder in the lineage."""
 
     path: str
-    """Of an input the setting that names it."""
+    """The path; for an input, the setting that names it."""
     digest: str
-    """md5 as in dvc.lock; of an input as in inputs.yaml, such as `sha256:…`."""
+    """md5 as in dvc.lock; for an input, the digest in inputs.yaml, such as `sha256:…`."""
     stage: str
-    """Which made it, as DVC calls it; empty for an input."""
+    """DVC's name of the stage that made it; empty for an input."""
     run: StageRun | None
-    """The run that wrote these very bytes, where MLflow knows one."""
+    """The run that wrote exactly these bytes, if MLflow knows one."""
     current: bool = True
-    """False where the stage has since written the path anew: what these bytes were made of is lost."""
+    """False if the stage has overwritten the path since.
+
+    What these bytes were made from is then lost.
+    """
 
     @property
     def marked_path(self) -> str:
-        """The path, with a mark where it has other bytes now."""
+        """The path, marked if it holds other bytes by now."""
         return self.path if self.current else f"{self.path} (written anew since)"
 
     def __str__(self) -> str:
@@ -37,13 +45,13 @@ class Link(NamedTuple):
 
 
 def walk_back(root: Path, find_maker: FindMaker, *paths: str) -> list[Link]:
-    """Returns `paths` and all that they were made of, by dvc.lock of the checkout `root`: each once,
-    what is nearest to `paths` first. Paths that dvc.lock does not know are left out.
+    """Returns `paths` and everything that they were made from, each once, nearest first.
 
-    A stage is followed to the bytes that it read, also where they are not those that are there now.
+    Follows dvc.lock of the checkout `root`, and leaves out paths that it does not list. A stage is
+    followed to the bytes that it read, even if its input holds other bytes by now.
 
     Args:
-        find_maker: as `runs.maker_finder` returns it.
+        find_maker: as returned by `runs.maker_finder`.
     """
     stages = locked_stages(root)
     made = {
@@ -68,15 +76,27 @@ def walk_back(root: Path, find_maker: FindMaker, *paths: str) -> list[Link]:
     return list(links.values())
 
 
+def input_digests(root: Path) -> dict[str, str]:
+    """Returns `contents of SETTING` → digest of each file named by a setting, from inputs.yaml.
+
+    It is empty before stage `params` has written that file.
+    """
+    path = root / "inputs.yaml"
+    found = yaml.safe_load(path.read_bytes()) if path.exists() else {}
+    return {f"contents of {name}": digest for name, digest in _leaves(found)}
+
+
 def _inputs(stage: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Setting → digest of the files that a stage's settings name and that exist; of a setting that
-    names several, setting and file."""
+    """Yields setting and digest of every existing file that a stage's settings name.
+
+    If a setting names several files, each is listed as setting and file.
+    """
     return _leaves(stage.get("params", {}).get("inputs.yaml", {}))
 
 
 def _leaves(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     for key, value in values.items():
-        joint = "." if key.isidentifier() else " "  # a path is no further group of settings
+        joint = "." if key.isidentifier() else " "  # a file's path, not a group of settings
         name = f"{prefix}{joint}{key}" if prefix else key
         if isinstance(value, dict):
             yield from _leaves(value, name)

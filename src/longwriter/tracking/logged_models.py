@@ -1,8 +1,8 @@
-"""The pipeline's checkpoints as MLflow's LoggedModels, with their scores.
+"""The pipeline's checkpoints as MLflow LoggedModels, with their scores.
 
-The bytes are DVC's. A LoggedModel has the pointer to them (path and md5), the numbers that people
-compare, linked to it and to the benchmark, and in `scores.json` S_l prompt by prompt, so that models of
-different runs can be compared on the same prompts.
+DVC owns the bytes. A LoggedModel holds a pointer to them (path and md5) and the numbers to compare,
+which are linked to it and to the benchmark. Its artifact `scores.json` has S_l per prompt, so that
+models of different runs can be compared on the same prompts.
 """
 
 import hashlib
@@ -24,43 +24,43 @@ if TYPE_CHECKING:
     from mlflow.entities import LoggedModel, Run
 
 PATH, MD5 = "dvc.path", "dvc.md5"
-"""Tags: where the checkpoint lies, and which bytes it is, as dvc.lock has it."""
+"""Tags: the checkpoint's path and md5, as recorded in dvc.lock."""
 
 BENCHMARK = "longwriter.benchmark"
-"""Tag of a LoggedModel whose scores are complete: the digest of the benchmark."""
+"""Tag with the benchmark's digest, set once a LoggedModel's scores are complete."""
 
 SCORES_FILE = "scores.json"
 
 COMPARED = ("S_l", "S_q", "S_bar", "n", "unscored", "cut_off", "mean_words")
-"""Numbers of metrics/eval/NAME.json that a LoggedModel has."""
+"""Keys of metrics/eval/NAME.json that are logged to a LoggedModel."""
 GRADED = ("S_q", "S_bar")
-"""Those that mean something only where the judge passed its audit."""
+"""Those that are meaningful only if the judge passed its audit."""
 
 DIGEST_LENGTH = 32
-"""Hex digits of a data set's digest; MLflow takes 36 characters."""
+"""Hex digits of a data set's digest; MLflow allows 36 characters."""
 
 
 class Benchmark(NamedTuple):
     """What a model was scored on."""
 
     name: str
-    """The setting `bench.path`, or `predict.benchmark` where that names the file."""
+    """The value of `bench.path`, or `predict.benchmark` if that setting names the file."""
     digest: str
-    """Of the whole file, as in inputs.yaml, such as `sha256:…`."""
+    """Digest of the whole file, as in inputs.yaml, such as `sha256:…`."""
 
     @property
     def short(self) -> str:
-        """The digest in MLflow's length."""
+        """The digest, shortened for MLflow."""
         return self.digest.partition(":")[2][:DIGEST_LENGTH]
 
 
 class Scores(NamedTuple):
-    """What a benchmark says of a model."""
+    """A model's scores on a benchmark."""
 
     benchmark: Benchmark
     numbers: Mapping[str, float]
     length_scores: Mapping[str, float]
-    """Digest of a prompt → S_l of its answers, their mean where it has several."""
+    """Digest of a prompt → S_l, the mean if there are several answers."""
 
     def as_json(self) -> dict[str, Any]:
         """Returns the content of `scores.json`."""
@@ -74,12 +74,12 @@ def model_scores(
     *,
     graded: bool,
 ) -> dict[str, Scores]:
-    """Returns model → its scores, of those whose benchmark dvc.lock of the checkout `root` knows.
+    """Returns model → scores, for models whose benchmark is in dvc.lock of the checkout `root`.
 
     Args:
         evals: model → metrics/eval/NAME.json.
         judgements: model → its scored answers.
-        graded: whether the grades, S_q and S̄, are among them.
+        graded: whether to include the judge's grades, S_q and S̄.
     """
     stages, found = locked_stages(root), {}
     for model, numbers in evals.items():
@@ -98,7 +98,7 @@ def model_scores(
 
 
 def _benchmark(params: Mapping[str, Any]) -> Benchmark | None:
-    """The benchmark that a stage `predict` read, by its parameters in dvc.lock."""
+    """Returns the benchmark that stage `predict` read, from its parameters in dvc.lock."""
     inputs = params.get("inputs.yaml", {})
     if given := inputs.get("predict.benchmark"):
         return Benchmark("predict.benchmark", given)
@@ -117,13 +117,14 @@ def log_models(
     scores: Mapping[str, Scores],
     tags: Mapping[str, str],
 ) -> None:
-    """Makes every checkpoint of a pipeline's run a LoggedModel. One that the run has stays the only
-    one of its path and md5.
+    """Logs every checkpoint of a pipeline's run as a LoggedModel.
+
+    A checkpoint that the run already has, by path and md5, is not added again.
 
     Args:
         pointers: path → md5 in DVC; those below models/ are checkpoints.
         scores: model, such as `sft` → its scores.
-        tags: what is known of the run, such as the commit.
+        tags: where the run comes from, such as the commit.
     """
     known = {
         (model.tags.get(PATH), model.tags.get(MD5)): model
@@ -155,9 +156,10 @@ def _create(run: "Run", name: str, tags: Mapping[str, str]) -> "LoggedModel":
 
 
 def _log_scores(client: "MlflowClient", run: "Run", model: "LoggedModel", scores: Scores) -> None:
-    """Links numbers and benchmark to a model; the tag BENCHMARK comes last and says that all is there.
+    """Logs a model's scores and benchmark, and sets the tag BENCHMARK.
 
-    In the run the numbers are a curve over the lineup: step 0 is base, 1 sft, 2 dpo.
+    The tag is set last, so that its presence means that everything was logged. In the run the
+    numbers form a curve over the lineup: step 0 is base, 1 sft, 2 dpo.
     """
     from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelOutput, Metric
 
@@ -168,7 +170,7 @@ def _log_scores(client: "MlflowClient", run: "Run", model: "LoggedModel", scores
     client.log_inputs(run.info.run_id, datasets=[DatasetInput(dataset, tags=[context])])
     step = [model.name for model in MODELS].index(model.name)
     outputs = client.get_run(run.info.run_id).outputs
-    # A report that was stopped here may have made the link and some of the numbers.
+    # A report that was interrupted here may have logged the link and some of the numbers.
     if model.model_id not in {out.model_id for out in (outputs.model_outputs if outputs else [])}:
         client.log_outputs(run.info.run_id, [LoggedModelOutput(model.model_id, step)])
     with tempfile.TemporaryDirectory() as folder:

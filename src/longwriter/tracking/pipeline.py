@@ -27,14 +27,18 @@ pairs.samples pairs.temperature
 dpo.learning_rate dpo.num_train_epochs dpo.beta dpo.loss_type
 bench.path runtime.seed sft.seed dpo.seed
 """
-"""Settings that the pipeline's run shows in MLflow: its compare view is readable only for a few."""
+"""Settings logged to the pipeline's run; few, to keep MLflow's compare view readable."""
+
+
+SETTINGS_FILE = "settings.json"
+"""Artifact of a pipeline run: all settings, and the digests of their input files."""
 
 
 def compared_settings(flat: Mapping[str, str]) -> dict[str, str]:
-    """Returns those of all settings that are worth comparing between pipelines.
+    """Returns the settings worth comparing between pipelines.
 
     Args:
-        flat: full key → value, as of `flatten_settings`.
+        flat: full key → value, as returned by `flatten_settings`.
     """
     return {key: flat[key] for key in COMPARED.split() if key in flat}
 
@@ -49,12 +53,14 @@ def log_pipeline_run(
     *,
     everything: Mapping[str, object] | None = None,
     description: str = "",
+    settings: Mapping[str, str] | None = None,
 ) -> str:
-    """Writes the run of the pipeline as a whole, or updates the one that it wrote before.
+    """Writes the MLflow run of the whole pipeline, or updates an existing one.
 
     DVC skips stages that are up to date, and a skipped stage logs nothing. This run is written from
-    the stages' outputs, so every pipeline has one that can be compared. Its identity is a hash of
-    `params` and all numbers, and of a sweep's id: reporting the same results again adds no run.
+    the stages' outputs, so every pipeline has one that can be compared. It is identified by a hash
+    of `params`, all numbers and the sweep's id, if any: reporting the same results again adds no
+    run.
 
     Args:
         root: the checkout.
@@ -63,9 +69,10 @@ def log_pipeline_run(
         figures: files to keep as artifacts.
         pointers: path → md5 in DVC. Those below data/ and models/ are linked as data sets and
             external models; all become tags `dvc.<path>`.
-        scores: model, such as `sft` → what its LoggedModel says of it (see `model_scores`).
-        everything: all numbers, an artifact; None: `metrics` are all.
+        scores: model, such as `sft` → the scores of its LoggedModel (see `model_scores`).
+        everything: all numbers, saved as an artifact; None if `metrics` has them all.
         description: Markdown that MLflow shows with the run.
+        settings: all settings and digests of input files, saved as an artifact.
 
     Returns:
         The run's id.
@@ -88,6 +95,8 @@ def log_pipeline_run(
     if description:
         tags["mlflow.note.content"] = description
     client.log_dict(run.info.run_id, dict(every), "metrics.json")
+    if settings:
+        client.log_dict(run.info.run_id, dict(settings), SETTINGS_FILE)
     _log_batch(client, run, params, numbers, tags)
     for path in figures:
         client.log_artifact(run.info.run_id, str(path))
@@ -99,8 +108,11 @@ def log_pipeline_run(
 
 
 def log_report(root: Path, run_id: str, table: Path, pages: Sequence[Path] = ()) -> None:
-    """Logs `pages` to a run as artifacts, and `table` (a JSON file of `columns` and `data`) in the way
-    that MLflow's evaluation view finds it. Earlier ones of the same names are replaced."""
+    """Logs `pages` as artifacts of a run, and `table` where MLflow's evaluation view finds it.
+
+    `table` is a JSON file of `columns` and `data`. Earlier artifacts of the same names are
+    replaced.
+    """
     from mlflow import MlflowClient
 
     connect(root)
@@ -114,7 +126,7 @@ def log_report(root: Path, run_id: str, table: Path, pages: Sequence[Path] = ())
 
 
 def adopt(root: Path, run_id: str, stages: Sequence[str]) -> None:
-    """Makes runs of stages children of a pipeline's run; one that has a parent keeps it."""
+    """Makes stage runs children of a pipeline's run; a run that has a parent keeps it."""
     from mlflow import MlflowClient
 
     connect(root)
@@ -125,7 +137,7 @@ def adopt(root: Path, run_id: str, stages: Sequence[str]) -> None:
 
 
 def run_address(root: Path, run_id: str) -> str:
-    """Where `make ui` shows a run."""
+    """Returns the URL at which `make ui` shows a run."""
     return f"http://127.0.0.1:5000/#/experiments/{connect(root)}/runs/{run_id}"
 
 
@@ -154,7 +166,7 @@ def _log_batch(
     metrics: Mapping[str, float],
     tags: Mapping[str, str],
 ) -> None:
-    """Logs everything at the run's start time, so that a point that exists is not added again."""
+    """Logs everything at the run's start time, so that logging twice adds no second points."""
     from mlflow.entities import Metric, Param, RunTag
 
     client.log_batch(

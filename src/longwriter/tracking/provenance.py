@@ -13,10 +13,13 @@ import psutil
 import yaml
 
 SWEEP, SWEEP_JOB = "LONGWRITER_SWEEP", "LONGWRITER_SWEEP_JOB"
-"""Environment of a sweep's job: the sweep's id, and the job's overrides as a JSON list."""
+"""Environment variables of a sweep's job: the sweep's id, and the overrides as a JSON list."""
 
 HOST, PID, STARTED = "longwriter.host", "longwriter.pid", "longwriter.process_started"
-"""Tags that say which process a run belongs to; the start time, because process ids are reused."""
+"""Tags that identify the process a run belongs to.
+
+They include its start time, because process ids are reused.
+"""
 
 
 class GitState(NamedTuple):
@@ -29,7 +32,7 @@ class GitState(NamedTuple):
 
     @classmethod
     def of(cls, tags: Mapping[str, str]) -> Self:
-        """Returns the state that the tags of a run record."""
+        """Returns the state recorded in a run's tags."""
         dirty = tags.get("longwriter.git_dirty") == "true"
         return cls(tags.get("longwriter.git_commit", ""), dirty)
 
@@ -38,7 +41,7 @@ class GitState(NamedTuple):
 
 
 def git_state(root: Path) -> GitState:
-    """Returns the commit of the checkout `root`, and whether its code or settings differ from it."""
+    """Returns the commit of the checkout `root`, and if its code or settings differ from it."""
     code = ["src", "stages", "conf", "dvc.yaml", "pyproject.toml", "requirements.lock"]
     commit = _git(root, "rev-parse", "--verify", "--quiet", "HEAD")
     return GitState(commit, bool(commit and _git(root, "status", "--porcelain", "--", *code)))
@@ -57,7 +60,7 @@ def provenance(root: Path) -> dict[str, str]:
 
 
 def owner() -> dict[str, str]:
-    """Returns the tags that say which process writes a run."""
+    """Returns the tags that identify the process writing a run."""
     return {
         HOST: socket.gethostname(),
         PID: str(os.getpid()),
@@ -66,24 +69,23 @@ def owner() -> dict[str, str]:
 
 
 def sweep_overrides() -> dict[str, str]:
-    """Returns key → value of the overrides of the sweep's job that runs here; none outside a sweep."""
+    """Returns the overrides of the current sweep job, key → value; empty outside a sweep."""
     words = json.loads(os.environ.get(SWEEP_JOB, "[]"))
     return {key.lstrip("+"): value for key, _, value in (word.partition("=") for word in words)}
 
 
 def locked_stages(root: Path) -> dict[str, Any]:
-    """Returns stage → its entry in dvc.lock of the checkout `root`; none before the first
-    `dvc repro`."""
+    """Returns stage → entry in the checkout's dvc.lock; empty before the first `dvc repro`."""
     lock = root / "dvc.lock"
     if not lock.exists():
         return {}
-    # In C: PyYAML's own loader, and DVC's, take half a second.
+    # The loader in C: PyYAML's default one, and DVC's, take half a second.
     found: dict[str, Any] = yaml.load(lock.read_bytes(), Loader=yaml.CSafeLoader)["stages"]
     return found
 
 
 def _git(root: Path, *arguments: str) -> str:
-    """Returns what git prints; empty text where there is no git, no checkout or no commit."""
+    """Returns git's output; empty if there is no git, no checkout or no commit."""
     git = shutil.which("git")
     if git is None:
         return ""

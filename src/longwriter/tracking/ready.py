@@ -1,6 +1,8 @@
-"""Says when MLflow's server answers, and where the runs are: `python -m longwriter.tracking.ready PORT`.
+"""Waits for MLflow's server and prints the address of the runs.
 
-MLflow opens in its view for agents, which shows none of them.
+    python -m longwriter.tracking.ready PORT
+
+Without that address MLflow opens in its view for agents, which shows no runs.
 """
 
 import sys
@@ -11,11 +13,11 @@ from pathlib import Path
 from longwriter.tracking.store import connect
 
 _PATIENCE_S = 300
-"""Seconds that the server may take."""
+"""Maximum seconds to wait for the server."""
 
 
 def main(port: int) -> None:
-    """Waits until the server at `port` of loopback answers, then prints the address of the checkout's runs."""
+    """Waits for the server on loopback's `port`, then prints the address of the checkout's runs."""
     page = f"http://127.0.0.1:{port}"
     last = time.monotonic() + _PATIENCE_S
     while time.monotonic() < last:

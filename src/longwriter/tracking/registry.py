@@ -1,22 +1,13 @@
-"""MLflow's model registry: the champion, and whether another model of the pipeline beats it."""
+"""MLflow's model registry: the champion, and whether another model beats it."""
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from longwriter.core.errors import DataError
-from longwriter.core.settings import StatisticsSettings
-from longwriter.core.statistics import Interval, paired
-from longwriter.core.tables import round_floats, signed_interval
-from longwriter.tracking.logged_models import (
-    BENCHMARK,
-    MD5,
-    PATH,
-    SCORES_FILE,
-    Benchmark,
-    Scores,
-    logged_models,
-)
+from longwriter.core.tables import round_floats
+from longwriter.tracking.comparing import Comparison, read_scores
+from longwriter.tracking.logged_models import BENCHMARK, MD5, PATH, Scores, logged_models
 from longwriter.tracking.provenance import locked_stages
 from longwriter.tracking.store import connect
 
@@ -26,11 +17,11 @@ if TYPE_CHECKING:
 ALIAS = "champion"
 
 ADDRESS = "models:/"
-"""What stands before a LoggedModel's id in a version's source."""
+"""Prefix of a LoggedModel's id in a model version's source."""
 
 
 class Champion(NamedTuple):
-    """The registered version that has the alias."""
+    """The registered model version that has the alias ALIAS."""
 
     version: str
     path: str
@@ -41,34 +32,11 @@ class Champion(NamedTuple):
         return f"version {self.version} ({self.path})"
 
 
-class Comparison(NamedTuple):
-    """A model against the champion, on the prompts that both answered."""
-
-    difference: Interval | None
-    """Of S_l, model - champion; None where it has no interval: below two prompts, or another
-    benchmark."""
-    shared: int
-    """Prompts that both answered."""
-    fault: str = ""
-    """Why the two cannot be compared."""
-
-    @property
-    def better(self) -> bool:
-        """Whether the whole interval is above 0."""
-        return self.difference is not None and self.difference.sign > 0
-
-    def __str__(self) -> str:
-        found = (
-            f"S_l {signed_interval(self.difference)}, paired [95 %], {self.shared} shared prompts"
-        )
-        return self.fault or found
-
-
 def find_model(root: Path, name: str) -> "LoggedModel":
-    """Returns the LoggedModel of models/`name` as dvc.lock has it, from the newest run of the pipeline.
+    """Returns the LoggedModel of models/`name` as in dvc.lock, from the newest pipeline run.
 
     Raises:
-        DataError: dvc.lock has no such checkpoint, or no run has scores of these very bytes.
+        DataError: dvc.lock has no such checkpoint, or no run has scores of exactly these bytes.
     """
     from mlflow import MlflowClient
 
@@ -95,7 +63,7 @@ def _locked_md5(root: Path, path: str) -> str:
 
 
 def find_champion(registered: str) -> Champion | None:
-    """Returns the champion of a registered model; None where there is none yet.
+    """Returns the champion of a registered model; None if there is none yet.
 
     Raises:
         DataError: its scores are no longer in MLflow.
@@ -116,49 +84,10 @@ def find_champion(registered: str) -> Champion | None:
     )
 
 
-def read_scores(model_id: str) -> Scores:
-    """Returns the scores of a LoggedModel.
-
-    Raises:
-        DataError: they are not there.
-    """
-    from mlflow import MlflowClient
-    from mlflow.artifacts import load_dict
-    from mlflow.exceptions import MlflowException
-
-    try:
-        folder = MlflowClient().get_logged_model(model_id).artifact_location
-        found: dict[str, Any] = load_dict(f"{folder}/{SCORES_FILE}")
-    except (MlflowException, OSError) as error:
-        raise DataError(
-            f"MLflow's model {model_id}: its {SCORES_FILE} cannot be read ({error}); was it deleted?"
-        ) from None
-    return Scores(Benchmark(**found["benchmark"]), {}, found["S_l"])
-
-
-def compare(champion: Scores, model: Scores, statistics: StatisticsSettings) -> Comparison:
-    """Compares a model with the champion by S_l, prompt by prompt."""
-    prompts = sorted(champion.length_scores.keys() & model.length_scores.keys())
-    old, new = champion.benchmark, model.benchmark
-    if old.digest != new.digest:
-        return Comparison(
-            None,
-            len(prompts),
-            f"the benchmarks differ: the champion was scored on {old.name} ({old.digest}), this model "
-            f"on {new.name} ({new.digest})",
-        )
-    if len(prompts) < 2:
-        return Comparison(
-            None, len(prompts), f"{len(prompts)} shared prompts: too few for an interval"
-        )
-    before, after = ([s.length_scores[p] for p in prompts] for s in (champion, model))
-    return Comparison(paired(before, after), len(prompts))
-
-
 def register(
     registered: str, model: "LoggedModel", champion: Champion | None, comparison: Comparison | None
 ) -> str:
-    """Makes a LoggedModel a new version and the champion; returns the version's number.
+    """Registers a LoggedModel as a new version and as the champion; returns the version number.
 
     The version's tags say which version it was compared with, and the result.
     """

@@ -1,4 +1,4 @@
-"""One MLflow run a stage."""
+"""One MLflow run per stage."""
 
 import socket
 import sys
@@ -19,7 +19,7 @@ from longwriter.tracking.store import connect, tracking_uri
 from longwriter.tracking.values import flatten
 
 WROTE = "longwriter.wrote."
-"""Prefix of the tags that say which bytes a run wrote where."""
+"""Prefix of the tags that record, for each path a run wrote, the md5 of its bytes."""
 
 
 class StageLog:
@@ -34,21 +34,23 @@ class StageLog:
         return self._opening.result()
 
     def activate(self) -> None:
-        """Makes it this thread's active run, into which TRL's `report_to=["mlflow"]` logs."""
+        """Makes it this thread's active run, so that TRL's `report_to=["mlflow"]` logs into it."""
         run_id = self.id
         import mlflow
 
         if mlflow.active_run() is None:
-            mlflow.start_run(run_id=run_id, log_system_metrics=False)  # `_open` has begun them
+            mlflow.start_run(run_id=run_id, log_system_metrics=False)  # `_open` starts them
 
     def environment(self) -> dict[str, str]:
-        """Returns the variables by which other processes of the stage log into this run."""
+        """Returns environment variables for the stage's other processes to log into this run."""
         return {"MLFLOW_TRACKING_URI": tracking_uri(self._root), "MLFLOW_RUN_ID": self.id}
 
     def wrote(self, work: Workspace, *paths: Path) -> None:
-        """Records what the stage has written, so that lineage names this run as the maker of these
-        very bytes and of no others."""
-        run_id = self.id  # once it is there, MLflow knows its database
+        """Records the md5 of everything in `paths`, which the stage has written.
+
+        Lineage then names this run as the maker of exactly these bytes.
+        """
+        run_id = self.id  # waits until MLflow knows its database
         from mlflow import MlflowClient
 
         client = MlflowClient()
@@ -70,15 +72,15 @@ def stage_run(
 ) -> Iterator[StageLog]:
     """Opens the MLflow run of a stage.
 
-    It opens in a thread: MLflow takes seconds to import and to open its database, and meanwhile the
-    stage can load its model. The run ends as FINISHED, as KILLED on Ctrl-C or SIGTERM, and as FAILED
-    on any other error.
+    It opens in a thread, because MLflow takes seconds to import and to open its database, and the
+    stage can load its model meanwhile. The run ends as FINISHED, as KILLED on Ctrl-C or SIGTERM,
+    and as FAILED on any other error.
 
     Args:
         name: the stage, e.g. `sft`.
-        groups: name → group of the settings to log, as parameters like `sft.learning_rate`.
+        groups: name → group of settings, logged as parameters such as `sft.learning_rate`.
         work: the stage's workspace.
-        runtime: says whether CPU, memory and GPU use are logged too.
+        runtime: its `system_metrics` says whether to log CPU, memory and GPU use as well.
     """
     with ExitStack() as open_while_it_runs, ThreadPoolExecutor(1) as thread:
         run = StageLog(
@@ -137,24 +139,30 @@ def _open(
 
 
 class StageRun(NamedTuple):
-    """What MLflow knows of a stage's run that ended well."""
+    """What MLflow knows about a stage's finished run."""
 
     run_id: str
     stage: str
     """Such as `sft` or `eval sft`."""
     code: str
-    """The commit, and whether anything was not committed."""
+    """The commit, and whether there were uncommitted changes."""
     seconds: float
-    """How long it took. Cached calls and steps before a checkpoint that it resumed took no time."""
+    """Duration of the run.
+
+    Cached calls, and steps before a checkpoint that it resumed from, are not part of it.
+    """
 
 
 FindMaker = Callable[[str, str], StageRun | None]
-"""From path and md5 of an output, as in dvc.lock, to the run that wrote these very bytes there; None
-where MLflow knows none. Of several, the last one that DVC started, else the last one by hand."""
+"""Maps an output's path and md5, as in dvc.lock, to the run that wrote exactly these bytes there.
+
+None if MLflow knows no such run. Of several, the latest that DVC started wins, or else the latest
+that was started by hand.
+"""
 
 
 def maker_finder(root: Path) -> FindMaker:
-    """Returns how to find out which of the stages' runs that ended well wrote an output."""
+    """Returns a function that finds the finished stage run that wrote an output."""
     from mlflow import MlflowClient
 
     experiment, client = connect(root), MlflowClient()
@@ -178,8 +186,10 @@ def maker_finder(root: Path) -> FindMaker:
 
 
 def end_runs_of_sweep(root: Path, sweep: str) -> None:
-    """Marks a sweep's runs that MLflow takes for running as killed, on whatever machine they ran. To be
-    called when no job of it runs any more."""
+    """Marks a sweep's runs that MLflow lists as running as killed, on whatever machine they ran.
+
+    Call it only once no job of the sweep is running.
+    """
     from mlflow import MlflowClient
 
     experiment = connect(root)
@@ -190,8 +200,10 @@ def end_runs_of_sweep(root: Path, sweep: str) -> None:
 
 
 def end_killed_runs(experiment: str) -> None:
-    """Marks runs of this machine as killed whose process is gone: after `kill -9` they still count as
-    running."""
+    """Marks this machine's runs as killed if their process is gone.
+
+    After `kill -9`, MLflow still lists them as running.
+    """
     from mlflow import MlflowClient
 
     client = MlflowClient()

@@ -1,8 +1,8 @@
-"""A team's MLflow server: gets a copy of every run in the checkout's database.
+"""Copies every run in the checkout's database to a team's MLflow server.
 
-Every run is logged into the checkout's own database, and a thread copies it to the server that
-MLFLOW_TRACKING_URI names, while it runs and when it has ended. So a server that is down neither
-stops nor slows a training: what it lacks is sent when the next stage ends, or by
+Every run is logged into the checkout's own database, and copied to the server that
+MLFLOW_TRACKING_URI names: by a thread while it runs, and once more when it has ended. So a server
+that is down neither stops nor slows training; what it lacks is sent when the next stage ends, or by
 
     python -m longwriter.tracking.server
 """
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from mlflow.entities import LoggedModel, Run, Trace
 
 SENT, COPY_OF = "longwriter.sent", "longwriter.copy_of"
-"""Tags: on a run that was sent completely, the server; on the server's copy, the id of our run."""
+"""Tags: SENT, on a completely sent run, is the server; COPY_OF, on its copy, our run's id."""
 
 BATCH = {"metrics": 1000, "params": 100}
-"""The most that a server accepts in one request."""
+"""Maximum items that a server accepts in one request."""
 
 
 @contextmanager
@@ -43,7 +43,7 @@ def mirrored(root: Path, run_id: str, every_s: float = 10) -> Iterator[None]:
         while not ended.wait(every_s):
             try:
                 _send(_client(local_uri(root)), _client(server), run_id)
-            except Exception as error:  # whatever a server does, the stage goes on
+            except Exception as error:  # a server's error must not stop the stage
                 _warn(server, error)
 
     thread = threading.Thread(target=copy, daemon=True)
@@ -56,8 +56,10 @@ def mirrored(root: Path, run_id: str, every_s: float = 10) -> Iterator[None]:
 
 
 def send_finished(root: Path) -> int:
-    """Sends every ended run that the server lacks. Returns how many could not be sent, of which it
-    warns."""
+    """Sends every ended run that the server lacks.
+
+    Returns how many could not be sent; if any, it prints a warning.
+    """
     server = server_uri()
     if server is None:
         return 0
@@ -73,7 +75,7 @@ def send_finished(root: Path) -> int:
         while left:
             try:
                 _send(ours, theirs, left[0].info.run_id)
-            except Exception as error:  # whatever a server does, the stage goes on
+            except Exception as error:  # a server's error must not stop the stage
                 _warn(server, error, len(left))
                 break
             ours.set_tag(left.pop(0).info.run_id, SENT, _public(server))
@@ -81,7 +83,7 @@ def send_finished(root: Path) -> int:
 
 
 def _send(ours: "MlflowClient", theirs: "MlflowClient", run_id: str) -> None:
-    """Brings the server's copy of a run up to date with ours, sending only what it lacks."""
+    """Updates the server's copy of a run, sending only what it lacks."""
     run = ours.get_run(run_id)
     copy = _copy_of(theirs, run)
     name = copy.info.run_id
@@ -186,9 +188,9 @@ def _send_traces(ours: "MlflowClient", theirs: "MlflowClient", run: "Run", copy:
         }
         try:
             target.log_spans(copy.info.experiment_id, trace.data.spans)
-        except NotImplementedError:  # MLflow before 3.4, which has no place for spans
+        except NotImplementedError:  # MLflow before 3.4 cannot store spans
             return
-        target.start_trace(info)  # last: what breaks off before it is sent again
+        target.start_trace(info)  # last, so that an interrupted trace is sent again
 
 
 def _traces(client: "MlflowClient", run: "Run") -> "Iterator[Trace]":
@@ -207,7 +209,7 @@ def _client(uri: str) -> "MlflowClient":
 
 
 def _public(uri: str) -> str:
-    """The address without name and password."""
+    """Returns the address without user name and password."""
     parts = urlsplit(uri)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
@@ -224,7 +226,7 @@ def _warn(server: str, error: Exception, left: int = 1) -> None:
 
 
 def main() -> None:
-    """Sends what the server lacks; exits with 1 where something could not be sent."""
+    """Sends the runs that the server lacks; exits with 1 if any could not be sent."""
     if server_uri() is None:
         sys.exit("error: MLFLOW_TRACKING_URI names no server (http://…)")
     left = send_finished(Path.cwd())

@@ -2,7 +2,7 @@
 
     python -m longwriter.tracking.store
 
-prints the address of the database of the checkout that you are in.
+prints the address of the current checkout's database.
 """
 
 import os
@@ -21,32 +21,34 @@ EXPERIMENT = "longwriter"
 
 
 def tracking_uri(root: Path) -> str:
-    """Returns MLFLOW_TRACKING_URI where set, else the sqlite database of the checkout `root`."""
+    """Returns MLFLOW_TRACKING_URI if set, else the sqlite database of the checkout `root`."""
     return os.environ.get("MLFLOW_TRACKING_URI") or local_uri(root)
 
 
 def local_uri(root: Path) -> str:
-    """Returns the sqlite database of the checkout `root`."""
+    """Returns the address of the sqlite database of the checkout `root`."""
     return sqlite_uri(folder(root) / "mlflow.db")
 
 
 def sqlite_uri(path: Path) -> str:
-    """Returns the address of the sqlite database `path`, with what an address cannot hold quoted, such
-    as `%` and `?`. It names the driver: the rest of `sqlite:///` MLflow takes for a path, not unquoted,
-    whose folder it makes."""
+    """Returns the address of the sqlite database `path`, with `%`, `?` and the like quoted.
+
+    The address names the driver, because MLflow takes what follows a plain `sqlite:///` for a path
+    as it is, still quoted, and creates that path's folder.
+    """
     from sqlalchemy import URL
 
     return URL.create("sqlite+pysqlite", database=str(path)).render_as_string()
 
 
 def server_uri() -> str | None:
-    """Returns MLFLOW_TRACKING_URI where it is a server's address."""
+    """Returns MLFLOW_TRACKING_URI if it is a server's address, else None."""
     uri = os.environ.get("MLFLOW_TRACKING_URI", "")
     return uri if uri.startswith(("http://", "https://")) else None
 
 
 def folder(root: Path) -> Path:
-    """Returns the folder of MLflow's files: under `dvc exp run --temp` in the parent repository."""
+    """Returns the folder of MLflow's files; under `dvc exp run --temp`, the parent repository's."""
     return Path(os.environ.get("DVC_ROOT", root)).absolute() / "mlruns"
 
 
@@ -58,12 +60,12 @@ def lock(root: Path, name: str = ".lock") -> FileLock:
 
 
 def connect(root: Path) -> str:
-    """Points MLflow at the database, created or migrated where needed; returns the experiment's id.
+    """Points MLflow at the database, created or migrated if needed; returns the experiment's id.
 
-    Also where MLFLOW_TRACKING_URI is a server's address, runs go into the checkout's database: a stage
-    does not wait for a server, and `longwriter.tracking.server` copies them.
+    Runs go into the checkout's database even if MLFLOW_TRACKING_URI is a server's address: a stage
+    must not wait for a server, and `longwriter.tracking.server` copies the runs there.
 
-    Two stages may start at once, so one process at a time migrates and creates.
+    Two stages may start at once, so only one process at a time migrates and creates.
     """
     import logging
 
@@ -74,7 +76,7 @@ def connect(root: Path) -> str:
     uri = local_uri(root) if server_uri() else tracking_uri(root)
     local = uri.startswith("sqlite")
     mlflow.set_tracking_uri(uri)
-    if given:  # MLflow sets the variable, and a later call with another root must not see that
+    if given:  # MLflow sets the variable; a later call with another root must not see it
         os.environ["MLFLOW_TRACKING_URI"] = given
     else:
         os.environ.pop("MLFLOW_TRACKING_URI", None)
@@ -92,8 +94,7 @@ def connect(root: Path) -> str:
 
 
 def experiment_id(client: "MlflowClient", artifacts: str | None = None) -> str:
-    """Returns the id of the experiment, which it creates where it does not exist, and restores where it was
-    deleted."""
+    """Returns the experiment's id; creates the experiment if missing, restores it if deleted."""
     from mlflow.exceptions import MlflowException
 
     found = client.get_experiment_by_name(EXPERIMENT)
@@ -104,7 +105,7 @@ def experiment_id(client: "MlflowClient", artifacts: str | None = None) -> str:
             found = client.get_experiment_by_name(EXPERIMENT)
             if found is None:
                 raise
-    if found.lifecycle_stage == "deleted":  # in MLflow's pages, where that is a click
+    if found.lifecycle_stage == "deleted":  # takes one click in MLflow's UI
         client.restore_experiment(found.experiment_id)
         print(f"MLflow: the experiment {EXPERIMENT} had been deleted; it is back", file=sys.stderr)
     if artifacts is not None and found.artifact_location.rstrip("/") != artifacts:

@@ -1,8 +1,8 @@
-"""MLflow traces of drafts: what the teacher was asked, what came back, how long each call took.
+"""MLflow traces of drafts: every call to the teacher, with its answer and duration.
 
-draft             the request and the finished text, or what failed
+draft             the request and the finished text, or the error
 ├─ plan           a call: messages, answer, tokens, tries, seconds waited
-└─ write 1        a step that was sampled again: its calls are below it
+└─ write 1        a step that was sampled again; its calls are below it
    ├─ sample 1    ERROR: the answer was not used; `fault` says why
    └─ sample 2
 """
@@ -24,24 +24,26 @@ if TYPE_CHECKING:
     from longwriter.tracking.runs import StageLog
 
 SHOWN = 300
-"""Characters that are shown of a text's beginning, and as many of its end."""
+"""Characters shown of a text's beginning, and of its end."""
 
 
 class DraftTraces:
-    """Writes traces into a stage's run, in a thread, so that the stage never waits for MLflow:
+    """Writes traces into a stage's run, in a thread, so that the stage never waits for MLflow.
+
+    Usage:
 
         with stage_run(…) as run, DraftTraces(3, run) as traces:
             … write_drafts(client, instructions, settings, prompts, traces)
 
-    When the block ends, all are written. Traces are no results: what MLflow does not take costs one
-    warning for all of them.
+    Leaving the block waits until all traces are written. Traces are not results: if MLflow rejects
+    any, one warning covers them all.
     """
 
     def __init__(self, number: int, run: "StageLog") -> None:
         """
         Args:
-            number: drafts that are traced.
-            run: of the stage, which the traces are linked to.
+            number: how many drafts to trace.
+            run: the stage's run, to which the traces are linked.
         """
         self.number = number
         self._run = run
@@ -63,7 +65,7 @@ class DraftTraces:
             )
 
     def keep(self, result: Draft | Failure, calls: list[CallRecord]) -> None:
-        """Takes a draft, or a failure, with all its calls; returns at once."""
+        """Queues the trace of a draft, or of a failure, with all its calls; returns at once."""
         self._thread.submit(self._write, result, calls)
 
     def _write(self, result: Draft | Failure, calls: list[CallRecord]) -> None:
@@ -72,17 +74,17 @@ class DraftTraces:
             from mlflow.tracing.client import TracingClient
 
             info, spans = draft_trace(result, calls, experiment, self._run.id)
-            # MLflow's own exporter writes every span by itself, from threads of its own; these are two
-            # writes a trace.
+            # MLflow's own exporter writes every span separately, from its own threads; this takes
+            # two writes per trace.
             client = TracingClient()
             client.start_trace(info)
             client.log_spans(experiment, spans)
-        except Exception as error:  # whatever MLflow does, the stage goes on
+        except Exception as error:  # an MLflow error must not stop the stage
             self._errors.append(error)
 
     @cached_property
     def _experiment(self) -> str:
-        run_id = self._run.id  # once it is there, MLflow knows its database
+        run_id = self._run.id  # waits until MLflow knows its database
         from mlflow import MlflowClient
 
         return str(MlflowClient().get_run(run_id).info.experiment_id)
@@ -91,12 +93,12 @@ class DraftTraces:
 def draft_trace(
     result: Draft | Failure, calls: list[CallRecord], experiment: str, run_id: str
 ) -> "tuple[TraceInfo, list[Span]]":
-    """Returns the trace of a draft, the draft's span first.
+    """Returns a draft's trace and its spans, the draft's own span first.
 
     Args:
-        calls: at least one.
+        calls: all calls of the draft, at least one.
         experiment: id of MLflow's experiment.
-        run_id: of the stage's run, on whose page the trace is shown.
+        run_id: id of the stage's run, whose page shows the trace.
     """
     from mlflow.entities import SpanType, TraceInfo, TraceLocation, TraceState
     from mlflow.tracing.constant import SpanAttributeKey, TraceMetadataKey, TraceTagKey
@@ -140,7 +142,7 @@ def draft_trace(
 
 
 def shortened(text: str) -> str:
-    """Returns the text's beginning and end, with the number of characters between them."""
+    """Returns a long text's beginning and end, with the number of characters left out between."""
     hidden = len(text) - 2 * SHOWN
     if hidden <= 0:
         return text
@@ -164,7 +166,7 @@ class _Trace:
         fault: str,
         attributes: dict[str, Any],
     ) -> bytes:
-        """Adds a span from the first call's beginning to the last one's end; returns its id."""
+        """Adds a span from the first call's start to the last call's end; returns its id."""
         from mlflow.entities import Span
         from mlflow.tracing.constant import SpanAttributeKey
 
@@ -200,7 +202,7 @@ def _attributes(call: CallRecord) -> dict[str, Any]:
         SpanAttributeKey.OUTPUTS: {"choices": [{"message": answer}]},
         "tries": call.tries,
         "waited_s": round(call.waited, 3),
-        "from_cache": not call.tries and bool(call.model),  # else it failed before it was sent
+        "from_cache": not call.tries and bool(call.model),  # without a model, it was never sent
     }
     if call.model:
         told[SpanAttributeKey.MODEL] = call.model
@@ -216,7 +218,7 @@ def _attributes(call: CallRecord) -> dict[str, Any]:
 
 
 def _nanoseconds(calls: list[CallRecord]) -> tuple[int, int]:
-    """From the first call's beginning to the last one's end."""
+    """Returns the first call's start and the last call's end, in nanoseconds of Unix time."""
     start = min(call.begun for call in calls)
     end = max(call.begun + call.seconds for call in calls)
     return int(start * 1e9), int(end * 1e9)

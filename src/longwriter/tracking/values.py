@@ -1,4 +1,4 @@
-"""Metrics in the form that MLflow accepts."""
+"""Converts metrics to the form that MLflow accepts."""
 
 import hashlib
 import math
@@ -6,14 +6,14 @@ import re
 from collections.abc import Mapping, Sequence
 
 _LONGEST = 80
-"""Characters of a part of a name: MLflow takes 250 in all."""
+"""Maximum characters of a part of a name; MLflow allows 250 in all."""
 
 
 def flatten(metrics: Mapping[str, object]) -> dict[str, float]:
     """Returns every finite number in `metrics` under a name that MLflow accepts.
 
-    Nested keys are joined by `/`, which groups charts; a bin `[0,100)` becomes `0-100`, `[400,∞)`
-    becomes `400-up`. Text, lists, booleans and null are left out.
+    Nested keys are joined by `/`, by which MLflow groups charts; a bin `[0,100)` becomes `0-100`,
+    `[400,∞)` becomes `400-up`. Text, lists, booleans and null are left out.
     """
     flat: dict[str, float] = {}
     names = _valid_names(list(metrics))
@@ -28,7 +28,7 @@ def flatten(metrics: Mapping[str, object]) -> dict[str, float]:
 
 
 def _valid_names(names: Sequence[str]) -> dict[str, str]:
-    """Each name → a valid one that no other has. Valid names stay as they are."""
+    """Returns name → a unique valid name; valid names are kept as they are."""
     found = {name: name for name in names if valid(name) == name}
     for name in names:
         if name not in found:
@@ -39,8 +39,11 @@ def _valid_names(names: Sequence[str]) -> dict[str, str]:
 
 
 def valid(name: str) -> str:
-    """Returns `name` in the form that MLflow accepts: its characters, no step of a path that is empty or
-    leads up, at most _LONGEST characters."""
+    """Returns `name` as a name that MLflow accepts.
+
+    Bins are written as `0-100` or `400-up`, other invalid characters become `_`, path segments of
+    only dots or spaces are dropped, and the result is truncated to _LONGEST characters.
+    """
     name = re.sub(r"\[(\d+),\s*∞\)", r"\1-up", name)
     name = re.sub(r"\[(\d+),\s*(\d+)[)\]]", r"\1-\2", name)
     name = re.sub(r"[^\w./ -]", "_", name)
