@@ -293,6 +293,7 @@ def test_a_run_says_what_changed_since_the_run_before(root: Path) -> None:
     assert re.fullmatch(r"Since the run before, pipeline of 20\d\d-\d\d-\d\d \d\d:\d\d:", heading)
     assert lines == [
         "- sft.learning_rate: 5e-05 → 1e-4",
+        "- base: S_l +0.0 on 6 shared prompts",
         "- sft: S_l +5.0 [+3.9, +6.1], paired [95 %], 6 shared prompts",
     ]
     back = since_last_run(root, first)
@@ -304,9 +305,9 @@ def test_the_same_settings_and_another_benchmark_are_said(root: Path) -> None:
     report(root, "old", PLAIN, settings={"sft.seed": "1"})
     change = since_last_run(root, report(root, "new", PLAIN, OTHER, settings={"sft.seed": "1"}))
     assert change is not None
-    heading, _, line = str(change).splitlines()
+    heading, _, line, _ = str(change).splitlines()
     assert heading.endswith(", with the same settings and inputs:")
-    assert line == f"- sft: the benchmarks differ: {FILE} ({DIGEST}), now {FILE} ({OTHER})"
+    assert line == f"- base: the benchmarks differ: {FILE} ({DIGEST}), now {FILE} ({OTHER})"
 
 
 def test_a_first_run_changes_nothing(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from longwriter.core.errors import DataError
 from longwriter.core.statistics import Interval, paired
 from longwriter.core.tables import signed_interval
+from longwriter.models.lineup import MODELS
 from longwriter.tracking.logged_models import (
     BENCHMARK,
     PATH,
@@ -48,10 +49,12 @@ class Comparison(NamedTuple):
         return self.difference is not None and self.difference.sign > 0
 
     def __str__(self) -> str:
-        found = (
-            f"S_l {signed_interval(self.difference)}, paired [95 %], {self.shared} shared prompts"
+        spread = self.difference is not None and self.difference.low is not None
+        how = ", paired [95 %]," if spread else " on"
+        return (
+            self.fault
+            or f"S_l {signed_interval(self.difference)}{how} {self.shared} shared prompts"
         )
-        return self.fault or found
 
 
 class Change(NamedTuple):
@@ -136,7 +139,11 @@ def since_last_run(root: Path, run_id: str) -> Change | None:
             for key in sorted(old.keys() | new.keys())
             if old.get(key) != new.get(key)
         },
-        {name: compare(earlier[name], models[name]) for name in models if name in earlier},
+        {
+            model.name: compare(earlier[model.name], models[model.name])
+            for model in MODELS
+            if model.name in earlier and model.name in models
+        },
     )
 
 
