@@ -12,14 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from longwriter.agentwrite.failures import check_failures
 from longwriter.agentwrite.instruction_rules import RULES
 from longwriter.agentwrite.instructions import UNREAD
 from longwriter.agentwrite.prompts import Prompts, Wording, question_messages
 from longwriter.agentwrite.settings import AgentWriteSettings, SelectSettings
 from longwriter.core.errors import BadCompletion, CallError, DataError, OverBudget
+from longwriter.core.progress import progress
 from longwriter.core.rows import Failure, Instruction, check_ids
 from longwriter.core.spool import OnDemand, Spool
 from longwriter.llm.answers import Completion, json_object
@@ -125,7 +124,7 @@ def sift(
     removed: Removed = defaultdict(Counter)
     seen: set[bytes] = set()
     read = 0
-    for row in tqdm(rows, desc="instructions", unit="", disable=None):
+    for row in progress("instructions", rows):
         read += 1
         reason = next((name for name, rule in RULES.items() if rule(row, settings)), None)
         if reason is None:

@@ -16,14 +16,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from longwriter.agentwrite.prompts import Prompts
 from longwriter.agentwrite.selection import Selection, select
 from longwriter.agentwrite.settings import AgentWriteSettings
 from longwriter.agentwrite.writer import Kept, Outcome, Traces, write_drafts, write_each
 from longwriter.core.errors import ServerError, SettingsError
 from longwriter.core.process import end_with_parent
+from longwriter.core.progress import progress
 from longwriter.core.rows import Draft, Failure, Instruction, check_ids
 from longwriter.core.spool import Spool
 from longwriter.llm.client import ChatClient
@@ -225,7 +224,7 @@ class _Appended:
 def _watch(running: Sequence[Future[Spent]], shards: Sequence[_Shard], total: int) -> None:
     """Shows how many texts are done; returns when all processes have ended or one has failed."""
     places = [0] * len(shards)
-    with tqdm(total=total, desc=f"drafts, {len(shards)} processes", unit="", disable=None) as bar:
+    with progress(f"drafts, {len(shards)} processes", total=total) as bar:
         left = set(running)
         while left:
             done, left = wait(left, _LOOK_S, FIRST_EXCEPTION)

@@ -16,8 +16,8 @@ from typing import IO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
+from longwriter.core.progress import progress
 from longwriter.core.rows import TrainingRow
 from longwriter.dataset.counts import FilterCounts
 from longwriter.dataset.duplicates import Duplicates, sets_of, stored
@@ -85,7 +85,7 @@ class Filtering:
             chat: whether they are chat rows, not drafts.
         """
         places = self._chat if chat else self._drafts
-        for row in verdicts:
+        for row in progress("chat rows read" if chat else "drafts read", verdicts):
             self.counts.add_read(row, chat)
             if row.reason:
                 self._reject(row.id, row.reason, row.line)
@@ -119,7 +119,7 @@ class Filtering:
                 [name for name in rules if name in BETWEEN_ROWS]
                 for rules in (self._settings.rules, self._settings.chat_mix.rules)
             )
-            for number, place in enumerate(tqdm(order, desc="compared", unit="", disable=None)):
+            for number, place in enumerate(progress("rows compared", order)):
                 chat = number >= drafts
                 reason = duplicates.reason(
                     number, place.fingerprint, of_chat if chat else of_drafts

@@ -19,7 +19,6 @@ import openai
 from filelock import AsyncFileLock
 from openai.types import Batch
 from pydantic import BaseModel, ValidationError
-from tqdm import tqdm
 
 from longwriter.core.errors import (
     BadRequest,
@@ -31,6 +30,7 @@ from longwriter.core.errors import (
     TimedOut,
     TransientError,
 )
+from longwriter.core.progress import progress
 from longwriter.llm.answers import Reply
 from longwriter.llm.cache import Cache
 from longwriter.llm.faults import error_in, fault
@@ -375,15 +375,14 @@ class Batches:
     async def _ended(self, name: str, calls: int) -> Batch:
         """Polls a batch until it has ended, and returns it."""
         pause = FIRST_POLL_S
-        with tqdm(total=calls, desc=f"batch {name}", unit="", disable=None, leave=False) as bar:
+        with progress(f"batch {name}", total=calls) as bar:
             while True:
                 batch = await self._patiently(partial(self._api.batches.retrieve, name))
                 if batch.status in _ENDED:
                     return batch
                 if counts := batch.request_counts:
                     bar.total = counts.total or calls
-                    bar.n = (counts.completed or 0) + (counts.failed or 0)
-                    bar.refresh()
+                    bar.update((counts.completed or 0) + (counts.failed or 0) - bar.n)
                 await asyncio.sleep(pause)
                 pause = min(1.5 * pause, LONGEST_POLL_S)
 

@@ -4,9 +4,8 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
-from tqdm import tqdm
-
 from longwriter.core.errors import CallError
+from longwriter.core.progress import progress
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -28,9 +27,9 @@ async def together(jobs: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
 async def all_at_once(jobs: Sequence[Coroutine[Any, Any, T]], what: str) -> list[T]:
     """Returns the results of `jobs` in their order; the client limits how many run at a time.
 
-    On a terminal, a bar shows the rate and the time left. Errors are handled as in `together`.
+    A bar shows the rate and the time left (see `progress`). Errors are handled as in `together`.
     """
-    with tqdm(total=len(jobs), desc=what, unit="", disable=None) as bar:
+    with progress(what, total=len(jobs)) as bar:
 
         async def counted(job: Coroutine[Any, Any, T]) -> T:
             result = await job
@@ -46,10 +45,10 @@ async def each(
     """Runs `work` on every item, started in their order, `at_once` of them at a time.
 
     Waiting items have no coroutine yet: a hundred thousand of them would take too much memory.
-    On a terminal, a bar shows the rate and the time left. Errors are handled as in `together`.
+    A bar shows the rate and the time left (see `progress`). Errors are handled as in `together`.
     """
     rest = iter(items)
-    with tqdm(total=len(items), desc=what, unit="", disable=None) as bar:
+    with progress(what, total=len(items)) as bar:
 
         async def one_after_the_other() -> None:
             for item in rest:

@@ -13,6 +13,7 @@ from typing import Any
 
 from longwriter.core.errors import SettingsError, TrainingError
 from longwriter.core.files import digest
+from longwriter.core.progress import progress
 from longwriter.core.settings import RuntimeSettings, file_settings
 from longwriter.core.workspace import cores
 from longwriter.models.settings import StudentSettings, TrainerSettings
@@ -299,8 +300,22 @@ def _train(trainer: Any, start: Path | None) -> Any:
         def on_train_begin(self, *_: Any, **__: Any) -> None:
             self.happened = True
 
+    class Steps(TrainerCallback):
+        """Shows the progress if stderr is no terminal; there, transformers shows its own bar."""
+
+        def on_train_begin(self, _: Any, state: Any, *__: Any, **___: Any) -> None:
+            self.bar = progress("steps", total=state.max_steps, done=state.global_step)
+
+        def on_step_end(self, *_: Any, **__: Any) -> None:
+            self.bar.update()
+
+        def on_train_end(self, *_: Any, **__: Any) -> None:
+            self.bar.close()
+
     begun = Begun()
     trainer.add_callback(begun)
+    if not sys.stderr.isatty() and trainer.is_world_process_zero():
+        trainer.add_callback(Steps())
     try:
         return trainer.train(resume_from_checkpoint=start and str(start))
     except Exception as error:
