@@ -299,7 +299,7 @@ def main() -> None:
             )
             for number in range(options.addresses)
         ]
-        print(f"process start: {time.perf_counter() - start:.2f} s, in no figure below")
+        print(f"process start: {time.perf_counter() - start:.2f} s (not included below)")
         teacher = replace(
             settings.teacher,
             kind=ServerKind.endpoint,

@@ -32,13 +32,14 @@ def agentwrite(settings: Settings, work: Workspace) -> None:
     if settings.agentwrite.dry_run:
         if "DVC_STAGE" in os.environ:
             raise SettingsError(
-                "agentwrite.dry_run: writes nothing that DVC could keep; set it by "
-                "hand: python stages/agentwrite.py agentwrite.dry_run=true"
+                "agentwrite.dry_run: has no outputs for DVC to track; run it by hand: "
+                "python stages/agentwrite.py agentwrite.dry_run=true"
             )
         unasked = select_unasked(passed, settings.agentwrite)
         if settings.agentwrite.select.screen_with_teacher is not None:
             print(
-                "agentwrite.select.screen_with_teacher: a dry run asks no question and counts none"
+                "agentwrite.select.screen_with_teacher: a dry run does not call the screening "
+                "teacher, so its calls are not in the estimate"
             )
         teacher = priced(settings.teacher)
         print(estimate(unasked.instructions, settings.agentwrite, teacher, prompts))
@@ -86,13 +87,16 @@ def agentwrite(settings: Settings, work: Workspace) -> None:
     print(f"{len(selection.instructions)} of {selection.read} instructions")
     if unread := selection.unread:
         print(
-            f"{len(unread)} ask for a length that is not in words, such as {unread[0]!r}; the plan set their lengths. agentwrite.words_per_page, "
-            "words_per_minute and words_per_character convert them."
+            f"{len(unread)} instructions give a length in other units, such as {unread[0]!r}; "
+            "the plan chose their length in words. agentwrite.words_per_page, words_per_minute and "
+            "words_per_character convert them."
         )
     print(f"{metrics['drafts']} drafts, {metrics['words']} words: {drafts}")
     print(f"{metrics['failures']} failures: {failures}")
     if outcome.failures:
-        print("where the server failed, `dvc repro -f -s agentwrite` asks it again, for no more")
+        print(
+            "to retry only the calls on which the server failed, run `dvc repro -f -s agentwrite`"
+        )
 
 
 if __name__ == "__main__":

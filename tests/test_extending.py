@@ -69,7 +69,7 @@ def test_a_rule(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("no_such_module:rule", "No module named 'no_such_module'"),
         ("json:no_such_rule", "has no attribute 'no_such_rule'"),
-        ("json:__name__", "is no function"),
+        ("json:__name__", "is not a function"),
     ],
 )
 def test_a_rule_that_is_not_there_is_named(name: str, said: str) -> None:

@@ -60,7 +60,7 @@ def test_write(chat_server: Any) -> None:
         return write()
 
     assert asyncio.run(in_a_notebook()).text == text.text
-    assert len(server.asked) == calls  # kept from before
+    assert len(server.asked) == calls  # from the cache
 
 
 def test_generate(chat_server: Any, tmp_path: Path) -> None:

@@ -83,5 +83,5 @@ def test_an_array_says_what_it_is_and_how_to_read_it(tmp_path: Path) -> None:
     with pytest.raises(DataError) as error:
         list(read_instructions(path, agentwrite_settings(instructions=str(path))))
     assert str(error.value) == (
-        f"{path}: holds a JSON array; one object a line is needed: jq -c '.[]' in.json > in.jsonl"
+        f"{path}: is a JSON array; expected one object per line: jq -c '.[]' in.json > in.jsonl"
     )

@@ -276,7 +276,7 @@ def test_a_data_set_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_data_set_of_the_hub_needs_a_revision(tmp_path: Path) -> None:
     with pytest.raises(
-        SettingsError, match=r"^agentwrite\.revision: is null; .*=org/name is no fi"
+        SettingsError, match=r"^agentwrite\.revision: is null, but .*=org/name is not a local file"
     ):
         read(tmp_path / "org/name", instructions="org/name")
 
@@ -554,10 +554,10 @@ def test_limit_takes_the_first_of_what_is_selected() -> None:
 
 def test_nothing_is_no_selection() -> None:
     with pytest.raises(
-        DataError, match=r"none of 2 instructions is selected; removed by: \{'too_l"
+        DataError, match=r"none of the 2 instructions was selected; removed, by reason: \{'too_l"
     ):
         sift(few(2), replace(SELECT, max_characters=3))
-    with pytest.raises(DataError, match="none of 0 instructions"):
+    with pytest.raises(DataError, match="none of the 0 instructions"):
         sift([], SELECT)
     with pytest.raises(DataError, match="id 'x' occurs twice"):
         sift([instruction("a", id="x"), instruction("b", id="x")], SELECT)
@@ -697,7 +697,7 @@ def test_what_stops_the_run(chat_server: Any, run: Any) -> None:
     with pytest.raises(OverBudget, match=r"could exceed max_cost=\$0\.01"):
         run(willing, few(3), asking(), max_cost=0.01, price_completion=1000.0)
     with pytest.raises(
-        DataError, match=r"none of 3 .* removed by: \{'short_enough': \{'en': 3\}\}"
+        DataError, match=r"none of the 3 .* removed, by reason: \{'short_enough': \{'en': 3\}\}"
     ):
         run(willing, few(3), asking())
 
@@ -831,7 +831,8 @@ def test_a_dry_run_asks_nothing_and_says_so(
     stage(server, dry_run=True)
     said = capsys.readouterr().out
     assert said.startswith(
-        "agentwrite.select.screen_with_teacher: a dry run asks no question and counts none"
+        "agentwrite.select.screen_with_teacher: a dry run does not call the screening teacher, so "
+        "its calls are not in the estimate"
     )
     assert "6 calls" in said  # a plan and a paragraph for each of three
     assert "3 lengths are guessed" in said

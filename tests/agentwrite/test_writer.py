@@ -409,8 +409,8 @@ def test_what_could_exceed_the_budget_is_a_failure(chat_server: Any, open_client
         ("again", "plan", "OverBudget")
     ]
     assert first.failures[0].detail == (
-        f"this call could exceed max_cost=${cost + 299}: it may cost $300.0000; ${cost}.0000 are spent; "
-        "raise max_cost: finished calls are kept"
+        f"this call could exceed max_cost=${cost + 299}: it may cost $300.0000; ${cost}.0000 "
+        "already spent. Raise max_cost and rerun: finished calls are kept"
     )
     assert len(server.requests) == 4
     # What is paid for is kept, and counts.

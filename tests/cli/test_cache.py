@@ -76,7 +76,10 @@ def test_prune_removes_what_meets_all_conditions(
     kept: Path, conditions: list[str], left: str
 ) -> None:
     number = 4 - len(left)
-    stays = "1 without a date stay: an earlier version kept them; --model unknown removes them\n"
+    stays = (
+        "1 undated calls from an earlier version are not removed; use --model unknown to remove "
+        "them\n"
+    )
     undated = stays * ("--before" in conditions)
     assert run(kept, "prune", *conditions, "--dry-run")[1] == (
         f"{number} of 4 calls would be removed\n" + undated

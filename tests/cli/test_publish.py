@@ -332,8 +332,8 @@ WRONG: dict[str, tuple[list[str], str]] = {
     "not trained": (["me/long", "--model", "dpo"], "error: --model dpo: neither of"),
     "the two licences exchanged": (
         ["me/long", "--license", "own=MIT"],
-        "error: --license own=MIT: is no licence's id, such as apache-2.0; that of a source of rows is "
-        "given by --source-license SOURCE=ID",
+        "error: --license own=MIT: is not a licence id such as apache-2.0; set the licence of a "
+        "row source with --source-license SOURCE=ID",
     ),
     "and back": (
         ["me/long", "--source-license", "mit"],
@@ -371,8 +371,8 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "weights trained anew": (
         retrain_by_dvc,
-        "error: models/sft: was written anew since metrics/eval/sft.json: the scores may be of other weights or rows; "
-        "`dvc repro eval@sft` renews them",
+        "error: models/sft: has been rewritten since metrics/eval/sft.json: the scores may be of "
+        "other weights or rows; `dvc repro eval@sft` renews them",
     ),
     "other scores": (
         lambda root: (root / "metrics/eval/sft.json").write_text("{}"),

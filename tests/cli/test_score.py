@@ -77,8 +77,8 @@ def test_the_table_says_the_same(files: Path) -> None:
     )
     # repeated 8-grams of a: (42 / 43 + 292 / 293) / 2, of b: (92 / 93 + 292 / 293) / 2
     assert lines[10:14] == [
-        "| text health | repeated 8-grams | copied sentences | paragraphs said again | texts that loop | "
-        "unfinished texts | other language | distinct bigrams |",
+        "| text health | repeated 8-grams | copied sentences | repeated paragraphs | "
+        "texts that loop | unfinished texts | other language | distinct bigrams |",
         "|---|---:|---:|---:|---:|---:|---:|---:|",
         "| a | 99% | 0% | 0% | 100% | 100% | 0% | 1% |",
         "| b | 99% | 0% | 0% | 100% | 100% | 0% | 1% |",

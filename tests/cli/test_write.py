@@ -93,12 +93,12 @@ def test_writes_a_text_and_asks_nothing_again(chat_server: Any, here: Path) -> N
     ]
     used = f"30 prompt tokens, {tokens} completion tokens, $0.0000"
     first = write(here, PROMPT, *at(server))
-    assert first == (0, text, [*shown, f"3 calls (0 kept from before), {used}", f"{NAME}.md"])
+    assert first == (0, text, [*shown, f"3 calls (0 from the cache), {used}", f"{NAME}.md"])
     assert files(here) == {f"{NAME}.md": text}
     assert len(server.asked) == 3
 
     again = write(here, PROMPT, *at(server))
-    assert again == (0, text, [*shown, f"3 calls (3 kept from before), {used}", f"{NAME}-2.md"])
+    assert again == (0, text, [*shown, f"3 calls (3 from the cache), {used}", f"{NAME}-2.md"])
     assert files(here) == {f"{NAME}.md": text, f"{NAME}-2.md": text}
     assert len(server.asked) == 3
 
@@ -160,7 +160,7 @@ def test_a_failure_keeps_what_is_written(chat_server: Any, here: Path) -> None:
     assert err[-4:-1] == ["", f"written so far: {NAME}.partial.md", ""]
     assert err[-1] == (
         f"error: write 2: BadRequest: {server.base_url}: 400. "
-        "The same command goes on: finished calls are kept."
+        "Run the same command again to continue: finished calls are kept."
     )
     assert files(here) == {f"{NAME}.partial.md": f"{FIRST}\n"}
     assert len(server.asked) == 3
@@ -209,7 +209,7 @@ def test_ctrl_c_keeps_what_is_written(chat_server: Any, here: Path) -> None:
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130
     assert err.splitlines()[-1] == (
-        "stopped: finished calls and checkpoints are kept; the same command goes on"
+        "stopped: finished calls and checkpoints are kept; run the same command again to continue"
     )
     (kept,) = files(here).items()
     assert kept in [
@@ -227,7 +227,7 @@ ENDPOINT = ["--model", "m", "--base-url", "http://127.0.0.1:9/v1"]
     ("arguments", "message"),
     [
         ([], "the following arguments are required: prompt"),
-        ([" "], "argument prompt: must say what is to be written"),
+        ([" "], "argument prompt: must not be empty: say what to write"),
         (["x", "--words", "0"], "argument --words: '0' is not a whole number above 0"),
         (["x", "--words", "1e3"], "argument --words: '1e3' is not a whole number above 0"),
         (["x", "--model", "m"], "--base-url and --model go together"),
@@ -251,7 +251,7 @@ def test_errors_before_any_call(here: Path) -> None:
     assert err[-1] == "error: --output bees.md: exists already; name another, or remove it"
     status, out, err = write(here, PROMPT, *ENDPOINT, "--output", "/none/bees.md")
     assert (status, out) == (1, "")
-    assert err[-1] == "error: /none: no folder that can be written to"
+    assert err[-1] == "error: /none: not a writable folder"
     status, out, err = write(here, PROMPT, *ENDPOINT, "--api-key-env", "LONGWRITER_NO_KEY")
     assert (status, out) == (1, "")
     assert err[-1] == (
@@ -362,7 +362,9 @@ def test_lengths_that_are_not_in_words_are_said(chat_server: Any, here: Path) ->
     status, _, err = write(here, "Write a 4-page text about bees.", *at(server))
     assert status == 0
     assert any(
-        line.startswith("'4-page' is no length in words: --words N, or agentwrite.words_per_page=N")
+        line
+        == "'4-page' is not a length in words, so the plan chooses one; set it with --words N or "
+        "agentwrite.words_per_page=N"
         for line in err
     )
     status, _, err = write(

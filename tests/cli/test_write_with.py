@@ -70,7 +70,7 @@ def test_one_call_writes_the_text(chat_server: Any, here: Path) -> None:
     # Room for all that the context of 2,048 tokens holds besides the prompt.
     assert asked["max_tokens"] == 2048 - len(PROMPT) // 3 - 64
 
-    status, out, err = write(here, server, PROMPT)  # kept from before
+    status, out, err = write(here, server, PROMPT)  # from the cache
     assert (status, out) == (0, TEXT + "\n")
     assert err[-2] == "56 words of 50: S_l 96.0; 56 tokens"
     assert err[-1] == f"{NAME}-2.md"
@@ -108,7 +108,9 @@ def test_a_text_that_was_cut_off_is_not_whole(chat_server: Any, here: Path) -> N
     assert (status, out) == (1, TEXT + "\n")
     assert texts(here) == {f"{NAME}.partial.md": TEXT + "\n"}
     assert f"written so far: {NAME}.partial.md" in err
-    assert err[-1].startswith("error: cut off after 56 words: student.server.context=2048 holds no")
+    assert err[-1].startswith(
+        "error: cut off after 56 words: the text has filled student.server.context=2048; raise it"
+    )
 
 
 def test_a_stream_that_breaks_keeps_what_came(chat_server: Any, here: Path) -> None:

@@ -706,7 +706,10 @@ def test_malformed_drafts_stop_the_stage_where_that_rule_is_off(root: Path, tmp_
     done = run(root, *command, "filter.rules=[too_short]")
     assert done.returncode == 1
     [line] = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    assert line == f"error: {drafts}:2: message 2: the assistant's content is empty or no text"
+    assert line == (
+        f"error: {drafts}:2: message 2: "
+        "the content of the assistant message is empty or not a string"
+    )
     assert files_of(out, "data", "metrics") == before
 
 
@@ -795,6 +798,6 @@ def test_a_linked_folder_of_outputs_is_refused_before_the_work(
     done = run(root, "dvc", "repro", "--single-item", "--force", "filter")
     assert done.returncode
     assert (
-        f"error: models: leads to {other_disk}/models, and DVC takes no output in a linked folder; "
-        "make it a folder, and link single outputs in it\n"
+        f"error: models: resolves to {other_disk}/models, and DVC does not accept outputs in a "
+        "linked folder; make it a real folder and link individual outputs inside it\n"
     ) in done.stderr

@@ -394,7 +394,8 @@ def test_any_text_can_be_assigned(text: str) -> None:
 
 @pytest.mark.parametrize(("old", "new"), RENAMED.items())
 def test_an_old_name_is_refused_with_the_new_one(old: str, new: str) -> None:
-    with pytest.raises(SettingsError, match=rf"^{re.escape(old)}: is called {re.escape(new)} now"):
+    message = rf"^{re.escape(old)}: has been renamed to {re.escape(new)};"
+    with pytest.raises(SettingsError, match=message):
         compose(WriteSettings, [f"{old}=x"])
     assert value(composed("judge@second_judge=smollm2"), new) is not ...  # the new name exists
 
@@ -402,7 +403,7 @@ def test_an_old_name_is_refused_with_the_new_one(old: str, new: str) -> None:
 def test_an_old_name_in_conf_is_refused_with_the_new_one(root: Path) -> None:
     edit(root, FILTER, r"\Z", "held_out: 3\n")
     with pytest.raises(
-        SettingsError, match=r"^filter\.held_out: is called filter\.validation_rows"
+        SettingsError, match=r"^filter\.held_out: has been renamed to filter\.validation_rows"
     ):
         compose_params(root)
 

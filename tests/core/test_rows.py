@@ -91,7 +91,7 @@ def test_a_file_without_a_row_is_an_error(tmp_path: Path, content: bytes) -> Non
     path.write_bytes(content)
     with pytest.raises(DataError) as raised:
         read_jsonl(path, Instruction)
-    assert str(raised.value) == f"{path}: holds no row; one JSON object a line is needed"
+    assert str(raised.value) == f"{path}: has no rows; expected one JSON object per line"
 
 
 def test_a_missing_file_is_an_error(tmp_path: Path) -> None:

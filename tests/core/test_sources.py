@@ -137,8 +137,8 @@ def test_the_hub_needs_a_revision(tmp_path: Path, setting: str, revision: str) -
     with pytest.raises(SettingsError) as raised:
         opened(tmp_path / "org/name", given="org/name", setting=setting)
     assert str(raised.value) == (
-        f"{revision}: is null; {setting}=org/name is no file here, so it is taken as a Hugging Face "
-        "data set, which needs a commit or tag to read the same rows again"
+        f"{revision}: is null, but {setting}=org/name is not a local file, so it is read from the "
+        "Hugging Face hub; set a commit or tag so that the rows are reproducible"
     )
 
 
@@ -159,7 +159,7 @@ def test_a_package_that_is_not_installed(
         list(source.rows())
     message = str(raised.value)
     assert message.startswith("filter.drafts")
-    assert f"{package} is needed" in message
+    assert f"reading it requires {package} (" in message
     assert message.endswith("pip install 'longwriter[pipeline]'")
 
 

@@ -81,7 +81,9 @@ def test_another_threshold_asks_nothing_again(
 
 def test_a_judge_without_a_threshold_is_refused(tmp_path: Path, settings: Settings) -> None:
     settings.filter.min_quality = None
-    with pytest.raises(SettingsError, match=r"filter\.judge: is set, and filter\.min_quality"):
+    with pytest.raises(
+        SettingsError, match=r"filter\.judge is set but unused; set filter\.min_quality"
+    ):
         filtered(settings, tmp_path)
 
 
@@ -115,9 +117,7 @@ def test_the_judge_is_asked_about_faults(
 
 def test_questions_need_a_judge_and_a_name(tmp_path: Path, settings: Settings) -> None:
     settings.filter.ask_judge = ["copied"]
-    with pytest.raises(
-        SettingsError, match=r"filter\.ask_judge: the judge is not asked about 'copied'"
-    ):
+    with pytest.raises(SettingsError, match=r"filter\.ask_judge: unknown question 'copied'"):
         filtered(settings, tmp_path)
     settings.filter.ask_judge, settings.filter.judge = ["outline"], None
     with pytest.raises(

@@ -181,7 +181,7 @@ def test_every_rule_is_on_by_default(settings: FilterSettings) -> None:
         (b'{"messages": 3}', "messages: a list is needed"),
         (b'{"messages": [1]}', "message 1: an object with `role` and `content` is needed"),
         (b"a" * 10_000_001, "10.0 MB; a row has 10 MB at most"),
-        (b"3", "a JSON object is needed, not int"),
+        (b"3", "expected a JSON object, got int"),
     ],
 )
 def test_a_malformed_row_says_where_it_stands(line: bytes, what: str) -> None:

@@ -56,7 +56,7 @@ def test_typos_and_other_words() -> None:
     # with 5 and 3 it is 2.402 / (1.961 · 3.469) = 0.35.
     known = ("Report tides northern fjords, fishing villages, harbours, boats.", TEA)
     six = "Boats, tides, harbours, fjords: northern fishing, mountains, glaciers."
-    assert found(six, *known) == "asks for what prompt 1 of bench.jsonl asks for (cosine 0.48)"
+    assert found(six, *known) == "paraphrases prompt 1 of bench.jsonl (cosine 0.48)"
     assert found(six.replace("fishing", "hiking"), *known) is None
 
 

@@ -70,7 +70,8 @@ def test_a_judge_that_grades_as_people_do(
     assert found["agreement"]["all"]["kappa"]["value"] == 1.0
     assert (found["trusted"], audit_line(found)) == (
         False,
-        "the judge is not to be trusted, and S_q is not shown: texts that it was tried on: 0; needed: 10",
+        "the judge failed its audit, so S_q is not shown: audited on only 0 texts; at least 10 are "
+        "needed",
     )
 
 

@@ -154,7 +154,7 @@ def audited(**changes: Any) -> dict[str, Any]:
         (audited(), []),
         (
             audited(padding={"n": 9, "mean": 0.0}),
-            ["texts that it was tried on: 9; needed: 10"],
+            ["audited on only 9 texts; at least 10 are needed"],
         ),
         (
             audited(

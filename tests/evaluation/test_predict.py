@@ -277,7 +277,7 @@ def test_a_benchmark_s_half_is_chosen_by_language(tmp_path: Path) -> None:
     assert chosen("en") == ["Write.", "帮我用英文写。", "Write more."]
     assert chosen("en", limit=2) == ["Write.", "帮我用英文写。"]
     assert chosen("zh") == ["写。"]
-    with pytest.raises(DataError, match=r"bench\.languages: \['fr'\] leaves none of 4 prompts"):
+    with pytest.raises(DataError, match=r"bench\.languages: \['fr'\] matches none of 4 prompts"):
         chosen("fr")
 
 

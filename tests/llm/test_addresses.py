@@ -79,7 +79,8 @@ def test_an_address_that_is_gone_is_left_out_and_nothing_is_lost(
     assert len(told(servers[0])) + len(told(servers[2])) == 24
     said = capsys.readouterr().err
     gone = (
-        f"{servers[1].base_url} cannot be reached and is left out for 5 s; 2 of 3 addresses go on"
+        f"{servers[1].base_url} cannot be reached and is skipped for 5 s; "
+        "2 of 3 addresses still in use"
     )
     assert gone in said
 
@@ -143,7 +144,7 @@ def test_calls_that_are_kept_are_known_at_other_addresses_too(
         (["http://a/v1", "http://a/v1/"], {}, "a list of different ones"),
         (["http://a/v1", 7], {}, "a list of different ones"),
         (8000, {}, "give an address"),
-        (["http://a/v1", "http://b/v1"], {"batch": True}, "batch=true needs one base_url"),
+        (["http://a/v1", "http://b/v1"], {"batch": True}, "batch=true needs a single base_url"),
     ],
 )
 def test_addresses_that_are_none(urls: Any, changes: dict[str, Any], said: str) -> None:

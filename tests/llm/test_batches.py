@@ -361,7 +361,7 @@ def test_a_refusal_that_passes_is_waited_out(
 def test_trouble_beyond_patience_loses_no_batch(batch_server: Start, tmp_path: Path) -> None:
     server = batch_server()
     server.refusals["GET /v1/batches/"] = [(429, {"retry-after": "90"})]
-    with pytest.raises(ServerError, match=r"patience_s is 5\. Batches go on at the provider"):
+    with pytest.raises(ServerError, match=r"patience_s=5\. Batches continue at the provider"):
         raise outcomes(server, tmp_path, ["a"])[0]
     assert sent(tmp_path) == [("file-0", "batch-0")]
     assert texts(outcomes(server, tmp_path, ["a"])) == ["You said a"]

@@ -82,9 +82,9 @@ def test_after_an_interrupt_calls_in_flight_end_and_are_kept(
     assert process.returncode == 130
     assert process.stderr.splitlines()[-2:] == [
         "",
-        "stopped: finished calls and checkpoints are kept; the same command goes on",
+        "stopped: finished calls and checkpoints are kept; run the same command again to continue",
     ]
-    assert "stopping: calls in flight may end, 4 are awaited" in process.stderr
+    assert "stopping: waiting for 4 calls in flight" in process.stderr
     assert "Traceback" not in process.stderr
     # The four in flight, and no call was begun in their places.
     assert len(server.requests) == 5
@@ -147,8 +147,8 @@ def test_one_failure_is_raised_when_all_were_tried() -> None:
     with pytest.raises(TimedOut) as raised:
         asyncio.run(all_or_none(jobs, "judge"))
     assert str(raised.value) == (
-        "2 of 4 calls of judge failed; the first: TimedOut: late. Finished calls are kept: the "
-        "same command asks for the missing ones only."
+        "2 of 4 calls of judge failed; the first: TimedOut: late. Finished calls are kept: "
+        "rerunning the same command makes only the missing calls."
     )
     assert done == ["last"]
     with pytest.raises(ServerError, match=r"^away$"):

@@ -67,7 +67,7 @@ def test_a_refused_parameter_ends_the_run_before_it_costs(chat_server: Any, run:
     with pytest.raises(ServerError) as raised:
         run(server)
     assert str(raised.value) == (
-        f"teacher refuses a small question, so every call would fail: {server.base_url}: 400: "
+        f"teacher refused a test request, so every call would fail: {server.base_url}: 400: "
         "Unsupported value: 'temperature'.; set teacher.temperature=null"
     )
     assert len(server.requests) == 1

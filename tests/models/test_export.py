@@ -93,7 +93,7 @@ def test_a_template_that_does_more_is_refused() -> None:
     def render(messages: Chat, answer_follows: bool) -> str:
         return "".join(f"{number}{m['content']}" for number, m in enumerate(messages))
 
-    with pytest.raises(DataError, match="does more than put pieces around messages"):
+    with pytest.raises(DataError, match="does more than add fixed text around messages"):
         pieces_of(render)
 
 

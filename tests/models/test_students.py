@@ -180,7 +180,9 @@ def test_an_end_of_turn_that_the_tokenizer_does_not_know_is_an_error(tmp_path: P
     student = replace(
         composed("qwen3_8b").student, checkpoint=str(tmp_path / "hub"), eos_token="<|no|>"
     )
-    with pytest.raises(SettingsError, match=r"^student\.eos_token: <\|no\|> is no token"):
+    with pytest.raises(
+        SettingsError, match=r"^student\.eos_token: <\|no\|> is not in the checkpoint"
+    ):
         materialise(student, tmp_path / "base")
 
 
@@ -225,7 +227,7 @@ def test_what_serves_a_student_is_known_before_it_is_trained(tmp_path: Path) -> 
     assert server_kind(student, tmp_path / "m.gguf", tmp_path).kind is ServerKind.llama_cpp
     kind, reason = server_kind(student, phi, tmp_path)
     assert kind is ServerKind.transformers
-    assert reason == f"{phi}: the text of phi3 was not found to be the same by llama.cpp"
+    assert reason == f"{phi}: llama.cpp is not known to reproduce the output of model type phi3"
     for kind in (ServerKind.vllm, ServerKind.endpoint, ServerKind.transformers):
         given = replace(student, server=replace(student.server, kind=kind))
         assert server_kind(given, phi, tmp_path).kind is kind

@@ -95,7 +95,9 @@ def test_parquet_in_the_checkout(tmp_path: Path) -> None:
 
 def test_a_bad_row_is_named_by_its_line(tmp_path: Path) -> None:
     (tmp_path / "chat.jsonl").write_text('\n{"chosen": "Yes."}\n')
-    with pytest.raises(DataError, match=r"chat\.jsonl:2: a row needs `chosen` and `rejected`"):
+    with pytest.raises(
+        DataError, match=r"chat\.jsonl:2: a row needs `prompt`, `chosen` and `rejected`"
+    ):
         read_chat_pairs(replace(NONE, path="chat.jsonl"), tmp_path, seed=1)
 
 

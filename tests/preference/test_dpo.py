@@ -234,8 +234,11 @@ def test_the_stage_writes_all_its_outputs_and_removes_its_checkpoints(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"loss_weights": [1.0, 2.0]}, r"^dpo\.loss_weights: 2 for 1 of dpo\.loss_type"),
-        ({"loss_type": [], "loss_weights": []}, r"^dpo\.loss_weights: 0 for 0"),
+        ({"loss_weights": [1.0, 2.0]}, r"^dpo\.loss_weights: 2 weight\(s\) for the 1 loss"),
+        (
+            {"loss_type": [], "loss_weights": []},
+            r"^dpo\.loss_weights: 0 weight\(s\) for the 0 loss",
+        ),
         ({"merge": False}, r"^dpo\.merge: is false, and llama\.cpp"),
     ],
 )

@@ -196,7 +196,7 @@ def test_text_of_models_is_escaped(page: str) -> None:
 def test_nothing_that_a_judge_said_is_shown_where_it_cannot_be_trusted(
     finished: Path, results: Results
 ) -> None:
-    audit = {"trusted": False, "faults": ["texts that it was tried on: 1; needed: 10"]}
+    audit = {"trusted": False, "faults": ["audited on only 1 texts; at least 10 are needed"]}
     untrusted = replace(results, metrics={**results.metrics, "judge_audit": audit})
     graded = {
         step: {**found, "S_q": Interval(1.0, 0.5, 1.5)} for step, found in ALL_COMPARISONS.items()
@@ -204,9 +204,9 @@ def test_nothing_that_a_judge_said_is_shown_where_it_cannot_be_trusted(
     figures = draw(finished / "figures", untrusted.evals, untrusted.judgements, untrusted.metrics)
     assert "dimensions.svg" not in {drawn.path.name for drawn in figures}
     text = render_markdown(untrusted, graded, figures, {}, ORIGIN)
-    remark = "because the judge cannot be trusted: texts that it was tried on: 1; needed: 10."
+    remark = "because the judge failed its audit: audited on only 1 texts; at least 10 are needed."
     assert remark in text
-    assert "S_q" not in text.replace("S_q, the judge's grade of quality, is not shown", "")
+    assert "S_q" not in text.replace("S_q, the judge's quality score, is hidden", "")
     assert "S̄" not in text
     assert "graded" not in " ".join(row_table(results.judgements, graded=False)["columns"])
     assert judge_remark(None).startswith("S_q is not shown: the judge was not audited")

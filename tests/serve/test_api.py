@@ -112,13 +112,13 @@ REFUSED = {
     "no object": ("/v1/chat/completions", b"[]", {}, 400, "not a JSON object"),
     "deep nesting": ("/v1/chat/completions", b"[" * 100_000, {}, 400, "is not JSON"),
     "no messages": ("/v1/chat/completions", {}, {}, 400, "messages: a list"),
-    "no role": ("/v1/chat/completions", {"messages": [{}]}, {}, 400, "messages[0]: is no object"),
+    "no role": ("/v1/chat/completions", {"messages": [{}]}, {}, 400, "messages[0]: must be"),
     "no text": (
         "/v1/chat/completions",
         {"messages": [{"role": "user", "content": 7}]},
         {},
         400,
-        "messages[0].content: is no text",
+        "messages[0].content: must be a string or a list",
     ),
     "no such model": (
         "/v1/chat/completions",
@@ -182,10 +182,10 @@ def test_what_cannot_be_served(model: Path, tmp_path: Path) -> None:
         f"error: {tmp_path}/models/sft: is not there; `dvc repro sft` makes it, "
         "`dvc checkout models/sft` brings it back"
     )
-    assert "there are base, sft, dpo below models/" in refused_start("best", cwd=tmp_path)
+    assert "name one of base, sft, dpo (in models/)" in refused_start("best", cwd=tmp_path)
     both = refused_start("left.gguf", "./left.gguf", cwd=model)
     assert both == "error: ./left.gguf: left.gguf is called left too"
-    assert "only llama_cpp serves" in refused_start(
+    assert "only student.server.kind=llama_cpp can serve" in refused_start(
         "left.gguf", "--server", "transformers", cwd=model
     )
     taken, port = taken_port()

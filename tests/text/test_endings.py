@@ -23,7 +23,7 @@ TALE = "The ferry left at dawn. By noon the fog had lifted."
         (f"{TALE} (to be continued)", "ends with 'to be continued)'"),
         (f"{TALE} Shall I continue?", "ends with 'Shall I continue?'"),
         (f"{TALE} [rest omitted]", "ends with '[rest omitted]'"),
-        (f"{TALE}\n```python\nprint(1)\n", "ends within a code block"),
+        (f"{TALE}\n```python\nprint(1)\n", "ends inside an unclosed code block"),
         ("渡船离开了码头，", "ends with '渡船离开了码头，'"),
         ("渡船离开了码头。（未完待续）", "ends with '未完待续）'"),
     ],

@@ -59,8 +59,8 @@ CHINESE = "清晨的渡船离开码头时，港口安静得能听见缆绳的声
     [
         (ENGLISH, "Write a story.", ""),
         (CHINESE, "写一个故事。", ""),
-        (CHINESE, "Write a story.", "100% Chinese, asked in Latin"),
-        (ENGLISH, "写一个故事。", "100% Latin, asked in Chinese"),
+        (CHINESE, "Write a story.", "100% Chinese, but the prompt asks for Latin script"),
+        (ENGLISH, "写一个故事。", "100% Latin, but the prompt asks for Chinese script"),
         (CHINESE, "Write a story in Chinese.", ""),
         (ENGLISH, "用英语写一个故事。", ""),
         (ENGLISH, "Tell a story in Chinese culture", ""),  # names a language, asks for none
@@ -78,9 +78,13 @@ def test_wrong_language(text: str, prompt: str, reason: str) -> None:
     [
         (ENGLISH * 9, "Write a story.", ""),
         # 11 English words and 23 Chinese characters: 11 of 34; then 23 of 122
-        (ENGLISH + CHINESE, "Write a story.", "32% in another script than Chinese: Latin"),
-        (ENGLISH * 9 + CHINESE, "Write a story.", "19% in another script than Latin: Chinese"),
-        (ENGLISH * 20 + CHINESE, "Write a story.", "23 words of Chinese in a text in Latin"),
+        (ENGLISH + CHINESE, "Write a story.", "32% not in Chinese script, mostly Latin"),
+        (ENGLISH * 9 + CHINESE, "Write a story.", "19% not in Latin script, mostly Chinese"),
+        (
+            ENGLISH * 20 + CHINESE,
+            "Write a story.",
+            "passage of 23 Chinese words in a Latin-script text",
+        ),
         (ENGLISH * 20 + f"“{CHINESE}”", "Write a story.", ""),  # quoted
         (ENGLISH * 20 + CHINESE, "Write a story and translate it.", ""),
         (CHINESE + "他用Python和API。", "写一个故事。", ""),  # names

@@ -40,7 +40,7 @@ def test_a_deleted_experiment_comes_back_with_its_runs(
     client.delete_experiment(experiment)
     assert connect(tmp_path) == experiment
     assert client.get_experiment(experiment).lifecycle_stage == "active"
-    assert f"the experiment {EXPERIMENT} had been deleted; it is back" in capsys.readouterr().err
+    assert f"the experiment {EXPERIMENT} was deleted; restored it" in capsys.readouterr().err
     [found] = client.search_runs([experiment], run_view_type=ViewType.ACTIVE_ONLY)
     assert found.info.run_id == run
     client.create_run(experiment)
@@ -54,6 +54,6 @@ def test_a_copied_checkout_says_where_its_files_go(
     capsys.readouterr()
     connect(tmp_path / "second")
     said = capsys.readouterr().err
-    assert f"keep their files where the first one does, in {(tmp_path / 'first').as_uri()}" in said
+    assert f"artifacts in the original's folder, {(tmp_path / 'first').as_uri()}" in said
     connect(tmp_path / "first")
     assert capsys.readouterr().err == ""

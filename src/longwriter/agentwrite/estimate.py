@@ -76,7 +76,10 @@ def estimate(
     stated = [instruction.length for instruction in instructions if instruction.length]
     usual = round(fmean(stated)) if stated else agentwrite.select.screen_with_teacher
     if usual is None:
-        raise DataError("no instruction states a length, so nothing can be estimated; add `length`")
+        raise DataError(
+            "cannot estimate: no instruction states a length; add `length` or set "
+            "agentwrite.select.screen_with_teacher"
+        )
     chains = [
         list(
             _calls(

@@ -9,8 +9,9 @@ from longwriter.core.rows import Failure
 _SERVER = {TransientError.__name__, *(kind.__name__ for kind in TransientError.__subclasses__())}
 
 _ADVICE = {
-    "server": "When the server is well again, the same command asks for what is missing only.",
-    "teacher": "A larger teacher, or other settings of it, fail less.",
+    "server": "Once the server has recovered, rerun the same command; only the missing calls are "
+    "repeated.",
+    "teacher": "Try a larger teacher or different teacher settings.",
 }
 
 
@@ -49,9 +50,9 @@ def check_failures(
     errors = Counter(failure.error for failure in failures if _side(failure) != "money")
     counts = ", ".join(f"{name} {number}" for name, number in errors.most_common())
     raise TooManyFailures(
-        f"{server + teacher} of {total} {what} failed ({counts}): {server} by the server's troubles, "
-        f"{teacher} by the teacher's answers; {group}.max_failed={most:g} allows "
+        f"{server + teacher} of {total} {what} failed ({counts}): {server} due to server faults, "
+        f"{teacher} due to unusable teacher answers; {group}.max_failed={most:g} allows "
         f"{int(most * total)}. The first, {first.id}: {first.step}: {first.error}: {first.detail}. "
-        f"{_ADVICE['server' if server >= teacher else 'teacher']} Finished calls are kept; to go on "
-        f"with the rest, raise {group}.max_failed"
+        f"{_ADVICE['server' if server >= teacher else 'teacher']} Finished calls are kept; to "
+        f"continue without the failed ones, raise {group}.max_failed"
     )

@@ -83,7 +83,7 @@ def _read(path: Path, language: str) -> Wording:
         key = ".".join(map(str, first["loc"]))
         raise SettingsError(
             f"agentwrite.prompts.{language}: {path}: {key}: {first['msg']}; "
-            f"conf/prompts/agentwrite_{language}.yaml has all sentences"
+            f"see conf/prompts/agentwrite_{language}.yaml for a complete set of templates"
         ) from None
 
 

@@ -148,8 +148,8 @@ def _not_empty(selection: Selection) -> Selection:
     if not selection.instructions and not selection.failures:
         counts = selection.describe()["removed"]
         raise DataError(
-            f"none of {selection.read} instructions is selected; removed by: {counts}; fix "
-            "agentwrite.select or agentwrite.instructions"
+            f"none of the {selection.read} instructions was selected; removed, by reason: "
+            f"{counts}; fix agentwrite.select or agentwrite.instructions"
         )
     return selection
 

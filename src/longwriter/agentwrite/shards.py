@@ -84,7 +84,8 @@ def select_and_write(
 
     if not alone and teacher.kind is not ServerKind.endpoint:
         raise SettingsError(
-            f"agentwrite.shards={settings.shards}: several processes need a teacher that is up: teacher.kind=endpoint"
+            f"agentwrite.shards={settings.shards}: several processes need a teacher that is "
+            "already running; set teacher.kind=endpoint"
         )
     (selection, outcome), spent = with_client(work, teacher, calls, name="teacher")
     if outcome is None:
@@ -123,7 +124,8 @@ def write_in_shards(
                 spent = [future.result() for future in running]
             except BrokenProcessPool:
                 raise ServerError(
-                    "a process of agentwrite.shards was killed; finished calls are kept: the same command goes on"
+                    "a worker process (agentwrite.shards) was killed; finished calls are kept, so "
+                    "rerun the same command to continue"
                 ) from None
         return _gathered(shards, calls.cache), _sum(spent)
 

@@ -97,7 +97,8 @@ def _prune(
     print(f"{found:,} of {total:,} calls {'would be' if dry_run else 'are'} removed")
     if passed:
         print(
-            f"{passed:,} without a date stay: an earlier version kept them; --model unknown removes them"
+            f"{passed:,} undated calls from an earlier version are not removed; use --model "
+            "unknown to remove them"
         )
 
 

@@ -81,7 +81,9 @@ def check_server(settings: ServerSettings, name: str) -> None:
         except CallError as error:
             raise ServerError(f"{name}: {type(error).__name__}: {error}") from None
     else:
-        raise ServerError(f"{name}: refuses {', '.join(refused)}, and still every question")
+        raise ServerError(
+            f"{name}: refuses {', '.join(refused)}, and still rejects every request without them"
+        )
     seconds = time.monotonic() - begun
     advice = {
         setting: f"{name}.{setting}={_value(getattr(used, setting))}"
@@ -118,7 +120,7 @@ async def _asked(settings: ServerSettings, name: str) -> tuple[str, str]:
                 f"{usage.prompt_tokens} prompt tokens, {usage.completion_tokens} completion tokens, "
                 f"{usage.thinking_tokens} of them thinking"
                 if usage.prompt_tokens
-                else "none: max_cost cannot hold"
+                else "none, so max_cost cannot be enforced"
             )
             return reported + broken, client.answered_by or str(settings.model)
 

@@ -29,7 +29,7 @@ TRAINING_ROWS = "data/sft/train.jsonl"
 TRAINED = "models/sft"
 """The model that is trained on TRAINING_ROWS."""
 
-GONE = f"are no longer in {TRAINING_ROWS}, which was written anew since"
+GONE = f"are no longer in {TRAINING_ROWS}, which has been rewritten since"
 
 SHOWN = 300
 """Maximum characters shown of an instruction or a paragraph."""

@@ -44,7 +44,7 @@ def export(arguments: Namespace) -> None:
     if output.exists():
         raise SettingsError(f"{output}: exists already; remove it, or name another by --output")
     if not os.access(output.absolute().parent, os.W_OK):
-        raise SettingsError(f"{output.absolute().parent}: no folder that can be written to")
+        raise SettingsError(f"{output.absolute().parent}: not a writable folder")
     if arguments.form == "gguf":
         if checkpoint.is_file():
             raise DataError(f"{checkpoint}: is a GGUF file already")

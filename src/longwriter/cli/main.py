@@ -411,7 +411,7 @@ def _loaded(arguments: argparse.Namespace) -> Work:
 
 def _prompt(text: str) -> str:
     if not text.strip():
-        raise argparse.ArgumentTypeError("must say what is to be written")
+        raise argparse.ArgumentTypeError("must not be empty: say what to write")
     return text
 
 

@@ -178,7 +178,7 @@ def _check_provenance(root: Path, name: str, stages: Mapping[str, Any]) -> list[
     for link in links:
         used = link.path.startswith("models/") or link.path in (answers, *rows)
         if used and not link.current:
-            raise DataError(f"{link.path}: was written anew since {scores}: {fix}")
+            raise DataError(f"{link.path}: has been rewritten since {scores}: {fix}")
         if link.path in (scores, model, *rows):
             _check_md5(root, link.path, link.digest, fix)
     return rows
@@ -303,8 +303,8 @@ def _license(given: str | None) -> str:
         raise SettingsError("--license ID is needed: that of the base model is not known here")
     if not LICENSE_ID.fullmatch(given):
         raise SettingsError(
-            f"--license {given}: is no licence's id, such as apache-2.0; that of a source of rows is given "
-            "by --source-license SOURCE=ID"
+            f"--license {given}: is not a licence id such as apache-2.0; set the licence of a row "
+            "source with --source-license SOURCE=ID"
         )
     return given.lower()
 

@@ -99,7 +99,8 @@ def started(
     server = student.server
     if server.kind is ServerKind.endpoint:
         raise SettingsError(
-            "student.server.kind=endpoint is up already; name --server llama_cpp, transformers or vllm"
+            "student.server.kind=endpoint is already a running server, so there is nothing to "
+            "start; choose --server llama_cpp, transformers or vllm"
         )
     sampling = {"temperature": server.temperature, "top_p": server.top_p}
     sampling = {name: value for name, value in sampling.items() if value is not None}

@@ -78,7 +78,7 @@ def claimed(output: Path | None, prompt: str, cache: Path) -> tuple[Path, FileLo
     name = "-".join(re.findall(r"\w+", prompt.lower()))[:50].strip("-") or "text"
     file, number = output or Path(f"{name}.md"), 1
     if not os.access(file.absolute().parent, os.W_OK):
-        raise SettingsError(f"{file.absolute().parent}: no folder that can be written to")
+        raise SettingsError(f"{file.absolute().parent}: not a writable folder")
     while True:
         place = hashlib.sha256(str(file.absolute()).encode()).hexdigest()[:16]
         lock = FileLock(cache / "writing" / f"{place}.lock", timeout=0)

@@ -105,7 +105,7 @@ def write_one(arguments: Namespace) -> None:
     score = length_score(text.wanted, sum(text.words))
     say(f"\n{sum(text.words):,} words of {text.wanted:,}: S_l {score:.1f}")
     say(
-        f"{usage.calls} calls ({kept} kept from before), {usage.prompt_tokens:,} prompt tokens, "
+        f"{usage.calls} calls ({kept} from the cache), {usage.prompt_tokens:,} prompt tokens, "
         f"{usage.completion_tokens:,} completion tokens{thought}, ${usage.cost_usd:.4f}"
     )
     say(str(file))
@@ -117,8 +117,8 @@ def _say_unit(prompt: str, settings: AgentWriteSettings) -> None:
     demand = in_words(stated, settings)
     if demand.unit != "words":
         say(
-            f"{stated.quotes[0]!r} is no length in words: --words N, or "
-            f"agentwrite.words_per_{stated.unit.removesuffix('s')}=N, sets one; the plan does so now"
+            f"{stated.quotes[0]!r} is not a length in words, so the plan chooses one; set it with "
+            f"--words N or agentwrite.words_per_{stated.unit.removesuffix('s')}=N"
         )
     elif stated.unit != "words":
         say(f"{stated.quotes[0]!r} is taken as {demand.target:,} words")
@@ -126,7 +126,7 @@ def _say_unit(prompt: str, settings: AgentWriteSettings) -> None:
 
 def _explained(failed: StepFailed, usage: Usage) -> CallError:
     """Returns the error with its step, and with what running the command again would do."""
-    again = "The same command goes on: finished calls are kept."
+    again = "Run the same command again to continue: finished calls are kept."
     if isinstance(failed.error, BadCompletion):  # its samples are cached
         again = "--seed N takes other samples; a larger model needs fewer." if usage.calls else ""
     kind = type(failed.error)

@@ -113,7 +113,8 @@ def write_once(arguments: Namespace) -> None:
         write_text(partial, text + "\n")
         say(f"written so far: {partial}")
         raise BadCompletion(
-            f"cut off after {words:,} words: student.server.context={settings.student.server.context} holds no more; "
+            f"cut off after {words:,} words: the text has filled "
+            f"student.server.context={settings.student.server.context}; "
             "raise it as far as the model was trained for, or ask for less"
         )
     write_text(file, text + "\n")

@@ -162,8 +162,8 @@ def _follow(job: "Job[None]", folder: Path) -> int:
         if ended is not None and now - ended >= _PATIENCE_S:
             said = "".join(f"\n{line}" for line in _last_lines(job))
             raise JobError(
-                f"job {job.job_id} ended without a status: {state.lower()}. Finished calls and checkpoints are kept: "
-                f"the same command goes on.{said}"
+                f"job {job.job_id} ended without a status: {state.lower()}. Finished calls and "
+                f"checkpoints are kept: run the same command again to continue.{said}"
             )
         time.sleep(_LOOK_S)
 

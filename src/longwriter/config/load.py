@@ -67,7 +67,7 @@ def validate_as(kind: type[S], config: DictConfig, choices: dict[str, str] | Non
 def _message(key: str, what: str, choices: dict[str, str] | None) -> str:
     new = new_name(key)
     if new:
-        return f"{key}: is called {new} now. Rename it where it is set."
+        return f"{key}: has been renamed to {new}. Rename it where it is set."
     group = key.split(".")[0]
     if group == "sweep":
         file = "conf/sweep.yaml"
@@ -100,7 +100,7 @@ def check_names(overrides: Sequence[str], sweeps: bool = True) -> None:
         key = key.partition("@")[0].replace("/", ".")
         new = new_name(key)
         if new:
-            raise SettingsError(f"{key}: is called {new} now; set {new}={value}")
+            raise SettingsError(f"{key}: has been renamed to {new}; set {new}={value}")
         for choice in value.split(","):  # several in a sweep
             if (key, choice) in RENAMED_VALUES:
                 raise SettingsError(f"{key}={choice}: {RENAMED_VALUES[key, choice]}")

@@ -83,8 +83,9 @@ def _check_folders(root: Path) -> None:
             folder = (root / (out if isinstance(out, str) else next(iter(out)))).parent
             if not folder.resolve().is_relative_to(root.resolve()):
                 raise SettingsError(
-                    f"{folder.relative_to(root)}: leads to {folder.resolve()}, and DVC takes no output "
-                    "in a linked folder; make it a folder, and link single outputs in it"
+                    f"{folder.relative_to(root)}: resolves to {folder.resolve()}, and DVC does not "
+                    "accept outputs in a linked folder; make it a real folder and link individual "
+                    "outputs inside it"
                 )
 
 
@@ -132,7 +133,8 @@ def guarded(work: Callable[[], Any], outputs: str = " Earlier outputs are as the
         _stop(f"error: {error}.{outputs}", 1)
     except KeyboardInterrupt:
         _stop(
-            "stopped: finished calls and checkpoints are kept; the same command goes on",
+            "stopped: finished calls and checkpoints are kept; run the same command again to "
+            "continue",
             INTERRUPTED,
         )
 

@@ -34,7 +34,7 @@ def read_jsonl(path: Path, kind: type[R]) -> list[R]:
     lines = ((f"{path}:{number}", line) for number, line in stream_lines(path))
     rows = [checked(parse_line(line, where), kind, where) for where, line in lines]
     if not rows:
-        raise DataError(f"{path}: holds no row; one JSON object a line is needed")
+        raise DataError(f"{path}: has no rows; expected one JSON object per line")
     return rows
 
 
@@ -50,7 +50,7 @@ def stream_lines(path: Path) -> Iterator[tuple[int, bytes]]:
                 if line.strip():
                     if number == 1 and _ARRAY.match(line):
                         raise DataError(
-                            f"{path}: holds a JSON array; one object a line is needed: "
+                            f"{path}: is a JSON array; expected one object per line: "
                             f"jq -c '.[]' {path.name} > {path.stem}.jsonl"
                         )
                     yield number, line.rstrip(b"\r\n")
@@ -180,8 +180,8 @@ def open_source(
     group = setting.rpartition(".")[0]
     if revision is None:
         raise SettingsError(
-            f"{group}.revision: is null; {setting}={given} is no file here, so it is taken as a "
-            "Hugging Face data set, which needs a commit or tag to read the same rows again"
+            f"{group}.revision: is null, but {setting}={given} is not a local file, so it is read "
+            "from the Hugging Face hub; set a commit or tag so that the rows are reproducible"
         )
     name, fix = f"{given} at {revision}", f"{setting} or {group}.revision"
     return Source(name, SourceKind.hub, lambda c: _from_hub(given, revision, split, c, fix))
@@ -243,8 +243,8 @@ def _needs(package: str, setting: str) -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         raise SettingsError(
-            f"{setting}: to read what it names, {package} is needed ({error}); "
-            "pip install 'longwriter[pipeline]'"
+            f"{setting}: reading it requires {package} ({error}); "
+            "run pip install 'longwriter[pipeline]'"
         ) from None
 
 

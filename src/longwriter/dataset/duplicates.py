@@ -81,7 +81,7 @@ class Duplicates:
     def _same(self, name: str, fingerprint: bytes) -> str | None:
         if fingerprint in self._owners:
             return f"the same response as {self._owners[fingerprint]}"
-        return "the id of another row" if name in self._known else None
+        return "same id as another row" if name in self._known else None
 
     def _alike(self, number: int) -> str | None:
         own: tuple[Hashes, Hashes] | None = None

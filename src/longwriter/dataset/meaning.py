@@ -51,7 +51,7 @@ def check_questions(names: Sequence[str]) -> None:
     for name in names:
         if name not in QUESTIONS:
             raise SettingsError(
-                f"filter.ask_judge: the judge is not asked about {name!r}; {', '.join(QUESTIONS)} are known"
+                f"filter.ask_judge: unknown question {name!r}; choose from {', '.join(QUESTIONS)}"
             )
 
 

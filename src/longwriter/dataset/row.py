@@ -67,11 +67,11 @@ class Row:
             )
         record = parse_line(line, where)
         if not isinstance(record, dict):
-            raise DataError(f"{where}: a JSON object is needed, not {type(record).__name__}")
+            raise DataError(f"{where}: expected a JSON object, got {type(record).__name__}")
         messages = _messages(record, where)
         prompt = "\n\n".join(m["content"] for m in messages if m["role"] == "user")
         if any("\ufffd" in message["content"] for message in messages):
-            raise DataError(f"{where}: holds U+FFFD, where a character was lost")
+            raise DataError(f"{where}: contains U+FFFD: a character was lost in decoding")
         given = {key: record.get(key) for key in ("id", "length", "type", "source")}
         try:
             checked = Instruction(
@@ -214,8 +214,8 @@ def _messages(record: Record, where: str) -> list[dict[str, str]]:
     turns = roles[1:] if roles[:1] == ["system"] else roles
     if not turns or len(turns) % 2 or turns != ["user", "assistant"] * (len(turns) // 2):
         raise DataError(
-            f"{where}: the roles are {', '.join(roles) or 'none'}; an optional system message, then "
-            "user and assistant in turn are needed, the assistant last"
+            f"{where}: roles are {', '.join(roles) or 'none'}; expected an optional system "
+            "message, then alternating user and assistant, ending with assistant"
         )
     return messages
 
@@ -237,7 +237,7 @@ def _message(message: Any, where: str) -> dict[str, str]:
     if role not in ("system", "user", "assistant"):
         raise DataError(f"{where}: the role is {role!r}; system, user or assistant is needed")
     if not isinstance(content, str) or not content.strip():
-        raise DataError(f"{where}: the {role}'s content is empty or no text")
+        raise DataError(f"{where}: the content of the {role} message is empty or not a string")
     return {"role": role, "content": content}
 
 

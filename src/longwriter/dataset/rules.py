@@ -290,12 +290,12 @@ def numbering(row: Row, settings: FilterSettings) -> str | None:
     Source: our own.
     """
     found = structure.misnumbered(row.plain)
-    return f"has {found!r} again or too late" if found else None
+    return f"repeated or out-of-order heading {found!r}" if found else None
 
 
 def fence(row: Row, settings: FilterSettings) -> str | None:
     """Rejects texts that are entirely wrapped in a code fence. Source: our own."""
-    return "stands in a code fence" if structure.fenced(row.response) else None
+    return "is wrapped in a code fence" if structure.fenced(row.response) else None
 
 
 def placeholder(row: Row, settings: FilterSettings) -> str | None:
@@ -516,5 +516,5 @@ def _imported(name: str) -> Rule:
             f"filter.rules: {name}: {error}; the module must be where Python finds it (PYTHONPATH=.)"
         ) from None
     if not callable(found):
-        raise SettingsError(f"filter.rules: {name} is no function")
+        raise SettingsError(f"filter.rules: {name} is not a function")
     return cast(Rule, found)

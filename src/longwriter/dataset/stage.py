@@ -55,7 +55,7 @@ def filter_rows(
     check_questions(settings.ask_judge)
     if settings.judge and settings.min_quality is None and not settings.ask_judge:
         raise SettingsError(
-            "filter.judge: is set, and filter.min_quality is null; set a threshold, or filter.ask_judge"
+            "filter.judge is set but unused; set filter.min_quality or filter.ask_judge"
         )
     if settings.ask_judge and not settings.judge:
         raise SettingsError(

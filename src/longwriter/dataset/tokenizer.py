@@ -31,8 +31,8 @@ class ChatTokenizer:
             self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         except Exception as error:  # tokenizers raises plain Exception
             raise DataError(
-                f"{folder}: holds no fast tokenizer with a chat template ({error!r:.200}); "
-                "filter.tokenizer names the folder of a checkpoint"
+                f"{folder}: no fast tokenizer with a chat template found ({error!r:.200}); "
+                "set filter.tokenizer to a checkpoint folder"
             ) from None
         self._special = {
             key: value["content"] if isinstance(value, dict) else value

@@ -69,7 +69,7 @@ def chosen_benchmark(
     chosen = [row for row in prompts if benchmark_language(row.prompt) in bench.languages]
     if not chosen:
         raise DataError(
-            f"bench.languages: {bench.languages} leaves none of {len(prompts)} prompts; the "
-            "languages are en and zh"
+            f"bench.languages: {bench.languages} matches none of {len(prompts)} prompts; use en, "
+            "zh or both"
         )
     return chosen[: bench.limit]

@@ -155,7 +155,7 @@ class PromptIndex:
             one = self._prompts[place]
             cosine = product / (norm * self._norms[place])
             if cosine >= least and len(one.content) >= FEWEST_CONTENT_WORDS:
-                return f"asks for what prompt {one.number} of {one.file} asks for (cosine {cosine:.2f})"
+                return f"paraphrases prompt {one.number} of {one.file} (cosine {cosine:.2f})"
         return None
 
     def _weight(self, word: str) -> float:

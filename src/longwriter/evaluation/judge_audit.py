@@ -109,7 +109,7 @@ def faults_of(found: Mapping[str, Any], settings: JudgeAuditSettings) -> list[st
     bias = found["bias"]
     fewest = min(bias[name]["n"] for name in ("length", "padding", "planted"))
     if fewest < settings.min_probes:
-        return [f"texts that it was tried on: {fewest}; needed: {settings.min_probes}"]
+        return [f"audited on only {fewest} texts; at least {settings.min_probes} are needed"]
     dimensions = bias["length"]["dimensions"]
     swayed = {
         "length": fmean([dimensions["Accuracy"], dimensions["Clarity"]]),
@@ -287,4 +287,4 @@ def audit_line(found: Mapping[str, Any]) -> str:
     """Sums up in one line whether the judge can be trusted, and why not."""
     if found["trusted"]:
         return "the judge passed its audit: S_q and S̄ are shown"
-    return f"the judge is not to be trusted, and S_q is not shown: {'; '.join(found['faults'])}"
+    return f"the judge failed its audit, so S_q is not shown: {'; '.join(found['faults'])}"

@@ -108,8 +108,8 @@ class Addresses:
         if others and place.is_in:
             place.back_at = time.monotonic() + place.pause
             say(
-                f"{place.transport.base_url} {why} and is left out for {place.pause:g} s; "
-                f"{others} of {len(self._places)} addresses go on"
+                f"{place.transport.base_url} {why} and is skipped for {place.pause:g} s; "
+                f"{others} of {len(self._places)} addresses still in use"
             )
             place.pause = min(2 * place.pause, LONGEST_PAUSE)
         return bool(others)

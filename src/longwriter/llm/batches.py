@@ -362,8 +362,8 @@ class Batches:
             return
         if len(calls) == 1:
             raise ServerError(
-                f"{self._address.base_url}: the account's limit of tokens that wait in batches is too "
-                f"small for one call; set {self._name}.batch=false, or wait until its other batches end"
+                f"{self._address.base_url}: one call exceeds the account's limit on queued batch "
+                f"tokens; set {self._name}.batch=false, or wait until its other batches have ended"
             )
         keys = list(calls)
         half = len(keys) // 2
@@ -448,8 +448,9 @@ class Batches:
             waited, patience = time.monotonic() - began, self._settings.patience_s
             if waited + wait > patience:
                 raise ServerError(
-                    f"batch API: in trouble for {waited:.0f} s ({trouble}), and patience_s is "
-                    f"{patience:g}. Batches go on at the provider; the same command picks them up"
+                    f"batch API: failing for {waited:.0f} s ({trouble}), longer than "
+                    f"patience_s={patience:g}. Batches continue at the provider; the same command "
+                    "picks them up"
                 )
             if pause == FIRST_PAUSE_S:
                 say(f"batch API: asking again for up to {patience:.0f} s ({trouble})")

@@ -114,7 +114,8 @@ class Budget:
                 why, may_pass = refusal
                 if not may_pass:
                     raise OverBudget(
-                        f"{why}; ${self.spent:.4f} are spent; raise max_cost: finished calls are kept"
+                        f"{why}; ${self.spent:.4f} already spent. Raise max_cost and rerun: "
+                        "finished calls are kept"
                     )
                 await self._changed.wait()
             if account.rest and account.place is None:
@@ -137,7 +138,7 @@ class Budget:
         assert self.most is not None
         left = self.most - self.spent
         if not self._calls and self._in_flight:
-            return "what a call really costs is not known yet", True
+            return "waiting for the first call's actual cost", True
         last = account.place is not None and not self._in_flight and left > 0
         if self._set_aside + most > left and not last:
             why = f"this call could exceed max_cost=${self.most:g}: it may cost ${most:.4f}"

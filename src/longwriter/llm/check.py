@@ -42,7 +42,7 @@ async def ask_first(client: "ChatClient", parameters: Parameters) -> None:
         )
     except BadRequest as error:
         raise ServerError(
-            f"{client.name} refuses a small question, so every call would fail: {error}"
+            f"{client.name} refused a test request, so every call would fail: {error}"
         ) from None
     except CallError:
         pass

@@ -271,7 +271,8 @@ class ChatClient:
         left = {task for task in self._paid_for if not task.done()}
         if left:
             print(
-                f"\nstopping: calls in flight may end, {len(left)} are awaited; Ctrl-C ends at once …",
+                f"\nstopping: waiting for {len(left)} calls in flight; press Ctrl-C again to stop "
+                "at once …",
                 file=sys.stderr,
                 flush=True,
             )

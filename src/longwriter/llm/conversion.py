@@ -54,7 +54,7 @@ def difference(checkpoint: Path) -> str:
     config: dict[str, Any] = json.loads((checkpoint / "config.json").read_bytes())
     family = config.get("model_type")
     if family not in FAMILIES:
-        return f"the text of {family} was not found to be the same by llama.cpp"
+        return f"llama.cpp is not known to reproduce the output of model type {family}"
     if config.get("sliding_window") and family not in WINDOWED:
         return f"llama.cpp ignores the sliding window of {family}"
     rope = config.get("rope_parameters") or {}
@@ -66,7 +66,10 @@ def difference(checkpoint: Path) -> str:
         bool(rotary) != bool((layer + 1) % 4)
         for layer, rotary in enumerate(config["no_rope_layers"])
     ):
-        return "llama.cpp leaves out the rotary positions of every fourth layer, and of no other"
+        return (
+            "llama.cpp always omits rotary positions in every fourth layer only, which differs "
+            "from this checkpoint"
+        )
     if code := next(checkpoint.glob("*.py"), None):
         return f"the converter would run its code, {code.name}"
     return ""

@@ -80,7 +80,7 @@ async def all_or_none(jobs: Sequence[Coroutine[Any, Any, T]], what: str) -> list
         first = failures[0]
         raise type(first)(
             f"{len(failures)} of {len(results)} calls of {what} failed; the first: "
-            f"{type(first).__name__}: {first}. Finished calls are kept: the same command asks for "
-            "the missing ones only."
+            f"{type(first).__name__}: {first}. Finished calls are kept: rerunning the same command "
+            "makes only the missing calls."
         )
     return [result for result in results if not isinstance(result, CallError)]

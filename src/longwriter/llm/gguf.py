@@ -219,8 +219,9 @@ def _renamed(
             continue
         if target is None or wanted.pop(target, None) != tensor.shape:
             raise DataError(
-                f"{shards[0].parent}: {name} {tensor.shape} does not fit {template}, the student that "
-                f"student.checkpoint names; of another model, set student.checkpoint={shards[0].parent}"
+                f"{shards[0].parent}: {name} {tensor.shape} does not fit {template}, which "
+                "student.checkpoint names; if this is a different model, set "
+                f"student.checkpoint={shards[0].parent}"
             )
         if name.endswith(("q_proj.weight", "k_proj.weight")):
             tensor = _llama_cpp_rows(tensor, heads if "q_proj" in name else kv_heads)

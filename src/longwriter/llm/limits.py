@@ -142,9 +142,10 @@ class RateLimiter:
         until = max(self._opens_at, now + (pause or 0.0))
         if until - self._refused_since > self._patience:
             raise ServerError(
-                f"the server takes no calls since {now - self._refused_since:.0f} s and for {until - now:.0f} s "
-                f"more ({why}), and patience_s is {self._patience:g}. Finished calls are kept: the "
-                "same command goes on when it takes calls again"
+                f"the server has refused all calls for {now - self._refused_since:.0f} s and would "
+                f"for {until - now:.0f} s more ({why}), which exceeds "
+                f"patience_s={self._patience:g}. Finished calls are kept: rerun the same "
+                "command once it accepts calls again"
             )
         if now - since > self._patience:
             raise RateLimited(f"refused for {now - since:.0f} s while it took other calls: {why}")
@@ -152,8 +153,8 @@ class RateLimiter:
             self._opens_at = until
             if first:
                 say(
-                    f"waiting {until - now:.0f} s: the server takes no calls ({why}); for at most "
-                    f"{self._patience - (now - self._refused_since):.0f} s in all"
+                    f"server busy ({why}): waiting {until - now:.0f} s; giving up after "
+                    f"{self._patience - (now - self._refused_since):.0f} s more"
                 )
 
 

@@ -71,7 +71,9 @@ def _endpoint(settings: ServerSettings, version: str) -> Address:
                 f"the environment variable {settings.api_key_env}, named by api_key_env, is not set"
             )
     if settings.batch and len(urls) > 1:
-        raise SettingsError("batch=true needs one base_url: a batch lies at one address")
+        raise SettingsError(
+            "batch=true needs a single base_url: a batch exists at one address only"
+        )
     spelled = settings.model if len(urls) > 1 else f"{urls[0]} {settings.model}"
     identity = f"{settings.identity or spelled} {version}"
     return Address(urls[0], settings.model, identity, key, tuple(urls[1:]))

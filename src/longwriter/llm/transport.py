@@ -137,8 +137,8 @@ class Transport:
         where = self._address.base_url
         match error:
             case openai.APITimeoutError() | httpx2.TimeoutException():
-                what = "word" if self._settings.stream else "answer"
-                return TimedOut(f"{where}: no {what} in {self._settings.timeout_s:g} s")
+                what = "data received for" if self._settings.stream else "answer in"
+                return TimedOut(f"{where}: no {what} {self._settings.timeout_s:g} s")
             case openai.APIConnectionError() if isinstance(error.__cause__, httpx2.ConnectError):
                 return Unreachable(
                     f"{where}: cannot be reached{_proxy(where)} ({error.__cause__}). Start the server "

@@ -161,7 +161,7 @@ def _end_turns_with(token: str, tokenizer: Any, model: Any) -> None:
         SettingsError: it is not in the tokenizer's vocabulary.
     """
     if token not in tokenizer.get_vocab():
-        raise SettingsError(f"student.eos_token: {token} is no token of the checkpoint")
+        raise SettingsError(f"student.eos_token: {token} is not in the checkpoint's vocabulary")
     tokenizer.eos_token = token
     stops = model.generation_config.eos_token_id
     others = stops if isinstance(stops, list) else [stops] if stops is not None else []

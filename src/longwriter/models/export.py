@@ -56,7 +56,10 @@ def export_gguf(checkpoint: Path, template: str | None, path: Path, quantisation
             difference += float(np.square(values - kept[name], dtype=np.float64).sum())
         error = float(np.sqrt(difference / size))
         if not error < MOST_ERROR:
-            raise DataError(f"{checkpoint}: as {quantisation} its weights are {error:.0%} off")
+            raise DataError(
+                f"{checkpoint}: quantised to {quantisation}, its weights have a relative error of "
+                f"{error:.0%}"
+            )
     return error
 
 
@@ -133,8 +136,9 @@ def pieces_of(render: Callable[[Chat, bool], str]) -> Pieces:
     ):
         if pieces.rendered(chat) != render(chat, True):
             raise DataError(
-                "its chat template does more than put pieces around messages, so that Ollama's cannot "
-                "say the same; export gguf, and write the TEMPLATE of a Modelfile by hand"
+                "its chat template does more than add fixed text around messages, so it cannot be "
+                "converted to an Ollama template; export gguf and write the Modelfile's TEMPLATE "
+                "by hand"
             )
     return pieces
 

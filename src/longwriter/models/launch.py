@@ -129,7 +129,7 @@ def _command(configuration: dict[str, Any], module: str, folder: Path) -> list[s
     deepspeed = configuration.get("deepspeed_config") or {}
     pdsh = deepspeed and deepspeed.get("deepspeed_multinode_launcher", "pdsh") != "standard"
     if configuration.get("num_machines", 1) > 1 and not pdsh:
-        print("on the other machines, with their numbers (1, …) for N:", flush=True)
+        print("run this on every other machine, with N replaced by its rank (1, 2, …):", flush=True)
         print(shlex.join([*program, "--machine_rank", "N", *arguments]), flush=True)
     return [*program, *arguments]
 

@@ -49,7 +49,9 @@ def placement(checkpoint: Path, student: StudentSettings, cache: Path) -> Placem
     if server.kind is ServerKind.endpoint:
         return Placement(named, None, weights_digest(checkpoint))
     if checkpoint.is_file():
-        raise DataError(f"{checkpoint}: a file, which only llama_cpp serves")
+        raise DataError(
+            f"{checkpoint}: is a GGUF file, which only student.server.kind=llama_cpp can serve"
+        )
     return Placement(named, checkpoint, "")
 
 
@@ -63,7 +65,7 @@ def model_named(name: str, root: Path) -> Path:
     if path.exists():
         return path
     made = f"`dvc repro {name}` makes it, `dvc checkout models/{name}` brings it back"
-    known = f"there are {', '.join(BY_NAME)} below models/, folders, and GGUF files"
+    known = f"name one of {', '.join(BY_NAME)} (in models/), a folder or a GGUF file"
     raise SettingsError(f"{path}: is not there; {made if name in BY_NAME else known}")
 
 

@@ -157,13 +157,14 @@ def trainer_config(
             raise SettingsError(f"{name}.trl.{argument}: {kind.__name__} has no such argument")
         if argument in fixed or argument in DECIDED:
             raise SettingsError(
-                f"{name}.trl.{argument}: is decided by the stage or by a setting of conf/{name}/ itself; "
-                "remove it"
+                f"{name}.trl.{argument}: is set by the stage or has its own setting in "
+                f"conf/{name}/; remove it"
             )
     if settings.early_stopping_patience and not settings.trl.get("load_best_model_at_end"):
         raise SettingsError(
-            f"{name}.early_stopping_patience: needs evaluations, the best of which is kept; set "
-            f"{name}.trl={{eval_strategy: steps, eval_steps: {settings.save_steps}, "
+            f"{name}.early_stopping_patience: needs evaluation during training and the best "
+            f"checkpoint kept; set {name}.trl={{eval_strategy: steps, "
+            f"eval_steps: {settings.save_steps}, "
             "load_best_model_at_end: true}"
         )
     try:

@@ -14,9 +14,9 @@ from longwriter.preference.settings import ChatMixPairsSettings
 Turns = list[dict[str, Any]]
 
 FORMATS = (
-    "a row needs `chosen` and `rejected`, both texts or both lists of messages, and `prompt` likewise, "
-    "which lists of messages may do without where they begin with the same ones (TRL's preference "
-    "format)"
+    "a row needs `prompt`, `chosen` and `rejected`, all texts or all lists of messages; `prompt` "
+    "may be omitted if `chosen` and `rejected` are message lists that start with the same messages "
+    "(TRL's preference format)"
 )
 
 

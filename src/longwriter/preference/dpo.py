@@ -167,8 +167,8 @@ def check(dpo: DpoSettings, student: StudentSettings, start: Path, cache: Path) 
     """
     if not dpo.loss_type or len(dpo.loss_type) != len(dpo.loss_weights):
         raise SettingsError(
-            f"dpo.loss_weights: {len(dpo.loss_weights)} for {len(dpo.loss_type)} of dpo.loss_type; "
-            "give each loss one weight in conf/dpo/"
+            f"dpo.loss_weights: {len(dpo.loss_weights)} weight(s) for the {len(dpo.loss_type)} "
+            "loss(es) in dpo.loss_type; give each loss one weight in conf/dpo/"
         )
     if not dpo.lora or dpo.merge:
         return

@@ -68,8 +68,8 @@ def result_panels(
     """
     caption = (
         "Words required and written, one mark per text. On the grey line a text has exactly the required "
-        "length; the coloured lines join the medians of a quarter of the texts each; hollow marks were cut "
-        "off at the token limit."
+        "length; the coloured lines connect the medians of each quarter of the texts; hollow marks "
+        "were cut off at the token limit."
     )
     yield Panel("written_words", written_words(judgements), caption)
     caption = "Length score S_l (0 to 100), and share of texts within 20 % of the required length, with 95 % intervals."

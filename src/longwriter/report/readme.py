@@ -70,8 +70,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     if check:
         print(
-            "README.md: its results are not those of metrics/; `python -m "
-            "longwriter.report.readme` writes them",
+            "README.md: its results do not match metrics/; run `python -m "
+            "longwriter.report.readme` to update them",
             file=sys.stderr,
         )
         return 1

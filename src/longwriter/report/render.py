@@ -97,7 +97,9 @@ def judge_remark(audit: Metrics | None) -> str:
     if audit.get("trusted"):
         return ""
     faults = "; ".join(audit.get("faults", ["it was audited by an earlier version"]))
-    return f"S_q, the judge's grade of quality, is not shown, because the judge cannot be trusted: {faults}."
+    return (
+        f"S_q, the judge's quality score, is hidden because the judge failed its audit: {faults}."
+    )
 
 
 def render(

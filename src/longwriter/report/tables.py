@@ -39,7 +39,7 @@ GRADES = ("S_q [95 %]", "S̄", "unscored")
 HEALTH = {
     "repetition": "repeated 8-grams",
     "copied": "copied sentences",
-    "said_again": "paragraphs said again",
+    "said_again": "repeated paragraphs",
     "looping": "texts that loop",
     "unfinished": "unfinished texts",
     "other_language": "other language",
@@ -216,8 +216,8 @@ def _differences(comparisons: Comparisons, graded: bool) -> Section:
     return Section(
         "What each step changed",
         "Paired differences over the same prompts, with 95 % intervals: where 0 is inside, no change "
-        "is shown. The shortest bin and the length constraints are guards: a step may gain on long "
-        "requests what it loses on short ones and on those with a limit.",
+        "is shown. The shortest bin and the length constraints are regression checks: a step may "
+        "gain on long requests while losing on short ones or on those with a length limit.",
         [Table(["", *(step.replace("-", " − ") for step in comparisons)], rows)],
     )
 
@@ -287,11 +287,11 @@ def _health(evals: Mapping[str, Metrics]) -> Section:
     return Section(
         "Text health",
         "Counted, not judged. Repeated 8-grams: share of eight-word sequences that occurred earlier "
-        "in the text. Paragraphs said again: three-word sequences half as in an earlier paragraph. Looping: the "
-        "same piece three times in a row. Unfinished: cut off, or not "
-        "ending with a complete sentence. Other language: share of words not in the language of the "
-        "request. Distinct bigrams: in windows of 200 words, so that length does not matter; more is "
-        "better.",
+        "in the text. Repeated paragraphs: the three-word sequences have a Jaccard similarity of "
+        "at least 0.5 with those of an earlier paragraph. Looping: the same piece three times in a "
+        "row. Unfinished: cut off, or not ending with a complete sentence. Other language: share "
+        "of words not in the language of the request. Distinct bigrams: in windows of 200 words, "
+        "so that length does not matter; more is better.",
         [Table(["model", *HEALTH.values(), "cut off"], rows)],
     )
 

@@ -172,9 +172,9 @@ def _fault_in(messages: Any) -> str:
         return "messages: a list of at least one {role, content} is needed"
     for number, message in enumerate(messages):
         if not isinstance(message, dict) or not isinstance(message.get("role"), str):
-            return f"messages[{number}]: is no object with a role"
+            return f"messages[{number}]: must be an object with a role"
         if not isinstance(message.get("content"), str | list):
-            return f"messages[{number}].content: is no text"
+            return f"messages[{number}].content: must be a string or a list"
     return ""
 
 

@@ -175,7 +175,7 @@ class PackTrainer(SFTTrainer):  # type: ignore[misc]
         config = self.accelerator.parallelism_config
         self.sharded = bool(config and config.sp_enabled)
         if self.sharded and averaging is not Averaging.token:
-            raise SettingsError("sft.loss: sequence parallelism knows the mean over tokens only")
+            raise SettingsError("sft.loss: sequence parallelism supports only sft.loss=token")
         filler = self.processing_class.pad_token_id
         if self.sharded:
             if self.args.eval_strategy != "no":
@@ -184,7 +184,8 @@ class PackTrainer(SFTTrainer):  # type: ignore[misc]
                 )
             if self.args.per_device_train_batch_size > 1:
                 raise SettingsError(
-                    "sft.per_device_train_batch_size: sequence parallelism takes a pack at a time; set 1"
+                    "sft.per_device_train_batch_size: sequence parallelism processes one pack at a "
+                    "time; set it to 1"
                 )
             parts = config.sp_size
             self.data_collator = SequenceCollator(-(-max_length // parts) * parts, filler)

@@ -144,8 +144,9 @@ def _check_sequence_parallelism(sft: SftSettings, runtime: RuntimeSettings) -> N
     kernel = sft.attn_implementation or ""
     if not kernel or (sft.packing and "flash" not in kernel):
         raise SettingsError(
-            f"sft.attn_implementation: {sft.attn_implementation or 'null'}, and sequence parallelism keeps "
-            "the rows of a pack apart with flash_attention_2 only; set it, or without packs sdpa"
+            f"sft.attn_implementation: {sft.attn_implementation or 'null'}, but with sequence "
+            "parallelism only flash_attention_2 separates the rows of a pack; set it, or set "
+            "sft.packing=false and use sdpa"
         )
 
 

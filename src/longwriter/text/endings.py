@@ -118,7 +118,7 @@ def unfinished(text: str) -> str:
     if not text:
         return "is empty"
     if text.count("```") % 2:
-        return "ends within a code block"
+        return "ends inside an unclosed code block"
     tail = squeezed(text[-200:]).replace("’", "'")
     if found := _CONTINUED.search(tail[-100:]) or _OFFERS.search(tail) or _LEFT_OUT.search(tail):
         return f"ends with {found.group(0).strip()!r}"

@@ -180,7 +180,7 @@ def wrong_language(text: str, prompt: str) -> str:
     main = max(found, key=lambda name: found[name])
     fault = ""
     if total and main != expected and found[expected] < 0.5 * total:
-        fault = f"{found[main] / total:.0%} {main}, asked in {expected}"
+        fault = f"{found[main] / total:.0%} {main}, but the prompt asks for {expected} script"
     elif expected == "Latin" and not _NAMES_A_LANGUAGE.search(prompt):
         fault = _foreign_latin(text)
     # a request in another language may be answered in that language
@@ -206,11 +206,12 @@ def mixed_script(text: str, prompt: str, max_foreign: float, max_foreign_run: in
     other = {name: number for name, number in found.items() if name != main}
     share = sum(other.values()) / total if total else 0.0
     if share > max_foreign:
-        return f"{share:.0%} in another script than {main}: {max(other, key=lambda n: other[n])}"
+        most = max(other, key=lambda n: other[n])
+        return f"{share:.0%} not in {main} script, mostly {most}"
     for name in (name for name, number in other.items() if number > max_foreign_run):
         longest = max((_prose(run, name) for run in _RUNS[name].findall(text)), default=0)
         if longest > max_foreign_run:
-            return f"{longest} words of {name} in a text in {main}"
+            return f"passage of {longest} {name} words in a {main}-script text"
     return ""
 
 

@@ -152,7 +152,7 @@ def outline(text: str, prompt: str) -> str:
     listed = sum(size for size, item in sizes if item)
     prose = sum(size for size, item in sizes if not item and size >= _PROSE_WORDS)
     if listed >= _LISTED * total and prose <= _MOST_PROSE * total:
-        return f"{listed / total:.0%} of it in items of a list"
+        return f"{listed / total:.0%} of its words are in list items"
     return ""
 
 

@@ -130,8 +130,9 @@ def _open(
         stack.enter_context(mirrored(work.root, run.info.run_id))
     except Exception as error:
         print(
-            f"MLflow: {error}. The stage goes on and fails with this error at its end; finished calls "
-            "are kept. Fix mlruns/ or MLFLOW_TRACKING_URI, then run the same command.",
+            f"MLflow: {error}. The stage continues, but will fail with this error when it ends; "
+            "finished calls are kept. Fix mlruns/ or MLFLOW_TRACKING_URI, then run the same "
+            "command.",
             file=sys.stderr,
         )
         raise

@@ -107,11 +107,12 @@ def experiment_id(client: "MlflowClient", artifacts: str | None = None) -> str:
                 raise
     if found.lifecycle_stage == "deleted":  # takes one click in MLflow's UI
         client.restore_experiment(found.experiment_id)
-        print(f"MLflow: the experiment {EXPERIMENT} had been deleted; it is back", file=sys.stderr)
+        print(f"MLflow: the experiment {EXPERIMENT} was deleted; restored it", file=sys.stderr)
     if artifacts is not None and found.artifact_location.rstrip("/") != artifacts:
         print(
-            f"MLflow: this checkout is a copy, and its runs keep their files where the first one does, in "
-            f"{found.artifact_location}; move mlruns/mlflow.db away to begin anew",
+            "MLflow: this checkout was copied, and its runs still store artifacts in the "
+            f"original's folder, {found.artifact_location}; move mlruns/mlflow.db away to start a "
+            "new database",
             file=sys.stderr,
         )
     return str(found.experiment_id)

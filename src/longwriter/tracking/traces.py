@@ -58,8 +58,8 @@ class DraftTraces:
         if self._errors:
             what = (str(self._errors[0]) or repr(self._errors[0])).splitlines()[0][:200]
             print(
-                f"warning: MLflow took no trace of {len(self._errors)} draft(s): {what}. Drafts and "
-                "metrics are complete.",
+                f"warning: traces of {len(self._errors)} draft(s) could not be written to MLflow: "
+                f"{what}. Drafts and metrics are complete.",
                 file=sys.stderr,
                 flush=True,
             )
