@@ -410,7 +410,9 @@ def test_an_old_name_in_conf_is_refused_with_the_new_one(root: Path) -> None:
 
 def test_an_old_group_in_a_defaults_list_is_refused_with_the_new_one(root: Path) -> None:
     edit(root, "conf/config.yaml", "- judge_audit: default", "- calibrate: default")
-    with pytest.raises(SettingsError, match=r"composed: .*; calibrate is called judge_audit now"):
+    with pytest.raises(
+        SettingsError, match=r"composed: .*; calibrate has been renamed to judge_audit"
+    ):
         compose_params(root)
 
 
@@ -418,7 +420,7 @@ def test_an_old_group_in_a_defaults_list_is_refused_with_the_new_one(root: Path)
     ("override", "advice"),
     [
         ("sft.loss=released", "set sft.loss=longwriter"),
-        ("sft.loss=example,sequence", "sft.loss=sequence: is called example now"),
+        ("sft.loss=example,sequence", "sft.loss=sequence: has been renamed to example"),
         ("runtime.accelerate=conf/runtime/accelerate/fsdp2.yaml", "set runtime=fsdp2"),
         ("student.server=endpoint", "student.server.kind=endpoint"),
     ],

@@ -87,7 +87,7 @@ def test_what_json_has_no_form_for_becomes_text_in_a_line(tmp_path: Path) -> Non
     ("name", "content", "message"),
     [
         ("x.jsonl", "[1]\n", r"x\.jsonl:1: not a JSON object; fix the row or remove it$"),
-        ("x.jsonl", "\n", r"^x\.jsonl: holds no row$"),
+        ("x.jsonl", "\n", r"^x\.jsonl: has no rows$"),
         ("x.jsonl", None, r"x\.jsonl: cannot be read \(No such file"),
         (
             "x.parquet",

@@ -552,7 +552,7 @@ def test_ctrl_c_ends_at_once_and_says_that_the_batch_goes_on(
     assert time.monotonic() - begun < 5
     lines = [line for line in told.splitlines() if line.startswith(("batch", "stopping"))]
     assert lines[1:] == [
-        "batch batch-0: goes on at the provider; the same command picks up its answers"
+        "batch batch-0: continues at the provider; the same command picks up its answers"
     ]
     assert "never retrieved" not in told
     server.held.clear()

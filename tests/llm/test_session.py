@@ -167,7 +167,7 @@ def test_a_limit_at_a_server_that_counts_nothing_is_refused(chat_server: Any, ru
     body = completion("Hi.")
     del body["usage"]
     server = chat_server(lambda request: body)
-    with pytest.raises(ServerError, match="reports no usage, so max_cost cannot hold"):
+    with pytest.raises(ServerError, match="reports no usage, so max_cost cannot be enforced"):
         run(server, {"price_completion": 1.0}, max_cost=1.0)
     assert len(server.requests) == 1
 

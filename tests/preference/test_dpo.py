@@ -265,7 +265,7 @@ def test_which_pairs_are_read(settings: Settings, tmp_path: Path) -> None:
     own = replace(own, validation=str(tmp_path / "data/dpo/validation.jsonl"))
     assert dpo.read_pairs(own, work) == (PAIRS[1:], PAIRS[:1])
     write_jsonl(tmp_path / "data/dpo/pairs.jsonl", [])
-    with pytest.raises(DataError, match=r"pairs\.jsonl: holds no row"):
+    with pytest.raises(DataError, match=r"pairs\.jsonl: has no rows"):
         dpo.read_pairs(settings.dpo, work)
 
 

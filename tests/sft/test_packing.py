@@ -187,7 +187,7 @@ def test_a_bad_line_is_named_in_whichever_process_it_lies(
     with pytest.raises(TrainingError, match=rf"^{data}:5: messages: .*fix the row or remove it"):
         packing.make_packs(data, base, SETTINGS, default_settings().student, tmp_path)
     data.write_text("\n")
-    with pytest.raises(DataError, match=rf"^{data}: holds no row"):
+    with pytest.raises(DataError, match=rf"^{data}: has no rows"):
         packing.make_packs(data, base, SETTINGS, default_settings().student, tmp_path)
     with pytest.raises(DataError, match=r"none\.jsonl: cannot be read"):
         packing.make_packs(

@@ -204,7 +204,7 @@ def test_an_old_name_is_refused_before_any_job(swept: Swept) -> None:
     folders = set((swept.root / "multirun/sweep").iterdir())
     status, printed = call(swept.root, *SWEEP, "sft.loss=longwriter,sequence")
     assert status == 1
-    assert "sft.loss=sequence: is called example now" in printed
+    assert "sft.loss=sequence: has been renamed to example" in printed
     assert set((swept.root / "multirun/sweep").iterdir()) == folders
 
 

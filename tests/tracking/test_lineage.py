@@ -161,7 +161,7 @@ FROM_SFT_BEFORE = [
     "data/predictions/sft.jsonl",
     "models/sft",
     "models/base",
-    "data/sft/train.jsonl (written anew since)",
+    "data/sft/train.jsonl (overwritten since)",
 ]
 
 

@@ -181,7 +181,7 @@ def _compose(root: Path, overrides: Sequence[str]) -> tuple[DictConfig, dict[str
         OmegaConf.resolve(config)
     except MissingConfigException as error:
         group, _, option = str(error.missing_cfg_file).rpartition("/")
-        new = f"; {group} is called {RENAMED[group]} now" if group in RENAMED else ""
+        new = f"; {group} has been renamed to {RENAMED[group]}" if group in RENAMED else ""
         known = f"; there are {', '.join(error.options)}" if error.options else ""
         raise SettingsError(
             f"conf/ cannot be composed: conf/{group}/ has no option {option!r}{known}{new}"

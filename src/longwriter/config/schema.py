@@ -71,8 +71,8 @@ RENAMED = {
 """Setting names of version 0.1 → current names. Old names are refused with a message."""
 
 RENAMED_VALUES = {
-    ("sft.loss", "released"): "is called longwriter now; set sft.loss=longwriter",
-    ("sft.loss", "sequence"): "is called example now; set sft.loss=example",
+    ("sft.loss", "released"): "has been renamed to longwriter; set sft.loss=longwriter",
+    ("sft.loss", "sequence"): "has been renamed to example; set sft.loss=example",
     **{
         ("student.server", kind): f"is a group now; set student.server.kind={kind}"
         for kind in ("llama_cpp", "endpoint", "vllm")

@@ -139,7 +139,7 @@ class Source:
                 raise DataError(f"{where}: not a JSON object; fix the row or remove it")
             yield where, value
         if empty:
-            raise DataError(f"{self.name}: holds no row")
+            raise DataError(f"{self.name}: has no rows")
 
     @property
     def lines(self) -> Iterator[tuple[str, bytes]]:

@@ -208,9 +208,8 @@ def _by_parts(mean: float, parts: Sequence[float], rows: int, least: int) -> Int
         least: number of rows in the smallest of the means that make up the statistic; the degrees
             of freedom are one less.
     """
-    from scipy.special import (
-        stdtrit,
-    )  # Student's t quantile; scipy.stats has it too, but takes a second to import
+    # Student's t quantile. scipy.stats has it too, but takes a second to import.
+    from scipy.special import stdtrit
 
     spread = math.fsum(part**2 for part in parts)
     # A mean of equal floats may differ from them in the last bit.

@@ -175,7 +175,7 @@ class Batches:
         for batch, calls in self._at_work.items():
             if not all(call.future.done() for call in calls.values()):
                 say(
-                    f"batch {batch}: goes on at the provider; the same command picks up its answers"
+                    f"batch {batch}: continues at the provider; the same command picks up its answers"
                 )
 
     def _send(self) -> None:

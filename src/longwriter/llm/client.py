@@ -243,7 +243,7 @@ class ChatClient:
             self.budget.pay(account, cost, most)
             if not reply.prompt_tokens and not reply.completion_tokens:
                 raise ServerError(
-                    f"{self.address.base_url}: reports no usage, so max_cost cannot hold; set it to "
+                    f"{self.address.base_url}: reports no usage, so max_cost cannot be enforced; set it to "
                     "null, or name a server that counts tokens"
                 )
 

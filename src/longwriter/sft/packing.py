@@ -207,7 +207,7 @@ def make_packs(
         A folder for `open_packs`.
 
     Raises:
-        DataError: the file is missing or holds no row.
+        DataError: the file is missing or has no rows.
         TrainingError: `base` is not a folder, a row is bad (as in `tokenize`), a row exceeds
             max_length and may not be skipped, or all rows do.
     """
@@ -276,7 +276,7 @@ def _tokenized(
     quiet_unless_terminal()
     number = sum(1 for _ in stream_lines(data))
     if not number:
-        raise DataError(f"{data}: holds no row; one JSON object a line is needed")
+        raise DataError(f"{data}: has no rows; expected one JSON object per line")
     processes = max(1, min(cores(), number // ROWS_A_PROCESS))
     edges = [number * part // processes for part in range(processes + 1)]
     numbers, size = List(Value("int32")), Value("int32")

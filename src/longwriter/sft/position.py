@@ -27,12 +27,12 @@ def read_validation(sft: SftSettings, work: Workspace) -> list[TrainingRow]:
     """Returns the validation rows; empty if the filter set none aside.
 
     Raises:
-        DataError: sft.validation names a file that does not exist or holds no row.
+        DataError: sft.validation names a file that does not exist or has no rows.
     """
     path = validation_file(sft, work)
     rows = read_jsonl(path, TrainingRow) if path.exists() and path.stat().st_size else []
     if sft.validation and not rows:
-        raise DataError(f"sft.validation: {path} is not there or holds no row")
+        raise DataError(f"sft.validation: {path} is not there or has no rows")
     return rows
 
 

@@ -36,7 +36,7 @@ class Link(NamedTuple):
     @property
     def marked_path(self) -> str:
         """The path, marked if it holds other bytes by now."""
-        return self.path if self.current else f"{self.path} (written anew since)"
+        return self.path if self.current else f"{self.path} (overwritten since)"
 
     def __str__(self) -> str:
         made = f", stage {self.stage}" if self.stage else ", an input"
