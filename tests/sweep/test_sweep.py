@@ -143,6 +143,7 @@ def test_jobs_are_experiments_that_hold_the_edit(
 def test_the_table_is_printed_and_saved(swept: Swept) -> None:
     [saved] = swept.root.glob("multirun/sweep/*/table.md")
     assert saved.read_text() in swept.printed
+    assert re.search(r"^\S+: Running stage 'sft'$", swept.printed, re.M)
     rows = [[cell.strip() for cell in line.split("|")] for line in saved.read_text().splitlines()]
     assert rows[0][1:6] == ["sft.learning_rate", "filter.min_words", "S_l", "score", "cost ($)"]
     assert [row[1:6] for row in rows[2:6]] == [

@@ -20,6 +20,7 @@ from longwriter.config.schema import Settings
 from longwriter.core.errors import LongwriterError, SettingsError
 from longwriter.core.process import end_with_parent
 from longwriter.core.workspace import Workspace
+from longwriter.tracking.provenance import SWEEP_JOB
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C."""
@@ -58,6 +59,10 @@ def run_stage(stage: Stage) -> None:
 def _run_for_dvc(stage: Stage, root: Path) -> None:
     end_with_parent()
     _check_folders(root)
+    if SWEEP_JOB in os.environ:
+        # In an experiment's own folder. If its sweep leaves out `report`, `dvc exp show` would
+        # show the workspace's scores for it.
+        (root / "metrics/summary.json").unlink(missing_ok=True)
     config = load_yaml(root / "params.yaml")
     config.merge_with_dotlist(sys.argv[1:])
     settings, work = validate(config), Workspace(root=root, out=root)

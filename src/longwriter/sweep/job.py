@@ -145,6 +145,8 @@ def _run_dvc(root: Path, name: str, job: Job, locks: StageLocks, log: Path) -> s
                 lines.append(line.strip())
                 if NAMED.match(line):
                     started.release(force=True)
+                if line.startswith("Running stage"):
+                    print(f"{name}: {line.strip().rstrip(':')}", flush=True)
                 locks.read(line)
             if process.wait() == 0:
                 locks.finish()
