@@ -304,7 +304,7 @@ def _train(trainer: Any, start: Path | None) -> Any:
     class Steps(TrainerCallback):
         """Shows the progress if stderr is no terminal; there, transformers shows its own bar."""
 
-        def on_train_begin(self, _: Any, state: Any, *__: Any, **___: Any) -> None:
+        def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             self.bar = progress("steps", total=state.max_steps, done=state.global_step)
 
         def on_step_end(self, *_: Any, **__: Any) -> None:
