@@ -233,7 +233,8 @@ def test_what_serves_a_student_is_known_before_it_is_trained(tmp_path: Path) -> 
         assert server_kind(given, phi, tmp_path).kind is kind
     fixed = replace(student, server=replace(student.server, kind=ServerKind.llama_cpp))
     with pytest.raises(
-        SettingsError, match=r"^student\.server\.kind: llama_cpp, and .* of model type phi3; .*=auto$"
+        SettingsError,
+        match=r"^student\.server\.kind: llama_cpp, and .* of model type phi3; .*=auto$",
     ):
         server_kind(fixed, phi, tmp_path)
     (phi / "model.safetensors").unlink()

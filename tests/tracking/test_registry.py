@@ -301,6 +301,20 @@ def test_a_run_says_what_changed_since_the_run_before(root: Path) -> None:
     assert str(back).splitlines()[-1].startswith("- sft: S_l −5.0 [−6.1, −3.9], paired")
 
 
+def test_of_many_settings_the_first_are_shown(root: Path) -> None:
+    report(root, "few", PLAIN, settings={f"s{n:02}": "1" for n in range(15)})
+    many = report(root, "many", PLAIN, settings={f"s{n:02}": "2" for n in range(15)})
+    lines = str(since_last_run(root, many)).splitlines()
+    assert lines[2:15] == [*(f"- s{n:02}: 1 → 2" for n in range(12)), "- … and 3 more settings"]
+
+
+def test_of_a_run_without_its_settings_the_parameters_are_compared(root: Path) -> None:
+    report(root, "older", PLAIN)
+    change = since_last_run(root, report(root, "newer", PLAIN, settings={"sft.seed": "1"}))
+    assert change is not None
+    assert change.settings == {"of": ("older", "newer")}
+
+
 def test_the_same_settings_and_another_benchmark_are_said(root: Path) -> None:
     report(root, "old", PLAIN, settings={"sft.seed": "1"})
     change = since_last_run(root, report(root, "new", PLAIN, OTHER, settings={"sft.seed": "1"}))

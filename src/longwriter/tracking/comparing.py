@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 LONGEST = 60
 """Characters shown of a setting's value."""
+SHOWN = 12
+"""Settings shown of those that differ."""
 
 
 class Comparison(NamedTuple):
@@ -70,6 +72,8 @@ class Change(NamedTuple):
     def __str__(self) -> str:
         """Returns a Markdown list with a line a setting and a model."""
         lines = [f"- {key}: {old} → {new}" for key, (old, new) in self.settings.items()]
+        if more := len(lines[SHOWN:]):
+            lines[SHOWN:] = [f"- … and {more} more settings"]
         lines += [f"- {name}: {comparison}" for name, comparison in self.models.items()]
         settings = "" if self.settings else ", with the same settings and inputs"
         return "\n".join([f"Since the run before, {self.before}{settings}:", "", *lines, ""])
@@ -129,6 +133,8 @@ def since_last_run(root: Path, run_id: str) -> Change | None:
         return None
     before, now = others[0], client.get_run(run_id)
     old, new = _settings(client, before), _settings(client, now)
+    if not old:  # a run of an earlier version
+        old, new = before.data.params, now.data.params
     earlier, models = _scores(client, before), _scores(client, now)
     ended = datetime.fromtimestamp((before.info.end_time or 0) / 1000, UTC)
     commit = GitState.of(before.data.tags).commit[:7]
@@ -148,11 +154,11 @@ def since_last_run(root: Path, run_id: str) -> Change | None:
 
 
 def _settings(client: "MlflowClient", run: "Run") -> dict[str, str]:
-    """Returns the settings and input digests that a pipeline run was made with."""
+    """Returns the settings and input digests of a pipeline run; empty if it did not record them."""
     from mlflow.artifacts import load_dict
 
     if SETTINGS_FILE not in {file.path for file in client.list_artifacts(run.info.run_id)}:
-        return dict(run.data.params)  # a run of an earlier version
+        return {}
     found: dict[str, str] = load_dict(f"{run.info.artifact_uri}/{SETTINGS_FILE}")
     return found
 
