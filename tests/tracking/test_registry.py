@@ -308,6 +308,16 @@ def test_of_many_settings_the_first_are_shown(root: Path) -> None:
     assert lines[2:15] == [*(f"- s{n:02}: 1 → 2" for n in range(12)), "- … and 3 more settings"]
 
 
+def test_long_values_are_shown_from_where_they_differ(root: Path) -> None:
+    rules = ", ".join(["malformed"] * 20)
+    report(root, "long", PLAIN, settings={"filter.rules": f"{rules}, opener"})
+    change = since_last_run(
+        root, report(root, "longer", PLAIN, settings={"filter.rules": f"{rules}, closer"})
+    )
+    assert change is not None
+    assert change.settings == {"filter.rules": ("…opener", "…closer")}
+
+
 def test_of_a_run_without_its_settings_the_parameters_are_compared(root: Path) -> None:
     report(root, "older", PLAIN)
     change = since_last_run(root, report(root, "newer", PLAIN, settings={"sft.seed": "1"}))

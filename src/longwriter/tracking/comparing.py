@@ -133,7 +133,7 @@ def since_last_run(root: Path, run_id: str) -> Change | None:
         return None
     before, now = others[0], client.get_run(run_id)
     old, new = _settings(client, before), _settings(client, now)
-    if not old:  # a run of an earlier version
+    if not old:  # the run of a sweep of some stages, or of an earlier version
         old, new = before.data.params, now.data.params
     earlier, models = _scores(client, before), _scores(client, now)
     ended = datetime.fromtimestamp((before.info.end_time or 0) / 1000, UTC)
@@ -141,7 +141,7 @@ def since_last_run(root: Path, run_id: str) -> Change | None:
     return Change(
         " ".join(filter(None, [str(before.info.run_name), f"of {ended:%Y-%m-%d %H:%M}", commit])),
         {
-            key: (old.get(key, "null")[:LONGEST], new.get(key, "null")[:LONGEST])
+            key: _shortened(old.get(key, "null"), new.get(key, "null"))
             for key in sorted(old.keys() | new.keys())
             if old.get(key) != new.get(key)
         },
@@ -151,6 +151,15 @@ def since_last_run(root: Path, run_id: str) -> Change | None:
             if model.name in earlier and model.name in models
         },
     )
+
+
+def _shortened(old: str, new: str) -> tuple[str, str]:
+    """Returns two values as they are, or, if one is long, from where they begin to differ."""
+    if max(len(old), len(new)) <= LONGEST:
+        return old, new
+    pairs = enumerate(zip(old, new, strict=False))
+    same = next((n for n, (a, b) in pairs if a != b), min(len(old), len(new)))
+    return f"…{old[same : same + LONGEST]}", f"…{new[same : same + LONGEST]}"
 
 
 def _settings(client: "MlflowClient", run: "Run") -> dict[str, str]:
