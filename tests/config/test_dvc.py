@@ -756,6 +756,16 @@ def test_stage_under_dvc_reads_params_not_conf(root: Path) -> None:
     assert kept(root) == ["good", "short"]
 
 
+def test_a_sweep_s_experiment_has_no_scores_of_the_workspace(root: Path) -> None:
+    summary = root / "metrics/summary.json"
+    summary.write_text("{}")
+    started = {"DVC_STAGE": "filter", "DVC_ROOT": str(root)}
+    succeed(root, "python", "stages/filter.py", **started)
+    assert summary.exists()
+    succeed(root, "python", "stages/filter.py", LONGWRITER_SWEEP_JOB="[]", **started)
+    assert not summary.exists()
+
+
 def test_stage_under_dvc_without_params_says_how_to_make_them(root: Path) -> None:
     (root / "params.yaml").unlink()
     done = run(root, "python", "stages/filter.py", DVC_STAGE="filter", DVC_ROOT=str(root))
