@@ -3,12 +3,21 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from scipy.stats import spearmanr
 
 from longwriter.core.errors import DataError
 from longwriter.core.rows import Judgement
 from longwriter.core.settings import StatisticsSettings
-from longwriter.evaluation.agreement import GradePair, Label, agreement, read_labels, with_labels
+from longwriter.evaluation.agreement import (
+    GradePair,
+    Label,
+    agreement,
+    read_labels,
+    spearman,
+    with_labels,
+)
 from longwriter.evaluation.judge import DIMENSIONS
 
 
@@ -99,3 +108,11 @@ def test_half_grades_are_allowed_to_people() -> None:
     )
     assert math.isclose(found["all"]["kappa"]["value"], 1.0)  # 1.5 counts as 2, as 2.0 does
     assert Label(row=1, dimension="Clarity", score=4.5).score == 4.5
+
+
+def test_the_rank_correlation_is_scipys_with_equal_values_among_them() -> None:
+    random = np.random.default_rng(3)
+    for size in (3, 10, 40):
+        first, second = random.integers(1, 6, size), random.integers(1, 6, size) * 10.0
+        if np.ptp(first) and np.ptp(second):
+            assert spearman(first, second) == pytest.approx(spearmanr(first, second).statistic)

@@ -46,5 +46,5 @@ def progress(
         ncols=0,
         delay=EVERY_S,
         mininterval=EVERY_S,
-        maxinterval=EVERY_S,
+        miniters=1,  # else tqdm's monitor prints, too, and some lines come twice
     )

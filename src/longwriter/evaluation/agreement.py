@@ -135,10 +135,19 @@ def measured(
 
 
 def spearman(a: Any, b: Any) -> float:
-    """Returns Spearman's rank correlation."""
-    from scipy.stats import spearmanr
+    """Returns Spearman's rank correlation.
 
-    return float(spearmanr(a, b).statistic)
+    Six times as fast as `scipy.stats.spearmanr` for some tens of values, of which the bootstrap
+    computes thousands.
+    """
+    import numpy as np
+
+    def ranks(values: Any) -> Any:
+        """Returns twice the ranks, counted from 0.5; equal values share the mean of theirs."""
+        ordered = np.sort(values)
+        return ordered.searchsorted(values) + ordered.searchsorted(values, side="right")
+
+    return float(np.corrcoef(ranks(a), ranks(b))[0, 1])
 
 
 def _kendall(a: Any, b: Any) -> float:

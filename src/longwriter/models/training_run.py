@@ -7,6 +7,7 @@ import os
 import resource
 import shutil
 import sys
+import warnings
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -137,7 +138,7 @@ def trainer_config(
     """Returns TRL's configuration: the settings, the fixed arguments and those of `settings.trl`.
 
     It also sets torch's threads, malloc's behaviour and the visible GPU, which must happen before
-    training.
+    training, and hides a warning that peft's own code causes.
 
     Args:
         kind: SFTConfig or DPOConfig.
@@ -150,6 +151,7 @@ def trainer_config(
             its own or that the trainers handle themselves; TRL rejects the values; or early
             stopping is set without load_best_model_at_end.
     """
+    warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)  # peft's
     fixed = _arguments(settings, folder, runtime) | more
     known = {field.name for field in fields(kind)}
     for argument in settings.trl:

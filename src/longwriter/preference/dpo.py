@@ -1,6 +1,5 @@
 """Direct preference optimisation of the SFT model with TRL, of a LoRA adapter or all weights."""
 
-import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -215,7 +214,6 @@ def build_trainer(
 
     from longwriter.preference.trainer import PreferenceTrainer, filled
 
-    warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)  # peft's
     dpo = job.dpo
     step = config.world_size * config.gradient_accumulation_steps
     return PreferenceTrainer(

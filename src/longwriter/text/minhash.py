@@ -28,7 +28,7 @@ Near duplicates also meet in other buckets.
 _MARGIN = 0.25
 """How far an estimated similarity may be below the threshold for the set to remain a candidate.
 
-This is 3.5 standard errors of an estimate from PERMUTATIONS hashes at a similarity of 0.7.
+This is 3.8 standard errors of an estimate from PERMUTATIONS hashes at a similarity of 0.7.
 """
 _EMPTY = MinHash(PERMUTATIONS, seed=1)
 
