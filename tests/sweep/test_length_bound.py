@@ -16,9 +16,9 @@ def row(words: int) -> TrainingRow:
     return TrainingRow.model_validate({"messages": talk, "id": "r", "response_length": words})
 
 
-def answer(asked: int, words: int, finish_reason: str = "stop") -> Prediction:
+def answer(prompt: str, asked: int, words: int, finish_reason: str = "stop") -> Prediction:
     return Prediction(
-        prompt="p",
+        prompt=prompt,
         type="Ruler",
         length=asked,
         response="x",
@@ -28,10 +28,16 @@ def answer(asked: int, words: int, finish_reason: str = "stop") -> Prediction:
 
 
 def test_a_point_is_about_the_longest_requests() -> None:
-    written = [answer(200, 150), answer(600, 90), answer(600, 94), answer(600, 110, "length")]
+    written = [
+        answer("a", 200, 150),
+        answer("b", 600, 90),
+        answer("c", 600, 94),
+        answer("d", 600, 110, "length"),
+    ]
     statistics = StatisticsSettings(resamples=10_000, seed=0)
-    assert point("100", [row(40), row(95)], written, statistics) == {
+    assert point("100", [[row(40), row(95)]], [written], statistics) == {
         "cap": "100",
+        "models": 1,
         "rows": 2,
         "longest_trained": 95,
         "asked": 600,
@@ -41,6 +47,26 @@ def test_a_point_is_about_the_longest_requests() -> None:
         "low": 90.0,  # 7 of 27 resamples have it as their median
         "high": 110.0,
         "longest": 110,
+    }
+
+
+def test_the_models_of_a_cap_share_a_point_and_a_prompt_is_drawn_with_all_its_answers() -> None:
+    first = [answer("a", 600, 100), answer("b", 600, 300)]
+    second = [answer("b", 600, 310, "length"), answer("a", 600, 110)]
+    trained = [[row(95)], [row(90), row(99), row(98), row(80)]]
+    found = point("100", trained, [first, second], StatisticsSettings(resamples=10_000, seed=0))
+    assert found == {
+        "cap": "100",
+        "models": 2,
+        "rows": 2,  # the mean of 1 and 4, 2.5, rounded to even
+        "longest_trained": 99,
+        "asked": 600,
+        "n": 4,
+        "cut_off": 1,
+        "median": 205,
+        "low": 105.0,  # a quarter of the resamples holds only `a`, and a quarter only `b`
+        "high": 305.0,
+        "longest": 310,
     }
 
 
@@ -69,7 +95,7 @@ stages:
     matrix: {model: [sft]}
     cmd: exec python stages/stage.py
     deps: [stages/stage.py]
-    params: [filter]
+    params: [filter, runtime]
     outs: [data/sft/train.jsonl, data/predictions/sft.jsonl]
     metrics: [metrics/predict/sft.json: {cache: false}]
 """
@@ -82,10 +108,12 @@ def test_the_sweep_is_read_back(tmp_path: Path) -> None:
     (root / "dvc.yaml").write_text(PIPELINE)
     git(root, "commit", "--quiet", "--all", "--message", "two")
     what = ["sweep.targets=[predict@sft]", "sweep.score=predict.sft.mean_words", "sweep.id=bound"]
-    status, printed = call(root, "-m", "longwriter.sweep", "filter.max_words=400,50", *what)
+    status, printed = call(
+        root, "-m", "longwriter.sweep", "filter.max_words=400,50", "runtime.seed=0,1", *what
+    )
     assert status == 0, printed
     status, printed = call(root, "-m", "longwriter.sweep.length_bound", "bound")
     assert status == 0, printed
-    assert "| 50 | 1 | 55.0 [55.0, 55.0] | 1 | 55 | 0 |" in printed
+    assert "| 50 | 2 | 1 | 55.0 [55.0, 55.0] | 2 | 55 | 0 |" in printed
     found = json.loads((root / "metrics/length_bound.json").read_text())
     assert [(each["cap"], each["longest"]) for each in found] == [("50", 55), ("400", 405)]

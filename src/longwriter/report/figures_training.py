@@ -1,11 +1,10 @@
 """Figures of training: loss curves, loss by position, DPO margins and the length bound."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, ScalarFormatter, StrMethodFormatter
+from matplotlib.ticker import MaxNLocator, ScalarFormatter, StrMethodFormatter
 
 from longwriter.core.tables import number, with_interval
 from longwriter.models.lineup import BY_NAME, MODELS
@@ -49,9 +48,9 @@ def training_panels(metrics: Metrics) -> Iterator[Panel]:
         yield Panel("validation", validation_margins(validation), caption)
     if "length_bound" in metrics:
         caption = (
-            "Words that the fine-tuned model reaches on the longest requests of the ruler, by the "
-            "longest output it was trained on: median with 95 % interval, and the longest. On the "
-            "line both are equal."
+            f"Words written by fine-tuned models when {metrics['length_bound'][0]['asked']:,} are "
+            "required, by the longest text in their training data: the median, with its 95 % "
+            "interval over prompts, of the answers of all models trained with the same limit."
         )
         yield Panel("length_bound", length_bound(metrics["length_bound"]), caption)
 
@@ -151,7 +150,7 @@ def validation_margins(validation: Metrics) -> Figure:
 
 
 def length_bound(points: Sequence[Metrics]) -> Figure:
-    """Draws reached against longest trained length, in words, on logarithmic axes.
+    """Draws the median length reached against the longest training output, in words.
 
     Args:
         points: metrics/length_bound.json.
@@ -164,31 +163,36 @@ def length_bound(points: Sequence[Metrics]) -> Figure:
         [point["median"] - point["low"] for point in points],
         [point["high"] - point["median"] for point in points],
     ]
-    style: Any = {"color": _BOUND_BY.colour, "linestyle": "", "markersize": 5}
-    axes.errorbar(
-        trained, medians, spread, capsize=3, marker=_BOUND_BY.marker, label="median", **style
+    asked = points[0]["asked"]
+    axes.axhline(
+        asked, color=NEUTRAL, linestyle="--", linewidth=1, label=f"required: {asked:,} words"
     )
-    longest = [point["longest"] for point in points]
-    axes.plot(trained, longest, marker="^", markerfacecolor="none", label="longest", **style)
-    axes.plot(trained, trained, color=NEUTRAL, linewidth=1, zorder=0, label="longest trained")
+    end = max(*trained, asked)
+    axes.plot(
+        (0, end),
+        (0, end),
+        color=NEUTRAL,
+        linewidth=1,
+        zorder=0,
+        label="as long as the longest seen",
+    )
+    axes.errorbar(
+        trained, medians, spread, capsize=3, marker=_BOUND_BY.marker, markersize=5, linestyle="",
+        color=_BOUND_BY.colour, label="written: median, 95 % interval",
+    )  # fmt: skip
     for point in points:
-        cut_off = f", {point['cut_off']} cut off" if point["cut_off"] else ""
         axes.annotate(
-            f"{point['rows']} rows{cut_off}",
-            (point["longest_trained"], point["longest"]),
-            (0, 7),
+            f"{point['median']:,.0f}",
+            (point["longest_trained"], point["median"]),
+            (8, 0),
             textcoords="offset points",
-            ha="center",
-            fontsize=7,
+            va="center",
         )
-    axes.set_xscale("log")
-    axes.set_yscale("log")
+    axes.set_xlim(0, 1.15 * max(trained))
+    axes.set_ylim(0, 1.15 * max(asked, *(point["high"] for point in points)))
     axes.set_xticks(trained, [f"{words:,}" for words in trained])
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-    axes.minorticks_off()
-    axes.set_xlabel("longest training output (words)")
-    axes.set_ylabel("reached length (words)")
-    axes.margins(0.15)
-    figure.legend(loc="outside upper center", ncols=3)
+    axes.set_xlabel("longest text in the training data (words)")
+    axes.set_ylabel("words written")
+    figure.legend(loc="outside upper center", ncols=3, fontsize=8)
     return figure

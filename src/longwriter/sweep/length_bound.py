@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
+from statistics import fmean, median
 from typing import Any
 
 from longwriter.config.load import CHECKOUT, compose
@@ -22,14 +22,22 @@ from longwriter.core.files import write_json
 from longwriter.core.rows import Prediction, TrainingRow
 from longwriter.core.settings import StatisticsSettings
 from longwriter.core.sources import checked
-from longwriter.core.statistics import Bounds, bootstrap
+from longwriter.core.statistics import Bounds, bootstrap, grouped
 from longwriter.core.tables import Table, count, markdown, with_interval
 from longwriter.sweep.experiments import experiment_ref
 from longwriter.sweep.records import FOLDER, JobRecord, read_records
 
 CAP = "filter.max_words"
 
-COLUMNS = ("longest trained", "rows", "median reached [95 %]", "n", "longest reached", "cut off")
+COLUMNS = (
+    "longest trained",
+    "models",
+    "rows each",
+    "median reached [95 %]",
+    "answers",
+    "longest reached",
+    "cut off",
+)
 
 
 @dataclass(kw_only=True)
@@ -41,30 +49,33 @@ class StudySettings:
 
 def point(
     cap: str,
-    rows: Sequence[TrainingRow],
-    predictions: Sequence[Prediction],
+    trained: Sequence[Sequence[TrainingRow]],
+    answered: Sequence[Sequence[Prediction]],
     statistics: StatisticsSettings,
 ) -> dict[str, Any]:
     """Returns the results for one cap on the training outputs, with lengths in words.
 
-    `median`, with its bootstrap interval from `low` to `high`, is taken over the prompts that
-    require the longest outputs, since these show how much the model can write. `cut_off` counts
-    those that ended at the token limit: a small model repeats itself until it gets there, which
-    shifts a mean a lot and a median little.
+    `median`, with its interval from `low` to `high`, is taken over the answers to the prompts that
+    require the longest outputs, since these show how much a model can write. The interval is a
+    bootstrap over prompts, each with the answers of all models. `cut_off` counts the answers that
+    ended at the token limit: a small model repeats itself until it gets there, which shifts a mean
+    a lot and a median little.
 
     Args:
         cap: value of `filter.max_words`.
-        rows: the rows that the model was trained on.
-        predictions: its answers to the ruler benchmark.
+        trained: for each model, one per seed, the rows that it was trained on.
+        answered: for each model, its answers to the ruler benchmark.
     """
-    asked = max(row.length for row in predictions)
-    longest = [row for row in predictions if row.length == asked]
+    asked = max(row.length for row in answered[0])
+    longest = [row for rows in answered for row in rows if row.length == asked]
     words = [row.response_length for row in longest]
-    low, high = _interval_of_median(words, statistics)
+    prompts = grouped([row.prompt for row in longest], words)
+    low, high = _interval_of_median(list(prompts.values()), statistics)
     return {
         "cap": cap,
-        "rows": len(rows),
-        "longest_trained": max(row.response_length or 0 for row in rows),
+        "models": len(trained),
+        "rows": round(fmean(len(rows) for rows in trained)),
+        "longest_trained": max(row.response_length or 0 for rows in trained for row in rows),
         "asked": asked,
         "n": len(longest),
         "cut_off": sum(row.finish_reason == "length" for row in longest),
@@ -75,11 +86,11 @@ def point(
     }
 
 
-def _interval_of_median(words: Sequence[int], statistics: StatisticsSettings) -> Bounds:
+def _interval_of_median(prompts: Sequence[Sequence[int]], statistics: StatisticsSettings) -> Bounds:
     import numpy as np
 
-    values = np.asarray(words)
-    found = bootstrap(len(words), lambda drawn: np.median(values[drawn], axis=1), statistics)
+    values = np.asarray(prompts)
+    found = bootstrap(len(values), lambda drawn: np.median(values[drawn], axis=(1, 2)), statistics)
     assert found is not None  # a median is defined for every resample
     return Bounds(round(found.low, 1), round(found.high, 1))
 
@@ -87,21 +98,28 @@ def _interval_of_median(words: Sequence[int], statistics: StatisticsSettings) ->
 def points(
     root: Path, records: Sequence[JobRecord], statistics: StatisticsSettings
 ) -> list[dict[str, Any]]:
-    """Returns the `point` of every finished job, ordered by its longest training output.
+    """Returns the `point` of every cap with a finished job, ordered by longest training output.
 
     Raises:
         DataError: the sweep has no finished job that sets the cap.
     """
-    found = []
+    jobs: dict[str, list[str]] = {}
     for record in records:
         values = dict(word.partition("=")[::2] for word in record.overrides)
         ref = experiment_ref(root, record.experiment)
         if CAP in values and ref:
-            rows = _read(root, ref, "data/sft/train.jsonl", TrainingRow)
-            written = _read(root, ref, "data/predictions/sft.jsonl", Prediction)
-            found.append(point(values[CAP], rows, written, statistics))
-    if not found:
+            jobs.setdefault(values[CAP], []).append(ref)
+    if not jobs:
         raise DataError(f"no finished job of the sweep sets {CAP}; `make length-bound` runs one")
+    found = [
+        point(
+            cap,
+            [_read(root, ref, "data/sft/train.jsonl", TrainingRow) for ref in refs],
+            [_read(root, ref, "data/predictions/sft.jsonl", Prediction) for ref in refs],
+            statistics,
+        )
+        for cap, refs in jobs.items()
+    ]
     return sorted(found, key=lambda row: row["longest_trained"])
 
 
@@ -116,8 +134,7 @@ def _read(root: Path, ref: str, path: str, kind: type[Any]) -> list[Any]:
 def _table(found: Sequence[Mapping[str, Any]]) -> Table:
     rows = [
         [
-            count(row["longest_trained"]),
-            count(row["rows"]),
+            *(count(row[key]) for key in ("longest_trained", "models", "rows")),
             with_interval(row["median"], (row["low"], row["high"])),
             *(count(row[key]) for key in ("n", "longest", "cut_off")),
         ]
