@@ -50,8 +50,13 @@ def answer_tokens(
         ) from None
 
     def encode(text: str, plain: bool) -> list[int]:
-        ids = tokenizer(text, add_special_tokens=False, split_special_tokens=plain)["input_ids"]
-        return list(ids)
+        tokens = tokenizer(
+            text,
+            add_special_tokens=False,
+            split_special_tokens=plain,
+            return_attention_mask=False,
+        )
+        return list(tokens["input_ids"])
 
     contents = [message.content for message in messages]
     found = part_tokens(parts, contents, tokenizer.all_special_tokens, encode)
