@@ -1,6 +1,6 @@
-"""The rooms of the house: which module imports which, and that dvc.yaml knows it.
+"""The structure of the code: which module imports which, and that dvc.yaml knows it.
 
-Which room may import which other is held by `lint-imports`; here deferred imports count too.
+Which package may import which is checked by `lint-imports`; here deferred imports count too.
 """
 
 import ast
@@ -95,7 +95,7 @@ def test_a_stage_depends_on_every_module_that_can_change_its_outputs(stage: str)
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_depends_on_no_file_that_it_does_not_load(stage: str) -> None:
-    """Folders follow from the rooms; a file that is named is one that the stage loads."""
+    """Folders follow from the packages; a file that is named is one that the stage loads."""
     script, deps = STAGES[stage]
     named = {dep for dep in deps if dep.suffix == ".py"}
     assert named - {script, *closure(script)} == set()

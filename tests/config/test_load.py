@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from enum import Enum
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -84,8 +85,10 @@ def test_experiment_composes_and_validates(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", SWEEPS)
 def test_every_job_of_a_ready_sweep_is_valid_and_its_own(name: str) -> None:
-    [(key, values)] = SWEEPS[name].items()
-    jobs = [composed(f"+experiment={name}", f"{key}={each}") for each in values.split(",")]
+    varied = [
+        [f"{key}={each}" for each in str(values).split(",")] for key, values in SWEEPS[name].items()
+    ]
+    jobs = [composed(f"+experiment={name}", *job) for job in product(*varied)]
     assert len({repr(job) for job in jobs}) == len(jobs) > 1
 
 

@@ -104,7 +104,7 @@ def test_work_on_text_is_linear(name: str) -> None:
 
 
 def patterns() -> dict[str, re.Pattern[str]]:
-    """Every pattern of the room `text`."""
+    """Every pattern of the package `text`."""
     modules = [
         importlib.import_module(f"longwriter.text.{module.name}")
         for module in pkgutil.iter_modules(longwriter.text.__path__)

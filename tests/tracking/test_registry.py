@@ -318,6 +318,12 @@ def test_long_values_are_shown_from_where_they_differ(root: Path) -> None:
     assert change.settings == {"filter.rules": ("…opener", "…closer")}
 
 
+def test_an_input_file_with_other_contents_has_changed(root: Path) -> None:
+    report(root, "old", PLAIN, settings={"contents of bench.path": "sha256:11"})
+    new = report(root, "new", PLAIN, settings={"contents of bench.path": "sha256:12"})
+    assert "- contents of bench.path: changed" in str(since_last_run(root, new)).splitlines()
+
+
 def test_of_a_run_without_its_settings_the_parameters_are_compared(root: Path) -> None:
     report(root, "older", PLAIN)
     change = since_last_run(root, report(root, "newer", PLAIN, settings={"sft.seed": "1"}))

@@ -10,6 +10,7 @@ from longwriter.core.errors import DataError
 from longwriter.core.statistics import Interval, paired
 from longwriter.core.tables import signed_interval
 from longwriter.models.lineup import MODELS
+from longwriter.tracking.lineage import CONTENTS
 from longwriter.tracking.logged_models import (
     BENCHMARK,
     PATH,
@@ -71,7 +72,10 @@ class Change(NamedTuple):
 
     def __str__(self) -> str:
         """Returns a Markdown list with a line a setting and a model."""
-        lines = [f"- {key}: {old} → {new}" for key, (old, new) in self.settings.items()]
+        lines = [
+            f"- {key}: " + ("changed" if key.startswith(CONTENTS) else f"{old} → {new}")
+            for key, (old, new) in self.settings.items()
+        ]
         if more := len(lines[SHOWN:]):
             lines[SHOWN:] = [f"- … and {more} more settings"]
         lines += [f"- {name}: {comparison}" for name, comparison in self.models.items()]

@@ -15,6 +15,9 @@ from longwriter.tracking.runs import FindMaker, StageRun
 DATA = ("data/", "models/")
 """Folders through which stages pass data on; their other dependencies are code."""
 
+CONTENTS = "contents of "
+"""What the name of an input's digest begins with; the name of the setting follows."""
+
 
 class Link(NamedTuple):
     """A file or folder in the lineage."""
@@ -83,7 +86,7 @@ def input_digests(root: Path) -> dict[str, str]:
     """
     path = root / "inputs.yaml"
     found = yaml.safe_load(path.read_bytes()) if path.exists() else {}
-    return {f"contents of {name}": digest for name, digest in _leaves(found)}
+    return {CONTENTS + name: digest for name, digest in _leaves(found)}
 
 
 def _inputs(stage: dict[str, Any]) -> Iterator[tuple[str, str]]:
