@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -64,7 +63,7 @@ class Change(NamedTuple):
     """What differs between a pipeline run and the run before it."""
 
     before: str
-    """The earlier run: its name, the time it ended (UTC) and its commit."""
+    """The earlier run: its name and its commit."""
     settings: Mapping[str, tuple[str, str]]
     """Setting or input file → value before and now, of those that differ."""
     models: Mapping[str, Comparison]
@@ -140,10 +139,9 @@ def since_last_run(root: Path, run_id: str) -> Change | None:
     if not old:  # the run of a sweep of some stages, or of an earlier version
         old, new = before.data.params, now.data.params
     earlier, models = _scores(client, before), _scores(client, now)
-    ended = datetime.fromtimestamp((before.info.end_time or 0) / 1000, UTC)
     commit = GitState.of(before.data.tags).commit[:7]
     return Change(
-        " ".join(filter(None, [str(before.info.run_name), f"of {ended:%Y-%m-%d %H:%M}", commit])),
+        ", commit ".join(filter(None, [str(before.info.run_name), commit])),
         {
             key: _shortened(old.get(key, "null"), new.get(key, "null"))
             for key in sorted(old.keys() | new.keys())

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -146,9 +147,10 @@ def _pipeline_run(client: "MlflowClient", experiment: str, identity: str) -> "Ru
     if found:
         _send_again(client, found[0])
         return found[0]
+    now = datetime.now().astimezone()
     return client.create_run(
         experiment,
-        run_name=os.environ.get("DVC_EXP_NAME", "pipeline"),
+        run_name=os.environ.get("DVC_EXP_NAME", f"pipeline {now:%m-%d %H:%M}"),
         tags={"longwriter.kind": "pipeline", "longwriter.pipeline_id": identity, **owner()},
     )
 
