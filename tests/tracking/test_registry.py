@@ -319,8 +319,8 @@ def test_long_values_are_shown_from_where_they_differ(root: Path) -> None:
 
 
 def test_an_input_file_with_other_contents_has_changed(root: Path) -> None:
-    report(root, "old", PLAIN, settings={"contents of bench.path": "sha256:11"})
-    new = report(root, "new", PLAIN, settings={"contents of bench.path": "sha256:12"})
+    report(root, "file", PLAIN, settings={"contents of bench.path": "sha256:11"})
+    new = report(root, "other file", PLAIN, settings={"contents of bench.path": "sha256:12"})
     assert "- contents of bench.path: changed" in str(since_last_run(root, new)).splitlines()
 
 
