@@ -299,7 +299,7 @@ def test_make_plan(
     assert [message["content"] for message in again[1]] == [
         "I would write about alpha.",
         "This plan cannot be used: no plan: 'I would write about alpha.'. Write the whole plan "
-        "again, mended, in the same form.",
+        "again without this fault, in the same form.",
     ]
     assert [message["role"] for message in again[2]] == ["assistant", "user"]
     assert "cut off by max_tokens" in again[2][1]["content"]
