@@ -1,5 +1,6 @@
 """Fixtures that several tests share. HTTP is real: a server on loopback, no network."""
 
+import itertools
 import os
 import signal
 import subprocess
@@ -17,6 +18,35 @@ from longwriter.llm.settings import Address
 
 # A shell starts what runs in the background with Ctrl-C ignored, and a test's processes inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+CACHES = itertools.count()
+
+
+def new_cache(patch: pytest.MonkeyPatch, folders: pytest.TempPathFactory) -> str:
+    """Names a folder that nobody has used as LONGWRITER_CACHE."""
+    folder = str(folders.getbasetemp() / f"cache-{next(CACHES)}")
+    patch.setenv("LONGWRITER_CACHE", folder)
+    return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def module_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Gives what a module's tests share a cache of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        yield new_cache(patch, tmp_path_factory)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(
+    module_cache: str, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Gives each test a cache of its own, unless its module chose one for all its tests.
+
+    In a common one, a server that got the port of an earlier test's server would be asked nothing,
+    because the answers to its questions are there.
+    """
+    if os.environ["LONGWRITER_CACHE"] == module_cache:
+        new_cache(monkeypatch, tmp_path_factory)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ CHECKOUT = Path(__file__).parents[1]
 SRC = CHECKOUT / "src"
 LONGEST_CHAIN = 10
 SIDE_STAGES = ("params", "report")
-"""They always run, so nothing that they import needs to be a dependency."""
+"""The first always runs, the second depends on all code."""
 
 UNCOVERED = {
     "config/": "settings come by params.yaml and inputs.yaml, whose keys the stage depends on",

@@ -772,7 +772,6 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]
     """Runs the stage over five conversations with a teacher at `server`, in tmp_path."""
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "DVC_ROOT", "DVC_STAGE", "DVC_EXP_NAME"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("LONGWRITER_CACHE", str(tmp_path / "cache"))
     prompts = ("Write a saga.", "Write a poem.", "Write a riddle.", "Say hello 900 times.")
     rows = [conversation(number, prompt) for number, prompt in enumerate(prompts, start=1)]
     path = write_wildchat(tmp_path / "w.parquet", *rows)

@@ -137,8 +137,8 @@ def git(folder: Path, *arguments: str) -> str:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository in which `dvc repro` has nothing to do but the report: agentwrite left DRAFTS,
-    the other stages placeholders."""
+    """A repository in which `dvc repro` has nothing to do: agentwrite left DRAFTS, the other stages
+    placeholders."""
     root = tmp_path_factory.mktemp("finished")
     for name in git(CHECKOUT, "ls-files", "-co", "--exclude-standard").splitlines():
         source = CHECKOUT / name
@@ -178,7 +178,8 @@ def files_of(root: Path, *names: str) -> dict[str, bytes]:
 
 
 def changed_stages(root: Path) -> set[str]:
-    """Stages but `params` whose dependencies or settings are not those of their last run."""
+    """Stages whose dependencies or settings are not those of their last run, but for `params`, and
+    `report`, which depends on all settings and code."""
     with Repo(root) as repo:
         status = repo.status()
     changed = {
@@ -186,7 +187,7 @@ def changed_stages(root: Path) -> set[str]:
         for stage, reasons in status.items()
         if any(isinstance(reason, dict) and "changed deps" in reason for reason in reasons)
     }
-    return changed - {"params"}
+    return changed - {"params", "report"}
 
 
 def logged() -> str:
@@ -456,6 +457,20 @@ def test_judge_has_no_stage_below_it_that_generates(root: Path) -> None:
         edges = repo.index.graph.edges  # from a stage to those it depends on
         below = {stage.name for stage, upstream in edges if upstream.name in JUDGED}
     assert below == {"report"}
+
+
+def test_repro_of_a_finished_pipeline_only_checks_the_settings(root: Path) -> None:
+    printed = succeed(root, "dvc", "repro")
+    assert re.findall(r"Running stage '(.*)'", printed) == ["params"]
+
+
+@pytest.mark.parametrize(
+    "name", ["metrics/sft.json", "data/judgements/sft.jsonl", "src/longwriter/report/render.py"]
+)
+def test_the_report_shows_what_lies_there(root: Path, name: str) -> None:
+    (root / name).write_text("other")
+    with Repo(root) as repo:
+        assert "report" in repo.status()
 
 
 def test_repro_takes_up_an_edit_and_reruns_only_what_uses_it(root: Path) -> None:

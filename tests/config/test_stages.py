@@ -30,7 +30,6 @@ def test_predict_then_eval_of_a_model_served_elsewhere(
 ) -> None:
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "DVC_ROOT", "DVC_STAGE", "DVC_EXP_NAME"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("LONGWRITER_CACHE", str(tmp_path / "cache"))
     grades = json.dumps(dict.fromkeys(DIMENSIONS, 4))
     server = chat_server(lambda request: grades if "response_format" in request else "Two words.")
     rows = [{"prompt": f"Write about {what}.", "type": "t", "length": 2} for what in ("a", "b")]

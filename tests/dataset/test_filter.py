@@ -221,6 +221,32 @@ def test_beginnings_that_pass_the_rules_are_trained_on(tmp_path: Path) -> None:
     assert (metrics["kept"], metrics["rows"]) == (1, 2)
 
 
+TWO_ENDS = "The sea is wide.\n\nIt is also blue.\n\nSalt, wind and a moon pull it twice a day."
+"""18 words; paragraphs end after 4, 8 and 18."""
+
+
+@pytest.mark.parametrize(
+    ("limit", "length", "kept"),
+    [
+        ({"max_words": 15}, 20, ["a to 2", "a to 1"]),
+        ({"max_words": 7}, 20, ["a to 1"]),
+        ({"max_words": 15}, 60, []),  # which is also far from the 60 words of its prompt
+        ({"max_words": 15, "relabel": Relabel.text}, 20, []),
+    ],
+)
+def test_beginnings_of_a_text_that_is_only_too_long_are_trained_on(
+    tmp_path: Path, limit: dict[str, Any], length: int, kept: list[str]
+) -> None:
+    prompt = f"Write about {length} words on the sea."
+    other = {"id": "b", "prompt": "Greet me.", "response": "A very good day!"}
+    rows = [{"id": "a", "prompt": prompt, "response": TWO_ENDS, "length": length}, other]
+    given = {"relabel": Relabel.paragraphs, "min_words": 2, "validation_rows": 0} | limit
+    folder, metrics = run(tmp_path, rows, **given)
+    assert sorted(row["id"] for row in read(folder / "train.jsonl")) == sorted([*kept, "b"])
+    assert sum(metrics["rejected"].values()) == (0 if kept else 1)
+    assert metrics["longest_words"] == (8 if len(kept) == 2 else 4)
+
+
 def test_a_plan_is_trained_on_if_it_is_wanted_and_no_rule_sees_it(tmp_path: Path) -> None:
     plan = [{"main_point": "The sea", "word_count": 95}]
     rows = [row | ({"plan": plan} if row["id"] == "a" else {}) for row in DRAFTS]

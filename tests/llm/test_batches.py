@@ -575,7 +575,6 @@ def test_a_stage_by_batches(
 ) -> None:
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "DVC_ROOT", "DVC_STAGE", "DVC_EXP_NAME"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("LONGWRITER_CACHE", str(tmp_path / "cache"))
     server = batch_server(
         lambda body: "As an AI model, I drink no tea." if body["seed"] % 10_000 == 0 else "Leaves."
     )

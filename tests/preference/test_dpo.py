@@ -53,11 +53,6 @@ def _own_environment() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LONGWRITER_CACHE", str(tmp_path / "cache"))
-
-
 @pytest.fixture
 def settings() -> Settings:
     return three_steps()

@@ -16,7 +16,6 @@ THREE = [*PAIRS, pair("tea", "What is tea?", "Leaves in hot water.", "A drink, I
 def _own_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ["MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "DVC_ROOT", "DVC_STAGE"]:
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("LONGWRITER_CACHE", str(tmp_path / "cache"))
     train_in_float32(tmp_path / "site", monkeypatch)
 
 

@@ -30,7 +30,6 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     """Four instructions of 10 words, a benchmark, SFT data, and weights that nobody reads."""
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "DVC_ROOT", "DVC_STAGE", "DVC_EXP_NAME"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("LONGWRITER_CACHE", str(tmp_path / "cache"))
     write_rows(
         tmp_path / "data/instructions_dpo.jsonl",
         *(

@@ -34,8 +34,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("LONGWRITER_CACHE", str(tmp_path / "cache"))
+def _own_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(training_run, "bf16_here", lambda: False)
     threads = torch.get_num_threads()
     yield

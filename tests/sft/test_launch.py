@@ -41,7 +41,6 @@ TWO = default_settings("runtime=cpu2").runtime.accelerate
 def _own_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ["MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "DVC_ROOT", "DVC_STAGE"]:
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("LONGWRITER_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("PYTHONPATH", str(CHECKOUT / "src"))
 
 

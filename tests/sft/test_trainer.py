@@ -62,11 +62,6 @@ def _no_environment() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LONGWRITER_CACHE", str(tmp_path / "cache"))
-
-
 @pytest.fixture(scope="module")
 def threads() -> Iterator[None]:
     """Gives other tests back the threads that training sets."""

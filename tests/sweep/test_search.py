@@ -52,11 +52,6 @@ class Search:
         return found
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LONGWRITER_CACHE", str(tmp_path / "cache"))
-
-
 def test_what_is_searched_is_said_in_hydras_words() -> None:
     words = [
         "a=int(interval(1,9))",

@@ -28,6 +28,9 @@ CHUNK_BYTES, CHUNK_ROWS = 500_000, 200
 SMALL = 4 * CHUNK_BYTES
 """Bytes of input up to which no worker is started, as that takes longer than running the rules."""
 
+TOO_LONG = {"too_long", "too_many_tokens"}
+"""Rules that a beginning may pass where the whole text doesn't."""
+
 Lines = list[tuple[str, bytes]]
 """(file and line, the line)"""
 
@@ -100,12 +103,12 @@ class RuleRunner:
             return _malformed(where, line, error)
         reason = self._reason(row)
         record = json.dumps(row.record, ensure_ascii=False).encode()
-        if reason:
+        rows = self._rows(row, reason)
+        if reason and not rows:
             return RowVerdict(
                 row.id, reason, record, record, row.words, row.language, tuple(row.stripped)
             )
-        whole, *beginnings = relabel(row, self._job.relabel)
-        training = b"\n".join(map(self._training, [whole, *filter(self._passes, beginnings)]))
+        training = b"\n".join(map(_training, rows))
         signatures = None
         if "near_duplicate" in self._job.rules:
             prompt, response = sets_of(row.prompt, row.hashes)
@@ -119,13 +122,28 @@ class RuleRunner:
         found = ((name, rule(row, self._job.settings)) for name, rule in self.rules.items())
         return next(((name, detail) for name, detail in found if detail), None)
 
-    def _passes(self, row: Row) -> bool:
-        return self._reason(row) is None
+    def _rows(self, row: Row, reason: tuple[str, str] | None) -> list[Row]:
+        """Returns what to train on: the row, then those of its beginnings that pass, longest first.
 
-    def _training(self, row: Row) -> bytes:
+        Of a row that is rejected for being too long and for nothing else, only the beginnings.
+        """
+        if reason and reason[0] not in TOO_LONG:
+            return []
+        whole, *beginnings = map(self._counted, relabel(row, self._job.relabel))
+        passing = [each for each in reversed(beginnings) if not self._reason(each)]
+        if reason is None:
+            return [whole, *passing]
+        failed = {name for name, detail in self.verdicts(row).items() if detail}
+        return passing if failed <= TOO_LONG else []
+
+    def _counted(self, row: Row) -> Row:
         if self._tokenizer and row.tokens is None:
             row.tokens = self._tokenizer.count(row.trained)
-        return json.dumps(row.training_row().model_dump(), ensure_ascii=False).encode()
+        return row
+
+
+def _training(row: Row) -> bytes:
+    return json.dumps(row.training_row().model_dump(), ensure_ascii=False).encode()
 
 
 def _malformed(where: str, line: bytes, error: DataError) -> RowVerdict:
