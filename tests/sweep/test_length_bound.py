@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 from helpers.sweeping import call, git, make_repository
 
+from longwriter.core.errors import DataError
 from longwriter.core.rows import Prediction, TrainingRow
 from longwriter.core.settings import StatisticsSettings
-from longwriter.sweep.length_bound import point
+from longwriter.sweep.length_bound import CAP, point, points
+from longwriter.sweep.records import JobRecord
 
 
 def row(words: int) -> TrainingRow:
@@ -68,6 +70,24 @@ def test_the_models_of_a_cap_share_a_point_and_a_prompt_is_drawn_with_all_its_an
         "high": 305.0,
         "longest": 310,
     }
+
+
+def test_models_that_differ_in_more_than_their_seed_are_no_point(tmp_path: Path) -> None:
+    git(tmp_path, "init", "--quiet")
+    statistics = StatisticsSettings(resamples=100, seed=0)
+    jobs = [
+        JobRecord(
+            experiment=f"e{rate}",
+            overrides=[f"{CAP}=50", "runtime.seed=1", f"sft.learning_rate={rate}"],
+        )
+        for rate in ("1e-5", "5e-5")
+    ]
+    with pytest.raises(
+        DataError, match=r"also varies sft\.learning_rate; .* only runtime\.seed may"
+    ):
+        points(tmp_path, jobs, statistics)
+    with pytest.raises(DataError, match=r"no finished job of the sweep"):
+        points(tmp_path, jobs[:1], statistics)
 
 
 STAGE = """

@@ -27,7 +27,7 @@ from longwriter.core.tables import Table, count, markdown, with_interval
 from longwriter.sweep.experiments import experiment_ref
 from longwriter.sweep.records import FOLDER, JobRecord, read_records
 
-CAP = "filter.max_words"
+CAP, SEED = "filter.max_words", "runtime.seed"
 
 COLUMNS = (
     "longest trained",
@@ -101,11 +101,22 @@ def points(
     """Returns the `point` of every cap with a finished job, ordered by longest training output.
 
     Raises:
-        DataError: the sweep has no finished job that sets the cap.
+        DataError: the sweep has no finished job that sets the cap, or jobs that differ in more than
+            the cap and the seed.
     """
+    overrides = [dict(word.partition("=")[::2] for word in record.overrides) for record in records]
+    others = {
+        key
+        for key in set().union(*overrides) - {CAP, SEED}
+        if len({values.get(key) for values in overrides}) > 1
+    }
+    if others:
+        raise DataError(
+            f"the sweep also varies {', '.join(sorted(others))}; models with the same {CAP} are one "
+            f"point, so only {SEED} may vary besides: start a sweep for each value"
+        )
     jobs: dict[str, list[str]] = {}
-    for record in records:
-        values = dict(word.partition("=")[::2] for word in record.overrides)
+    for record, values in zip(records, overrides, strict=True):
         ref = experiment_ref(root, record.experiment)
         if CAP in values and ref:
             jobs.setdefault(values[CAP], []).append(ref)
