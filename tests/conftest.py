@@ -39,14 +39,15 @@ def module_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(autouse=True)
 def own_cache(
     module_cache: str, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    """Gives each test a cache of its own, unless its module chose one for all its tests.
+) -> Path:
+    """Gives each test a cache of its own, unless its module chose one for all its tests: the folder.
 
     In a common one, a server that got the port of an earlier test's server would be asked nothing,
     because the answers to its questions are there.
     """
     if os.environ["LONGWRITER_CACHE"] == module_cache:
         new_cache(monkeypatch, tmp_path_factory)
+    return Path(os.environ["LONGWRITER_CACHE"])
 
 
 @pytest.fixture

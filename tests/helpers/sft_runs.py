@@ -38,6 +38,7 @@ def four_steps() -> Settings:
         settings.sft,
         learning_rate=1e-3,
         num_train_epochs=1,
+        per_device_train_batch_size=1,
         max_length=256,
         packing=False,
         save_steps=1,

@@ -208,7 +208,7 @@ def test_the_adapter_alone_reloads(
 
 
 def test_the_stage_writes_all_its_outputs_and_removes_its_checkpoints(
-    start: Path, settings: Settings, tmp_path: Path
+    start: Path, settings: Settings, tmp_path: Path, own_cache: Path
 ) -> None:
     stage = runpy.run_path(str(CHECKOUT / "stages/dpo.py"))["dpo"]
     (tmp_path / "models").mkdir()
@@ -216,7 +216,7 @@ def test_the_stage_writes_all_its_outputs_and_removes_its_checkpoints(
     write_jsonl(tmp_path / "data/dpo/pairs.jsonl", PAIRS)
     write_jsonl(tmp_path / "data/dpo/validation.jsonl", [])
     stage(settings, Workspace(tmp_path, tmp_path))
-    assert not list((tmp_path / "cache/checkpoints").iterdir())
+    assert not list((own_cache / "checkpoints").iterdir())
     assert json.loads((tmp_path / "metrics/dpo.json").read_text())["steps"] == 3
     assert len(json.loads((tmp_path / "metrics/dpo_curve.json").read_text())) == 3
     assert "validation" not in json.loads((tmp_path / "metrics/dpo.json").read_text())

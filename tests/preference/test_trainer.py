@@ -205,9 +205,9 @@ def test_reference_is_the_checkpoint_s_sum(start: Path, build: Build) -> None:
 
 
 def test_reference_is_computed_once_for_everything_that_shapes_it(
-    start: Path, build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    start: Path, build: Build, tmp_path: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = tmp_path / "cache/reference"
+    folder = own_cache / "reference"
     whole = references(build())
     assert len(list(folder.iterdir())) == 1
 
@@ -232,9 +232,9 @@ def test_reference_is_computed_once_for_everything_that_shapes_it(
     assert references(build(ld_alpha=0.5)) == halved
 
 
-def test_the_file_holds_a_number_a_pair(build: Build, tmp_path: Path) -> None:
+def test_the_file_holds_a_number_a_pair(build: Build, own_cache: Path) -> None:
     built = build(validation=True)  # the same pairs for validation: the same file
-    [file] = (tmp_path / "cache/reference").iterdir()
+    [file] = (own_cache / "reference").iterdir()
     kept = json.loads(file.read_text())
     assert [*kept["ref_chosen_logps"], *kept["ref_rejected_logps"]] == references(built)
     assert set(built.eval_dataset.column_names) >= {"ref_chosen_logps", "ref_rejected_logps"}

@@ -78,6 +78,7 @@ def test_two_processes_train_the_model_that_one_does(
     method: Method,
     settings: Settings,
     tmp_path: Path,
+    own_cache: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     train_in_float32(tmp_path / "site", monkeypatch)
@@ -118,7 +119,7 @@ def test_two_processes_train_the_model_that_one_does(
         history = client.get_metric_history(run.info.run_id, "loss")
         assert [point.step for point in history] == [1, 2, 3, 4]
         assert {"target_tokens_per_s", "packing_efficiency", "grad_norm"} <= set(run.data.metrics)
-    assert not list((tmp_path / "cache/checkpoints").glob("*.job"))
+    assert not list((own_cache / "checkpoints").glob("*.job"))
 
 
 @pytest.mark.slow

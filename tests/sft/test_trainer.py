@@ -193,6 +193,7 @@ def test_killed_training_goes_on_from_its_last_whole_checkpoint(
     root: Path,
     settings: Settings,
     tmp_path: Path,
+    own_cache: Path,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     arguments = [base, tmp_path / "killed", root, SRC, Path(__file__).parents[1]]
@@ -201,7 +202,7 @@ def test_killed_training_goes_on_from_its_last_whole_checkpoint(
     )
     assert child.returncode == -signal.SIGKILL
     assert not (tmp_path / "killed").exists()
-    [folder] = (tmp_path / "cache/checkpoints").iterdir()
+    [folder] = (own_cache / "checkpoints").iterdir()
     assert (folder / "checkpoint-3/model.safetensors").exists()  # half written
 
     capfd.readouterr()
@@ -214,7 +215,7 @@ def test_killed_training_goes_on_from_its_last_whole_checkpoint(
 
 
 def test_the_stage_removes_its_checkpoints_and_a_resume_with_no_step_left_has_no_rate(
-    base: Path, settings: Settings, tmp_path: Path
+    base: Path, settings: Settings, tmp_path: Path, own_cache: Path
 ) -> None:
     stage = runpy.run_path(str(CHECKOUT / "stages/sft.py"))["sft"]
     work = Workspace(tmp_path, tmp_path)
@@ -222,7 +223,7 @@ def test_the_stage_removes_its_checkpoints_and_a_resume_with_no_step_left_has_no
     (tmp_path / "models/base").symlink_to(base)
     write_jsonl(tmp_path / "data/sft/train.jsonl", ROWS)
     train(base, tmp_path / "models/sft", settings, tmp_path)
-    [folder] = (tmp_path / "cache/checkpoints").iterdir()
+    [folder] = (own_cache / "checkpoints").iterdir()
     assert (folder / "checkpoint-4").exists()  # train() leaves them: its metrics are not written
 
     stage(settings, work)
@@ -313,12 +314,12 @@ def test_one_gpu_of_several_is_chosen_where_no_launcher_is(
 
 
 def test_further_arguments_reach_trl(
-    base: Path, root: Path, settings: Settings, tmp_path: Path
+    base: Path, root: Path, settings: Settings, tmp_path: Path, own_cache: Path
 ) -> None:
     settings.sft = replace(settings.sft, trl={"optim": "sgd"})
     trained, _ = train(base, tmp_path / "sft", settings, root)
     assert len(trained.curve) == 4
-    [folder] = (tmp_path / "cache/checkpoints").iterdir()
+    [folder] = (own_cache / "checkpoints").iterdir()
     state = torch.load(folder / "checkpoint-4/optimizer.pt")["state"]
     assert not any("exp_avg" in of_weight for of_weight in state.values())  # Adam has them
     for name, what in (
@@ -397,7 +398,12 @@ def test_what_evaluation_needs_is_said(
 
 
 def test_no_memory_left_is_an_error_with_a_remedy_and_checkpoints_stay(
-    base: Path, root: Path, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    base: Path,
+    root: Path,
+    settings: Settings,
+    tmp_path: Path,
+    own_cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def too_much(self: Any, *arguments: Any, **keywords: Any) -> Any:
         if self.state.global_step == 2:
@@ -408,7 +414,7 @@ def test_no_memory_left_is_an_error_with_a_remedy_and_checkpoints_stay(
     monkeypatch.setattr(loss.PackTrainer, "training_step", too_much)
     with pytest.raises(TrainingError, match=r"^out of memory: .*activation_checkpointing=true"):
         train(base, tmp_path / "sft", settings, root)
-    [folder] = (tmp_path / "cache/checkpoints").iterdir()
+    [folder] = (own_cache / "checkpoints").iterdir()
     assert sorted(path.name for path in folder.glob("checkpoint-*")) == [
         "checkpoint-1",
         "checkpoint-2",
@@ -422,10 +428,11 @@ def test_a_damaged_checkpoint_is_an_error_and_the_one_before_it_goes_on(
     root: Path,
     settings: Settings,
     tmp_path: Path,
+    own_cache: Path,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     train(base, tmp_path / "sft", settings, root)
-    [folder] = (tmp_path / "cache/checkpoints").iterdir()
+    [folder] = (own_cache / "checkpoints").iterdir()
     damaged = folder / "checkpoint-4"
     optimizer = damaged / "optimizer.pt"
     optimizer.write_bytes(optimizer.read_bytes()[:-2000])
@@ -474,14 +481,14 @@ def test_a_loss_that_is_no_number_is_an_error(
 
 
 def test_checkpoints_of_another_run_are_not_taken_up(
-    base: Path, root: Path, settings: Settings, tmp_path: Path
+    base: Path, root: Path, settings: Settings, tmp_path: Path, own_cache: Path
 ) -> None:
     def folder(rows: list[TrainingRow]) -> Path:
         work = Workspace(root, tmp_path)
         return job(base, tmp_path / "sft", settings, work, rows).checkpoints
 
     first = folder(ROWS)
-    assert first.parent == tmp_path / "cache/checkpoints"
+    assert first.parent == own_cache / "checkpoints"
     assert folder(list(ROWS)) == first
     settings.sft = replace(settings.sft, data="/elsewhere/train.jsonl")  # where rows came from
     assert folder(ROWS) == first
