@@ -53,6 +53,7 @@ def settings() -> Iterator[Settings]:
         settings.sft,
         learning_rate=1e-3,
         num_train_epochs=2.0,
+        per_device_train_batch_size=1,
         gradient_accumulation_steps=2,
         max_length=90,
         packing=True,

@@ -355,7 +355,7 @@ def test_jobs_share_the_stages_that_read_the_same(
     own = f"agentwrite.instructions={written}"
     before = keys_with(root, own)
     models = [model.name for model in MODELS]
-    assert before.keys() == {  # those that always run do so in every job
+    assert before.keys() == {  # params always runs, so it does in every job
         "base",
         "agentwrite",
         "short_answers",
@@ -365,6 +365,7 @@ def test_jobs_share_the_stages_that_read_the_same(
         "dpo",
         "judge_audit",
         *(f"{stage}@{model}" for stage in ("predict", "eval") for model in models),
+        "report",
     }
     order = list(before)
     assert order.index("agentwrite") < order.index("filter") < order.index("sft")
@@ -374,8 +375,9 @@ def test_jobs_share_the_stages_that_read_the_same(
 
     assert changed(own) == set()
     assert changed(own, "bench.judged=3", "teacher.concurrency=9") == {
-        f"eval@{model}" for model in models
+        "report",
+        *(f"eval@{model}" for model in models),
     }
-    assert changed(own, "dpo.seed=9") == {"dpo", "predict@dpo", "eval@dpo"}
+    assert changed(own, "dpo.seed=9") == {"dpo", "predict@dpo", "eval@dpo", "report"}
     written.write_text("{}\n{}\n")  # another content under the same name, outside the checkout
     assert changed(own) == before.keys() - {"base", "short_answers", "predict@base", "eval@base"}
