@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers.checkpoints import default_settings
+from helpers.checkpoints import default_settings, packaged_tokenizer
 from helpers.drafts import draft, filtered, read, write
 from helpers.texts import EN, FABLE, STORY
 from omegaconf import OmegaConf
@@ -247,6 +247,45 @@ def test_beginnings_of_a_text_that_is_only_too_long_are_trained_on(
     assert metrics["longest_words"] == (8 if len(kept) == 2 else 4)
 
 
+def test_a_beginning_s_tokens_count_too(tmp_path: Path) -> None:
+    packaged_tokenizer().save_pretrained(tmp_path / "tokenizer")
+    prompt = "Write about 20 words on the sea."
+    rows = [{"id": "a", "prompt": prompt, "response": TWO_ENDS, "length": 20}]
+    given = {"relabel": Relabel.paragraphs, "min_words": 2, "validation_rows": 0}
+    given["tokenizer"] = str(tmp_path / "tokenizer")
+
+    def tokens(limit: int) -> dict[str, int]:
+        folder, _ = run(tmp_path, rows, max_length=limit, **given)
+        return {row["id"]: row["tokens"] for row in read(folder / "train.jsonl")}
+
+    whole = tokens(1000)
+    assert list(whole) == ["a", "a to 2", "a to 1"]
+    assert whole["a"] > whole["a to 2"] > whole["a to 1"]
+    for longest, kept in (("a", ["a to 2", "a to 1"]), ("a to 2", ["a to 1"])):
+        assert list(tokens(whole[longest] - 1)) == kept
+
+
+def test_the_same_beginning_of_two_texts_that_are_too_long_is_kept_once(tmp_path: Path) -> None:
+    ends = (
+        "Salt, wind and a moon pull it twice a day.",
+        "Nobody has ever counted all of its fish.",
+    )
+    opening = TWO_ENDS.rpartition("\n\n")[0]
+    rows = [
+        {
+            "id": name,
+            "prompt": f"Write about 20 words on {what}.",
+            "response": f"{opening}\n\n{end}",
+            "length": 20,
+        }
+        for name, what, end in zip("ab", ("the sea", "fish and men"), ends, strict=True)
+    ]
+    given = {"relabel": Relabel.paragraphs, "min_words": 2, "validation_rows": 0, "max_words": 12}
+    folder, metrics = run(tmp_path, rows, **given)
+    assert [row["id"] for row in read(folder / "train.jsonl")] == ["a to 2", "a to 1"]
+    assert metrics["rejected"] == {"duplicate": 1}
+
+
 def test_a_plan_is_trained_on_if_it_is_wanted_and_no_rule_sees_it(tmp_path: Path) -> None:
     plan = [{"main_point": "The sea", "word_count": 95}]
     rows = [row | ({"plan": plan} if row["id"] == "a" else {}) for row in DRAFTS]
@@ -264,6 +303,21 @@ def test_a_plan_is_trained_on_if_it_is_wanted_and_no_rule_sees_it(tmp_path: Path
     assert answers == {False: STORY, True: f"<plan>\n1. The sea (95 words)\n</plan>\n\n{STORY}"}
     assert found[True]["response_length"] == found[False]["response_length"]
     assert kept[True] == kept[False]
+
+
+def test_explain_shows_the_beginnings_that_are_trained_on(tmp_path: Path) -> None:
+    row = draft("a", "Write about 20 words on the sea.", TWO_ENDS, length=20)
+    write(tmp_path / "data/agentwrite/drafts.jsonl", [row])
+    loaded = settings(tmp_path, relabel=Relabel.paragraphs, min_words=2, max_words=15)
+    loaded.filter.drafts, loaded.filter.validation_rows = None, 0
+    (tmp_path / "params.yaml").write_text(OmegaConf.to_yaml(OmegaConf.structured(loaded)))
+    filtered(loaded, tmp_path)
+    shown = explain_row(tmp_path, "a").splitlines()
+    assert "  REJECT too_long: 18 words" in shown
+    assert shown[-2:] == [
+        "kept, its first 8 words: trained on (train.jsonl), source own",
+        "kept, its first 4 words: trained on (train.jsonl), source own",
+    ]
 
 
 def test_explain_shows_every_verdict(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from longwriter.core.errors import DataError
 from longwriter.core.rows import Judgement, Prediction, TrainingRow
 from longwriter.core.sources import open_source, parse_line, read_jsonl, stream_lines
 from longwriter.core.workspace import Workspace
+from longwriter.dataset.relabel import origin
 from longwriter.dataset.rule_runner import RuleJob, RuleRunner
 from longwriter.dataset.rules import BETWEEN_ROWS, MALFORMED
 from longwriter.dataset.settings import BASE, CHAT_ROWS, DRAFTS, FilterSettings
@@ -121,15 +122,22 @@ def explain_row(root: Path, name: str) -> str:
     return "\n".join(parts)
 
 
-def _rows(path: Path, name: str) -> Iterator[dict[str, Any]]:
-    """Yields the rows of a file whose id is `name`; none if the file doesn't exist."""
+def _rows(path: Path, name: str, beginnings: bool = False) -> Iterator[dict[str, Any]]:
+    """Yields the rows of a file whose id is `name`; none if the file doesn't exist.
+
+    Args:
+        beginnings: whether to yield rows made from the beginnings of its text too.
+    """
     if not path.is_file():
         return
     quick = json.dumps(name, ensure_ascii=False)[1:-1].encode()  # an id may be a number in the file
     for number, line in stream_lines(path):
         if quick in line:
             row = parse_line(line, f"{path}:{number}")
-            if isinstance(row, dict) and str(row.get("id")) == name:
+            if not isinstance(row, dict):
+                continue
+            found = str(row.get("id"))
+            if found == name or (beginnings and origin(found) == name):
                 yield row
 
 
@@ -238,8 +246,9 @@ def _fate(work: Workspace, name: str) -> Iterator[str]:
         ("train", "trained on"),
         ("validation", "not trained on, to measure the loss on"),
     ):
-        for row in _rows(folder / f"{file}.jsonl", name):
-            yield f"kept: {what} ({file}.jsonl), source {row['source'] or '(none)'}"
+        for row in _rows(folder / f"{file}.jsonl", name, beginnings=True):
+            part = "" if str(row["id"]) == name else f", its first {row['response_length']} words"
+            yield f"kept{part}: {what} ({file}.jsonl), source {row['source'] or '(none)'}"
 
 
 def _packs(work: Workspace, name: str) -> Iterator[str]:

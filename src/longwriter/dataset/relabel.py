@@ -17,6 +17,7 @@ from longwriter.text.demands import demand_in, mentions
 from longwriter.text.words import count_words
 
 _DIGITS = re.compile(r"\d[\d,]*")
+_BEGINNING = re.compile(r" to \d+$")
 
 
 def relabel(row: Row, how: Relabel) -> Iterator[Row]:
@@ -37,6 +38,11 @@ def relabel(row: Row, how: Relabel) -> Iterator[Row]:
             beginning = "\n\n".join(paragraphs[:number]).strip()
             if beginning:
                 yield _with(row, f"{row.id} to {number}", beginning)
+
+
+def origin(name: str) -> str:
+    """Returns the id of the row whose beginning has the id `name`; other ids are returned unchanged."""
+    return _BEGINNING.sub("", name)
 
 
 def _with(row: Row, name: str, text: str) -> Row:

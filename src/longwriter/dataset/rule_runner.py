@@ -109,13 +109,14 @@ class RuleRunner:
                 row.id, reason, record, record, row.words, row.language, tuple(row.stripped)
             )
         training = b"\n".join(map(_training, rows))
+        compared = rows[0] if reason else row
         signatures = None
         if "near_duplicate" in self._job.rules:
-            prompt, response = sets_of(row.prompt, row.hashes)
+            prompt, response = sets_of(compared.prompt, compared.hashes)
             signatures = signature(prompt), signature(response)
         return RowVerdict(
             row.id, None, training, record, row.words, row.language, tuple(row.stripped), row.merit,
-            fingerprint(row.response), signatures,
+            fingerprint(compared.response), signatures,
         )  # fmt: skip
 
     def _reason(self, row: Row) -> tuple[str, str] | None:
